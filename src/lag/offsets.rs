@@ -1,0 +1,46 @@
+//! Positions in a partition's log.
+
+use std::fmt;
+
+/// A position in one partition's log, in records from 0 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(u64);
+
+impl Offset {
+    pub const ZERO: Self = Self(0);
+
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// Reads an offset as Kafka writes it; negative values are Kafka's markers for "none" and give `None`.
+    pub fn from_wire(value: i64) -> Option<Self> {
+        u64::try_from(value).ok().map(Self)
+    }
+
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// Records from `earlier` up to here; 0 when `earlier` is not earlier.
+    pub const fn distance_from(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The readable part of one partition's log (Kafka: ListOffsets).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRange {
+    /// Log start offset: the oldest record kept.
+    pub start: Offset,
+    /// Log end offset (high watermark): the next record to be written, as consumers may see it.
+    pub end: Offset,
+    /// Last stable offset: where a read-committed consumer has to stop. `None` when the broker did not say.
+    pub last_stable: Option<Offset>,
+}

@@ -1,0 +1,123 @@
+//! A value that was read, or the reason why it was not.
+
+use std::fmt;
+
+/// What a read gave. Unknown is a value of its own: nothing stands in for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading<T> {
+    Known(T),
+    Unknown(UnknownReason),
+}
+
+impl<T> Reading<T> {
+    pub fn known(self) -> Option<T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    pub fn as_ref(&self) -> Reading<&T> {
+        match self {
+            Self::Known(value) => Reading::Known(value),
+            Self::Unknown(reason) => Reading::Unknown(*reason),
+        }
+    }
+
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Reading<U> {
+        match self {
+            Self::Known(value) => Reading::Known(f(value)),
+            Self::Unknown(reason) => Reading::Unknown(reason),
+        }
+    }
+
+    pub fn and_then<U>(self, f: impl FnOnce(T) -> Reading<U>) -> Reading<U> {
+        match self {
+            Self::Known(value) => f(value),
+            Self::Unknown(reason) => Reading::Unknown(reason),
+        }
+    }
+
+    pub const fn reason(&self) -> Option<UnknownReason> {
+        match self {
+            Self::Known(_) => None,
+            Self::Unknown(reason) => Some(*reason),
+        }
+    }
+}
+
+/// Why a value is not known. [`fmt::Display`] gives the words for people, [`Self::label`] the metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum UnknownReason {
+    /// Nothing has been read yet.
+    NotReadYet,
+    /// The partition has no leader at the moment.
+    NoLeader,
+    /// The broker that was asked does not lead the partition any more.
+    NotLeader,
+    /// The broker or coordinator could not be reached.
+    Unreachable,
+    /// The broker did not answer in time.
+    Timeout,
+    /// The principal lacks the right to read this; the ACL that it needs is named by the page.
+    NotAuthorized,
+    /// The topic or partition does not exist (any more).
+    NoSuchPartition,
+    /// The group has committed nothing here.
+    NeverCommitted,
+    /// The broker does not know this request.
+    Unsupported,
+    /// Not observed for long enough to tell.
+    TooLittleHistory,
+    /// Our own history does not reach back to that offset.
+    HistoryTooShort,
+    /// The coordinator is loading or moving.
+    CoordinatorNotReady,
+    /// The answer could not be decoded.
+    BadResponse,
+    /// Kafka answered with this error code.
+    KafkaError(i16),
+}
+
+impl UnknownReason {
+    /// A bounded set of values for the metric label `reason`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NotReadYet => "not_read_yet",
+            Self::NoLeader => "no_leader",
+            Self::NotLeader => "not_leader",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::NotAuthorized => "not_authorized",
+            Self::NoSuchPartition => "no_such_partition",
+            Self::NeverCommitted => "never_committed",
+            Self::Unsupported => "unsupported",
+            Self::TooLittleHistory => "too_little_history",
+            Self::HistoryTooShort => "history_too_short",
+            Self::CoordinatorNotReady => "coordinator_not_ready",
+            Self::BadResponse => "bad_response",
+            Self::KafkaError(_) => "kafka_error",
+        }
+    }
+}
+
+impl fmt::Display for UnknownReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotReadYet => f.write_str("not read yet"),
+            Self::NoLeader => f.write_str("the partition has no leader"),
+            Self::NotLeader => f.write_str("the partition's leader is moving"),
+            Self::Unreachable => f.write_str("the broker cannot be reached"),
+            Self::Timeout => f.write_str("the broker did not answer in time"),
+            Self::NotAuthorized => f.write_str("not authorized to read it"),
+            Self::NoSuchPartition => f.write_str("the topic or partition does not exist"),
+            Self::NeverCommitted => f.write_str("nothing has been committed here"),
+            Self::Unsupported => f.write_str("the broker does not support this request"),
+            Self::TooLittleHistory => f.write_str("not observed for long enough"),
+            Self::HistoryTooShort => f.write_str("our history does not reach back to that record"),
+            Self::CoordinatorNotReady => f.write_str("the group's coordinator is loading or moving"),
+            Self::BadResponse => f.write_str("the broker's answer could not be read"),
+            Self::KafkaError(code) => write!(f, "Kafka answered with error {code}"),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What one collection read from one cluster, before anything is computed from it.
+
+use super::{LogRange, Offset, Reading, UnknownReason};
+use chrono::{DateTime, Utc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// One collection of one cluster. Committed offsets were read before log ends, so lag is never understated.
+#[derive(Clone, Debug)]
+pub struct ClusterSnapshot {
+    /// When the committed offsets had been read.
+    pub committed_at: DateTime<Utc>,
+    /// When the log ends had been read.
+    pub ends_at: DateTime<Utc>,
+    pub cluster_id: Option<String>,
+    pub brokers: Vec<Broker>,
+    /// Sorted by name; [`CommittedOffset::topic`] is an index into it.
+    pub topics: Vec<TopicSnapshot>,
+    /// Sorted by id.
+    pub groups: Vec<GroupSnapshot>,
+    /// Whether every broker answered the listing: only then does an absent group mean a deleted one.
+    pub listing_complete: bool,
+    /// Everything that failed without failing the whole collection.
+    pub failures: Vec<ReadFailure>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    pub id: i32,
+    pub host: String,
+    pub port: i32,
+    pub reachable: bool,
+}
+
+/// One read that failed. `what` names it in words ("offsets of group payment-service").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFailure {
+    pub what: String,
+    pub broker: Option<i32>,
+    pub reason: UnknownReason,
+    /// How many partitions or groups this made unknown.
+    pub affected: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct TopicSnapshot {
+    pub name: Arc<str>,
+    /// Changes when a topic is deleted and made again. `None` where the broker does not know topic ids (before 2.8).
+    pub id: Option<Uuid>,
+    pub internal: bool,
+    /// Dense: the index is the partition number.
+    pub partitions: Vec<PartitionSnapshot>,
+    /// Bytes on disk summed over all replicas (DescribeLogDirs).
+    pub bytes: Reading<u64>,
+    /// Topic configuration that decides when records are deleted (DescribeConfigs).
+    pub retention: Reading<Retention>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionSnapshot {
+    pub leader: Option<i32>,
+    pub range: Reading<LogRange>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// Records are deleted after this time.
+    Time(Duration),
+    /// Records are never deleted by time (`retention.ms=-1` or compaction alone).
+    Forever,
+}
+
+#[derive(Clone, Debug)]
+pub struct GroupSnapshot {
+    pub id: Arc<str>,
+    pub kind: GroupKind,
+    pub state: Reading<GroupState>,
+    /// Assignment protocol, such as `range`; empty while the group has no members.
+    pub protocol: String,
+    pub coordinator: Option<i32>,
+    pub members: Reading<Vec<Member>>,
+    /// Every offset that the group has committed. Partitions that failed one by one stand in `unreadable`.
+    pub committed: Reading<Vec<CommittedOffset>>,
+    pub unreadable: BTreeMap<TopicPartition, UnknownReason>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    pub topic: Arc<str>,
+    pub partition: i32,
+}
+
+/// One committed offset. `topic` is an index into [`ClusterSnapshot::topics`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommittedOffset {
+    pub topic: u32,
+    pub partition: i32,
+    /// The next record that the group will read.
+    pub offset: Offset,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupKind {
+    Classic,
+    /// KIP-848.
+    Consumer,
+    /// KIP-932.
+    Share,
+    /// KIP-1071.
+    Streams,
+    /// Only commits offsets; has never had members (Flink, scripts).
+    Simple,
+}
+
+impl GroupKind {
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+            Self::Share => "share",
+            Self::Streams => "streams",
+            Self::Simple => "simple",
+        }
+    }
+}
+
+/// State that the group's coordinator reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupState {
+    Stable,
+    PreparingRebalance,
+    CompletingRebalance,
+    Assigning,
+    Reconciling,
+    Empty,
+    Dead,
+    NotReady,
+}
+
+impl GroupState {
+    /// Reads the name that Kafka uses (`PreparingRebalance`).
+    pub fn from_kafka(name: &str) -> Option<Self> {
+        Some(match name {
+            "Stable" => Self::Stable,
+            "PreparingRebalance" => Self::PreparingRebalance,
+            "CompletingRebalance" | "AwaitingSync" => Self::CompletingRebalance,
+            "Assigning" => Self::Assigning,
+            "Reconciling" => Self::Reconciling,
+            "Empty" => Self::Empty,
+            "Dead" => Self::Dead,
+            "NotReady" => Self::NotReady,
+            _ => return None,
+        })
+    }
+
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::PreparingRebalance => "preparing_rebalance",
+            Self::CompletingRebalance => "completing_rebalance",
+            Self::Assigning => "assigning",
+            Self::Reconciling => "reconciling",
+            Self::Empty => "empty",
+            Self::Dead => "dead",
+            Self::NotReady => "not_ready",
+        }
+    }
+}
+
+impl fmt::Display for GroupState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stable => "Stable",
+            Self::PreparingRebalance => "Preparing rebalance",
+            Self::CompletingRebalance => "Completing rebalance",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
+            Self::Empty => "Empty",
+            Self::Dead => "Dead",
+            Self::NotReady => "Not ready",
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub id: Arc<str>,
+    pub client_id: Arc<str>,
+    pub host: Arc<str>,
+    /// Assigned partitions, sorted.
+    pub assignment: Vec<TopicPartition>,
+    /// Topics that the member subscribes to, where the protocol says so.
+    pub subscription: Option<Vec<Arc<str>>>,
+}

@@ -1,0 +1,14 @@
+//! Tidemark answers two questions about Kafka consumers in one place: how far behind is each of them, and has any
+//! event been processed twice, and why.
+//!
+//! The modules are layered; a test holds the directions (see `ARCHITECTURE.md`):
+//!
+//! ```text
+//! L0 pure    lag  events  services                   no I/O, no clock, no async
+//! L1 edges   kafka  store  metrics  config  clock
+//! L2 loops   monitor  consumer  relay  web           pages read monitor::view only
+//! L3 roles   demo  cli
+//! ```
+
+pub mod lag;
+pub mod monitor;

@@ -1,0 +1,11 @@
+//! The monitor: collects from Kafka and the ledger in a loop and publishes one immutable [`view::View`] after each cycle.
+//!
+//! ```text
+//! poller --ClusterSnapshot--> history, lag, verdicts --+
+//! books  --ledger counters, duplicates-----------------+--> View --> pages, /metrics, alerts
+//! ```
+
+mod published;
+pub mod view;
+
+pub use published::{Charts, Published};

@@ -1,0 +1,50 @@
+//! The one place where the latest view is kept: written by the poller, read by pages, streams and `/metrics`.
+
+use super::view::{GroupSeries, HeatRow, View};
+use arc_swap::ArcSwap;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::watch;
+
+/// The latest [`View`], a signal for each new one, and the charts' history behind it. Reading never waits for a collection.
+pub struct Published {
+    view: ArcSwap<View>,
+    ticks: watch::Sender<u64>,
+    charts: RwLock<Box<dyn Charts>>,
+}
+
+/// History that a chart is drawn from, in memory.
+pub trait Charts: Send + Sync {
+    fn group_series(&self, cluster: &str, group: &str) -> Option<GroupSeries>;
+    fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow>;
+}
+
+impl Published {
+    pub fn new(first: View, charts: Box<dyn Charts>) -> Arc<Self> {
+        let ticks = watch::Sender::new(first.tick);
+        Arc::new(Self { view: ArcSwap::from_pointee(first), ticks, charts: RwLock::new(charts) })
+    }
+
+    pub fn latest(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// Makes `view` the latest one and wakes every stream.
+    pub fn publish(&self, view: View) {
+        let tick = view.tick;
+        self.view.store(Arc::new(view));
+        self.ticks.send_replace(tick);
+    }
+
+    /// Changes to the tick of each new view.
+    pub fn ticks(&self) -> watch::Receiver<u64> {
+        self.ticks.subscribe()
+    }
+
+    pub fn group_series(&self, cluster: &str, group: &str) -> Option<GroupSeries> {
+        self.charts.read().unwrap_or_else(PoisonError::into_inner).group_series(cluster, group)
+    }
+
+    pub fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow> {
+        self.charts.read().unwrap_or_else(PoisonError::into_inner).heat(cluster, group, buckets)
+    }
+}
