@@ -10,5 +10,6 @@
 //! L3 roles   demo  cli
 //! ```
 
+pub mod config;
 pub mod lag;
 pub mod monitor;

@@ -7,6 +7,7 @@ mod offsets;
 mod reading;
 mod snapshot;
 mod status;
+mod thresholds;
 mod time_lag;
 
 pub use offsets::{LogRange, Offset};
@@ -16,4 +17,5 @@ pub use snapshot::{
     Retention, TopicPartition, TopicSnapshot,
 };
 pub use status::Status;
+pub use thresholds::{Levels, Thresholds};
 pub use time_lag::{TimeLag, TimeLagSource};

@@ -3,7 +3,9 @@
 //! Pages, JSON, CSV, `/metrics` and alerts read this and nothing else: never Kafka, never Redis. It knows no I/O. A value
 //! that could not be read is a [`Reading::Unknown`] with its reason.
 
-use crate::lag::{Broker, GroupKind, GroupState, LogRange, Offset, ReadFailure, Reading, Retention, Status, TimeLag};
+use crate::lag::{
+    Broker, GroupKind, GroupState, LogRange, Offset, ReadFailure, Reading, Retention, Status, Thresholds, TimeLag,
+};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -240,21 +242,6 @@ impl Note {
             Self::Unlisted => "unlisted",
         }
     }
-}
-
-/// Where lag starts to matter, for one group.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Thresholds {
-    pub lag_messages: Levels,
-    pub lag_seconds: Levels,
-    /// Whether a per-group table set any of them.
-    pub own: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Levels {
-    pub warning: f64,
-    pub critical: f64,
 }
 
 // ---- the ledger's books -------------------------------------------------------------------------------------------

@@ -1,0 +1,124 @@
+//! Flags and environment variables, as clap reads them. Nothing has a default here: the file comes in between.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// Which Kafka, which ledger. Shared by every role that needs them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConnectionArgs {
+    /// Kafka bootstrap servers
+    #[arg(long, env = "TIDEMARK_KAFKA", value_name = "HOST:PORT[,HOST:PORT]")]
+    pub kafka: Option<String>,
+    /// librdkafka property, such as security.protocol=SSL; may be repeated
+    #[arg(short = 'X', env = "TIDEMARK_X", value_name = "KEY=VALUE", value_delimiter = ',')]
+    pub property: Vec<String>,
+    /// Redis URL of the ledger [or TIDEMARK_REDIS_FILE: a file that holds it]
+    #[arg(long, env = "TIDEMARK_REDIS", value_name = "URL", hide_env_values = true)]
+    pub redis: Option<String>,
+    /// File that holds the Redis URL, for secrets
+    #[arg(long, env = "TIDEMARK_REDIS_FILE", value_name = "FILE", hide = true)]
+    pub redis_file: Option<PathBuf>,
+    /// Name of the cluster in labels and addresses [default: local]
+    #[arg(long, env = "TIDEMARK_CLUSTER_NAME", value_name = "NAME")]
+    pub cluster_name: Option<String>,
+    /// Namespace of the ledger's keys in Redis [default: shop]
+    #[arg(long, env = "TIDEMARK_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// TOML file with the same keys as the flags
+    #[arg(long, env = "TIDEMARK_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// What is collected and how it is judged.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CollectionArgs {
+    /// Time between two collections [default: 10s]
+    #[arg(long, env = "TIDEMARK_INTERVAL", value_name = "DURATION")]
+    pub interval: Option<String>,
+    /// Look at these groups only and do not list others; may be repeated
+    #[arg(long = "group", env = "TIDEMARK_GROUP", value_name = "NAME", value_delimiter = ',')]
+    pub group: Vec<String>,
+    /// Only groups whose whole name matches
+    #[arg(long, env = "TIDEMARK_GROUPS_INCLUDE", value_name = "REGEX")]
+    pub groups_include: Option<String>,
+    /// Not the groups whose whole name matches
+    #[arg(long, env = "TIDEMARK_GROUPS_EXCLUDE", value_name = "REGEX")]
+    pub groups_exclude: Option<String>,
+    /// Only topics whose whole name matches
+    #[arg(long, env = "TIDEMARK_TOPICS_INCLUDE", value_name = "REGEX")]
+    pub topics_include: Option<String>,
+    /// Not the topics whose whole name matches
+    #[arg(long, env = "TIDEMARK_TOPICS_EXCLUDE", value_name = "REGEX")]
+    pub topics_exclude: Option<String>,
+    /// Finest level of the series in /metrics: partition, topic or group [default: partition]
+    #[arg(long, env = "TIDEMARK_GRANULARITY", value_name = "LEVEL")]
+    pub granularity: Option<String>,
+    /// Cap on the series in /metrics; partition series are left out above it [default: 200000]
+    #[arg(long, env = "TIDEMARK_MAX_SERIES", value_name = "N")]
+    pub max_series: Option<usize>,
+    /// Offsets unchanged for longer than this count as standing still [default: 60s]
+    #[arg(long, env = "TIDEMARK_STALLED_AFTER", value_name = "DURATION")]
+    pub stalled_after: Option<String>,
+    /// Span over which a trend is judged [default: 10m]
+    #[arg(long, env = "TIDEMARK_WINDOW", value_name = "DURATION")]
+    pub window: Option<String>,
+    /// Memory for the history of offsets, in bytes [default: 268435456]
+    #[arg(long, env = "TIDEMARK_HISTORY_BYTES", value_name = "BYTES")]
+    pub history_bytes: Option<u64>,
+}
+
+/// How the pages are served.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WebArgs {
+    /// Address to listen on [default: 127.0.0.1:8720]
+    #[arg(long, env = "TIDEMARK_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Address under which people reach the pages, for links in alerts
+    #[arg(long, env = "TIDEMARK_EXTERNAL_URL", value_name = "URL")]
+    pub external_url: Option<String>,
+    /// Path prefix of every page [default: the path of --external-url]
+    #[arg(long, env = "TIDEMARK_ROUTE_PREFIX", value_name = "PATH")]
+    pub route_prefix: Option<String>,
+    /// Host names that requests may carry; all when none is given
+    #[arg(long = "allowed-host", env = "TIDEMARK_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
+    pub allowed_host: Vec<String>,
+    /// Allow actions that change something, by POST from the same origin
+    #[arg(long, env = "TIDEMARK_ENABLE_ACTIONS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub enable_actions: Option<bool>,
+}
+
+/// How a service uses the ledger.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServiceArgs {
+    /// Address to listen on [default: 127.0.0.1:8721 order, 8722 payment, 8723 delivery]
+    #[arg(long, env = "TIDEMARK_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Say that records are being read again on purpose: repeats count as replay
+    #[arg(long, env = "TIDEMARK_REPLAY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub replay: Option<bool>,
+    /// Failures of one event before it goes to the dead-letter topic [default: 5]
+    #[arg(long, env = "TIDEMARK_MAX_FAILURES", value_name = "N")]
+    pub max_failures: Option<u32>,
+    /// Unsent outbox entries above which new orders are refused [default: 10000]
+    #[arg(long, env = "TIDEMARK_OUTBOX_LIMIT", value_name = "N")]
+    pub outbox_limit: Option<u64>,
+    /// How long a claim holds without a sign of life [default: 15s]
+    #[arg(long, env = "TIDEMARK_LEASE", value_name = "DURATION")]
+    pub lease: Option<String>,
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+/// Shape of a new ledger; fixed when it is created.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LedgerArgs {
+    /// Time for which an event id is remembered at least [default: 7d]
+    #[arg(long, env = "TIDEMARK_LEDGER_WINDOW", value_name = "DURATION")]
+    pub ledger_window: Option<String>,
+    /// Shards of a new ledger [default: 4]
+    #[arg(long, env = "TIDEMARK_SHARDS", value_name = "N")]
+    pub shards: Option<u16>,
+    /// Event ids that one window is expected to hold; sizes a new ledger [default: 1000000]
+    #[arg(long, env = "TIDEMARK_EXPECT", value_name = "N")]
+    pub expect: Option<u64>,
+}

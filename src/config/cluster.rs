@@ -1,0 +1,115 @@
+//! One Kafka cluster and the ledger that belongs to it.
+
+use super::{ARGS, ConfigError};
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+
+/// librdkafka property names and values, such as `security.protocol = SSL`.
+pub type Properties = BTreeMap<String, String>;
+
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// The label `cluster_name` and the first part of a group's address on the pages.
+    pub name: String,
+    /// `host:port[,host:port]`.
+    pub bootstrap: String,
+    pub properties: Properties,
+    /// Redis URL of the ledger; it may carry a password.
+    pub redis: Option<SecretString>,
+    pub namespace: String,
+}
+
+impl ClusterConfig {
+    /// Checks what can be checked without a connection.
+    pub(crate) fn validate(&self, origin: &str) -> Result<(), ConfigError> {
+        require_name(origin, "cluster-name", &self.name)?;
+        require_name(origin, "namespace", &self.namespace)?;
+        if self.namespace.contains(['{', '}', ':']) {
+            return Err(ConfigError::new(origin, "namespace", &self.namespace, "must not contain `{`, `}` or `:`"));
+        }
+        parse_bootstrap(origin, &self.bootstrap)
+    }
+}
+
+fn require_name(origin: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+    if value.is_empty() || value.len() > 100 || value.chars().any(char::is_control) {
+        return Err(ConfigError::new(origin, key, value, "must be 1 to 100 characters without control characters"));
+    }
+    Ok(())
+}
+
+fn parse_bootstrap(origin: &str, bootstrap: &str) -> Result<(), ConfigError> {
+    for server in bootstrap.split(',') {
+        let port =
+            server.trim().rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse().ok());
+        if port.is_none_or(|port: u16| port == 0) {
+            return Err(ConfigError::new(
+                origin,
+                "kafka",
+                server,
+                "must be HOST:PORT, or several of them separated by commas",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Reads `k=v` pairs as `-X` takes them; a later one wins.
+pub(crate) fn parse_properties(pairs: &[String]) -> Result<Properties, ConfigError> {
+    let mut properties = Properties::new();
+    for pair in pairs {
+        let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
+            return Err(ConfigError::new(ARGS, "-X", pair, "must be KEY=VALUE with a librdkafka property as the key"));
+        };
+        properties.insert(key.trim().to_owned(), value.to_owned());
+    }
+    Ok(properties)
+}
+
+/// Reads a Redis URL and says what is wrong with it without showing its password.
+pub(crate) fn parse_redis(origin: &str, url: &str) -> Result<SecretString, ConfigError> {
+    let scheme_ok = ["redis://", "rediss://", "redis+unix://", "unix://"].iter().any(|scheme| url.starts_with(scheme));
+    if scheme_ok && !url.chars().any(char::is_whitespace) {
+        return Ok(SecretString::from(url));
+    }
+    Err(ConfigError::new(origin, "redis", redact_url(url), "must be a URL such as redis://127.0.0.1:6379/0"))
+}
+
+/// Hides user and password of a URL.
+pub fn redact_url(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme + 3 => format!("{}***{}", &url[..scheme + 3], &url[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bootstrap_server_without_a_port_is_refused_with_the_rule() {
+        for bad in ["", "localhost", "localhost:", ":9092", "a:1,b", "a:0", "a:99999"] {
+            let error = parse_bootstrap("test", bad).unwrap_err();
+            assert!(error.to_string().contains("HOST:PORT"), "{error}");
+        }
+        assert!(parse_bootstrap("test", "a:1,[::1]:9092, b.example:9093").is_ok());
+    }
+
+    #[test]
+    fn a_property_needs_a_key_and_keeps_everything_after_the_first_equals_sign() {
+        assert!(parse_properties(&["=x".into()]).is_err());
+        assert!(parse_properties(&["linger.ms".into()]).is_err());
+        let properties =
+            parse_properties(&["sasl.password=a=b".into(), "linger.ms=1".into(), "linger.ms=2".into()]).unwrap();
+        assert_eq!(properties["sasl.password"], "a=b");
+        assert_eq!(properties["linger.ms"], "2");
+    }
+
+    #[test]
+    fn an_error_about_a_redis_url_never_shows_the_password() {
+        let error = parse_redis("test", "http://user:hunter2@localhost:6379").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(error.to_string().contains("redis://127.0.0.1:6379/0"));
+    }
+}

@@ -1,0 +1,44 @@
+//! Configuration: flag over environment over file over default, resolved once into plain values.
+//!
+//! ```text
+//! args (flags, TIDEMARK_* variables)  >  file (TOML)  >  defaults here   --resolve-->   MonitorConfig, ServiceConfig, ...
+//! ```
+//!
+//! A mistake is a [`ConfigError`] that names the key, the value and the rule; the process then exits with code 2.
+
+pub mod args;
+mod cluster;
+pub mod defaults;
+mod file;
+mod filters;
+mod monitor;
+mod service;
+mod thresholds;
+
+pub use cluster::{ClusterConfig, Properties};
+pub use file::FileConfig;
+pub use filters::NameFilter;
+pub use monitor::{Granularity, MonitorConfig, ReceiverConfig, WebConfig};
+pub use service::{LedgerConfig, ServiceConfig};
+pub use thresholds::ThresholdTable;
+
+/// A setting that cannot be used. Displays as one sentence: where it came from, what it is, and what it must be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}: {key} = {value:?}: {rule}")]
+pub struct ConfigError {
+    /// `command line or environment`, or the file's path.
+    pub origin: String,
+    pub key: String,
+    pub value: String,
+    /// What the value must be, or what to do.
+    pub rule: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(origin: &str, key: &str, value: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self { origin: origin.to_owned(), key: key.to_owned(), value: value.into(), rule: rule.into() }
+    }
+}
+
+/// Where a flag or an environment variable stands in an error message.
+pub(crate) const ARGS: &str = "command line or environment";

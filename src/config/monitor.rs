@@ -1,0 +1,351 @@
+//! What the monitor needs to know.
+
+use super::{
+    ARGS, ClusterConfig, ConfigError, FileConfig, NameFilter, Properties, ThresholdTable,
+    args::{CollectionArgs, ConnectionArgs, WebArgs},
+    cluster::{parse_properties, parse_redis},
+    defaults,
+};
+use secrecy::SecretString;
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
+
+#[derive(Clone, Debug)]
+pub struct MonitorConfig {
+    pub clusters: Vec<ClusterConfig>,
+    pub interval: Duration,
+    /// Named groups: nothing is listed then. Empty means every group that a listing gives.
+    pub groups: Vec<String>,
+    pub group_filter: NameFilter,
+    pub topic_filter: NameFilter,
+    pub granularity: Granularity,
+    pub max_series: usize,
+    pub stalled_after: Duration,
+    pub window: Duration,
+    pub history_bytes: u64,
+    pub thresholds: ThresholdTable,
+    pub receivers: Vec<ReceiverConfig>,
+    pub web: WebConfig,
+}
+
+#[derive(Clone, Debug)]
+pub struct WebConfig {
+    pub listen: SocketAddr,
+    /// Without a slash at the end.
+    pub external_url: Option<String>,
+    /// Empty, or `/prefix` without a slash at the end.
+    pub route_prefix: String,
+    pub allowed_hosts: Vec<String>,
+    pub enable_actions: bool,
+}
+
+/// Where notifications are sent.
+#[derive(Clone, Debug)]
+pub struct ReceiverConfig {
+    pub name: String,
+    pub url: SecretString,
+    pub send_resolved: bool,
+}
+
+/// Finest level of the lag series in `/metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granularity {
+    Partition,
+    Topic,
+    Group,
+}
+
+impl MonitorConfig {
+    /// Resolves flags and variables over the file over the defaults.
+    pub fn resolve(connection: &ConnectionArgs, collection: &CollectionArgs, web: &WebArgs) -> Result<Self, ConfigError> {
+        let file = read_file(connection.config.as_deref())?;
+        let config = Self {
+            clusters: resolve_clusters(connection, &file)?,
+            interval: layered_duration("interval", &collection.interval, &file.interval, &file.origin, defaults::INTERVAL)?,
+            groups: if collection.group.is_empty() {
+                file.group.clone().unwrap_or_default()
+            } else {
+                collection.group.clone()
+            },
+            group_filter: layered_filter(
+                "groups",
+                [&collection.groups_include, &collection.groups_exclude],
+                [&file.groups_include, &file.groups_exclude],
+            )?,
+            topic_filter: layered_filter(
+                "topics",
+                [&collection.topics_include, &collection.topics_exclude],
+                [&file.topics_include, &file.topics_exclude],
+            )?,
+            granularity: layered(&collection.granularity, &file.granularity, &file.origin)
+                .map_or(Ok(Granularity::Partition), |(value, origin)| Granularity::parse(origin, &value))?,
+            max_series: collection.max_series.or(file.max_series).unwrap_or(defaults::MAX_SERIES),
+            stalled_after: layered_duration(
+                "stalled-after",
+                &collection.stalled_after,
+                &file.stalled_after,
+                &file.origin,
+                defaults::STALLED_AFTER,
+            )?,
+            window: layered_duration("window", &collection.window, &file.window, &file.origin, defaults::WINDOW)?,
+            history_bytes: collection.history_bytes.or(file.history_bytes).unwrap_or(defaults::HISTORY_BYTES),
+            thresholds: file.thresholds.clone(),
+            receivers: resolve_receivers(&file)?,
+            web: resolve_web(web, &file)?,
+        };
+        config.validate(&file.origin)?;
+        Ok(config)
+    }
+
+    fn validate(&self, file_origin: &str) -> Result<(), ConfigError> {
+        self.thresholds.validate(file_origin)?;
+        if self.window < self.stalled_after {
+            let value = humantime::format_duration(self.window).to_string();
+            return Err(ConfigError::new(ARGS, "window", value, "must not be shorter than stalled-after"));
+        }
+        let mut names = BTreeSet::new();
+        match self.clusters.iter().find(|cluster| !names.insert(cluster.name.as_str())) {
+            Some(twice) => Err(ConfigError::new(file_origin, "cluster.name", &twice.name, "must be unique")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Granularity {
+    fn parse(origin: &str, value: &str) -> Result<Self, ConfigError> {
+        match value {
+            "partition" => Ok(Self::Partition),
+            "topic" => Ok(Self::Topic),
+            "group" => Ok(Self::Group),
+            _ => Err(ConfigError::new(origin, "granularity", value, "must be partition, topic or group")),
+        }
+    }
+}
+
+pub(crate) fn read_file(path: Option<&Path>) -> Result<FileConfig, ConfigError> {
+    path.map_or_else(|| Ok(FileConfig::default()), FileConfig::read)
+}
+
+/// The value of the highest layer that has one, with where it came from.
+fn layered<'a, T: Clone>(arg: &Option<T>, file: &Option<T>, file_origin: &'a str) -> Option<(T, &'a str)> {
+    arg.clone().map(|value| (value, ARGS)).or_else(|| file.clone().map(|value| (value, file_origin)))
+}
+
+pub(crate) fn layered_duration(
+    key: &str,
+    arg: &Option<String>,
+    file: &Option<String>,
+    file_origin: &str,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
+    layered(arg, file, file_origin).map_or(Ok(default), |(value, origin)| parse_duration(origin, key, &value))
+}
+
+pub(crate) fn parse_duration(origin: &str, key: &str, value: &str) -> Result<Duration, ConfigError> {
+    match humantime::parse_duration(value) {
+        Ok(duration) if duration >= Duration::from_millis(100) => Ok(duration),
+        Ok(_) => Err(ConfigError::new(origin, key, value, "must be at least 100ms")),
+        Err(_) => Err(ConfigError::new(origin, key, value, "must be a duration such as 500ms, 10s, 5m or 7d")),
+    }
+}
+
+fn layered_filter(key: &str, args: [&Option<String>; 2], file: [&Option<String>; 2]) -> Result<NameFilter, ConfigError> {
+    let [include, exclude] = [0, 1].map(|i| args[i].as_deref().or(file[i].as_deref()));
+    NameFilter::new(ARGS, key, include, exclude)
+}
+
+pub(crate) fn parse_listen(origin: &str, value: &str) -> Result<SocketAddr, ConfigError> {
+    value
+        .parse()
+        .map_err(|_| ConfigError::new(origin, "listen", value, "must be ADDRESS:PORT, such as 127.0.0.1:8720 or [::]:8720"))
+}
+
+pub(crate) fn layered_listen(arg: &Option<String>, file: &FileConfig, default: &str) -> Result<SocketAddr, ConfigError> {
+    match layered(arg, &file.listen, &file.origin) {
+        Some((value, origin)) => parse_listen(origin, &value),
+        None => parse_listen("default", default),
+    }
+}
+
+/// `--kafka` describes one cluster and wins over every `[[cluster]]` of the file.
+pub(crate) fn resolve_clusters(args: &ConnectionArgs, file: &FileConfig) -> Result<Vec<ClusterConfig>, ConfigError> {
+    let name = args.cluster_name.clone().or(file.cluster_name.clone()).unwrap_or_else(|| defaults::CLUSTER_NAME.to_owned());
+    let namespace = args.namespace.clone().or(file.namespace.clone()).unwrap_or_else(|| defaults::NAMESPACE.to_owned());
+    let own_redis = resolve_redis(args, file)?;
+    let mut clusters = Vec::new();
+    if let Some((bootstrap, origin)) = layered(&args.kafka, &file.kafka, &file.origin) {
+        let mut properties: Properties = file.properties.iter().map(|(key, value)| (key.clone(), value.to_text())).collect();
+        properties.extend(parse_properties(&args.property)?);
+        let cluster = ClusterConfig { name, bootstrap, properties, redis: own_redis, namespace };
+        cluster.validate(origin)?;
+        clusters.push(cluster);
+    }
+    if args.kafka.is_none() {
+        for entry in &file.cluster {
+            let cluster = ClusterConfig {
+                name: entry.name.clone(),
+                bootstrap: entry.kafka.clone(),
+                properties: entry.properties.iter().map(|(key, value)| (key.clone(), value.to_text())).collect(),
+                redis: read_redis(&file.origin, entry.redis.as_deref(), entry.redis_file.as_deref().map(Path::new))?,
+                namespace: entry.namespace.clone().unwrap_or_else(|| defaults::NAMESPACE.to_owned()),
+            };
+            cluster.validate(&file.origin)?;
+            clusters.push(cluster);
+        }
+    }
+    if clusters.is_empty() {
+        return Err(ConfigError::new(
+            ARGS,
+            "kafka",
+            "",
+            "is needed: give --kafka HOST:PORT, TIDEMARK_KAFKA or [[cluster]] in --config",
+        ));
+    }
+    Ok(clusters)
+}
+
+/// The ledger's address outside `[[cluster]]`.
+pub(crate) fn resolve_redis(args: &ConnectionArgs, file: &FileConfig) -> Result<Option<SecretString>, ConfigError> {
+    let from_args = read_redis(ARGS, args.redis.as_deref(), args.redis_file.as_deref())?;
+    match from_args {
+        Some(redis) => Ok(Some(redis)),
+        None => read_redis(&file.origin, file.redis.as_deref(), file.redis_file.as_deref().map(Path::new)),
+    }
+}
+
+fn read_redis(origin: &str, url: Option<&str>, from_file: Option<&Path>) -> Result<Option<SecretString>, ConfigError> {
+    if let Some(url) = url {
+        return parse_redis(origin, url).map(Some);
+    }
+    let Some(path) = from_file else { return Ok(None) };
+    let text = fs::read_to_string(path).map_err(|error| {
+        ConfigError::new(origin, "redis-file", path.display().to_string(), format!("must be a readable file ({error})"))
+    })?;
+    parse_redis(origin, text.trim()).map(Some)
+}
+
+fn resolve_receivers(file: &FileConfig) -> Result<Vec<ReceiverConfig>, ConfigError> {
+    let mut names = BTreeSet::new();
+    let mut receivers = Vec::new();
+    for entry in &file.receiver {
+        if entry.name.is_empty() || !names.insert(entry.name.clone()) {
+            return Err(ConfigError::new(&file.origin, "receiver.name", &entry.name, "must be there and unique"));
+        }
+        if !entry.url.starts_with("http://") && !entry.url.starts_with("https://") {
+            return Err(ConfigError::new(&file.origin, "receiver.url", "", "must be an http:// or https:// address"));
+        }
+        receivers.push(ReceiverConfig {
+            name: entry.name.clone(),
+            url: SecretString::from(entry.url.as_str()),
+            send_resolved: entry.send_resolved.unwrap_or(true),
+        });
+    }
+    Ok(receivers)
+}
+
+fn resolve_web(args: &WebArgs, file: &FileConfig) -> Result<WebConfig, ConfigError> {
+    let external_url = match layered(&args.external_url, &file.external_url, &file.origin) {
+        None => None,
+        Some((url, origin)) => Some(parse_external_url(origin, &url)?),
+    };
+    let route_prefix = match layered(&args.route_prefix, &file.route_prefix, &file.origin) {
+        Some((prefix, origin)) => parse_prefix(origin, &prefix)?,
+        None => external_url.as_deref().map(path_of).unwrap_or_default(),
+    };
+    Ok(WebConfig {
+        listen: layered_listen(&args.listen, file, defaults::MONITOR_LISTEN)?,
+        external_url,
+        route_prefix,
+        allowed_hosts: if args.allowed_host.is_empty() {
+            file.allowed_host.clone().unwrap_or_default()
+        } else {
+            args.allowed_host.clone()
+        },
+        enable_actions: args.enable_actions.or(file.enable_actions).unwrap_or(false),
+    })
+}
+
+fn parse_external_url(origin: &str, url: &str) -> Result<String, ConfigError> {
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    match rest.filter(|rest| !rest.is_empty() && !rest.contains(['?', '#']) && !rest.contains(char::is_whitespace)) {
+        Some(_) => Ok(url.trim_end_matches('/').to_owned()),
+        None => Err(ConfigError::new(origin, "external-url", url, "must be an http:// or https:// address without query")),
+    }
+}
+
+/// The path part of a URL, as a route prefix.
+fn path_of(url: &str) -> String {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    after_scheme.find('/').map(|slash| after_scheme[slash..].trim_end_matches('/').to_owned()).unwrap_or_default()
+}
+
+fn parse_prefix(origin: &str, prefix: &str) -> Result<String, ConfigError> {
+    let trimmed = prefix.trim_end_matches('/');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
+    if trimmed.is_empty() || (trimmed.starts_with('/') && !trimmed.contains("//") && trimmed.chars().all(plain)) {
+        return Ok(trimmed.to_owned());
+    }
+    Err(ConfigError::new(origin, "route-prefix", prefix, "must be a path such as /tidemark, of letters, digits and - _ . ~"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(kafka: &str) -> ConnectionArgs {
+        ConnectionArgs { kafka: Some(kafka.to_owned()), ..ConnectionArgs::default() }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let config = MonitorConfig::resolve(&args("k:9092"), &CollectionArgs::default(), &WebArgs::default()).unwrap();
+        assert_eq!(config.web.listen.to_string(), "127.0.0.1:8720");
+        assert_eq!((config.interval, config.stalled_after), (Duration::from_secs(10), Duration::from_secs(60)));
+        assert_eq!(config.clusters[0].name, "local");
+        assert_eq!(config.clusters[0].namespace, "shop");
+        assert_eq!(config.granularity, Granularity::Partition);
+    }
+
+    #[test]
+    fn without_a_cluster_the_error_says_how_to_give_one() {
+        let error =
+            MonitorConfig::resolve(&ConnectionArgs::default(), &CollectionArgs::default(), &WebArgs::default()).unwrap_err();
+        assert!(error.to_string().contains("--kafka HOST:PORT"), "{error}");
+    }
+
+    #[test]
+    fn an_argument_wins_over_the_file_and_the_file_over_the_default() {
+        let path = std::env::temp_dir().join(format!("tidemark-config-{}.toml", std::process::id()));
+        fs::write(&path, "kafka = \"file:1\"\ninterval = \"7s\"\nwindow = \"3m\"\n").unwrap();
+        let connection = ConnectionArgs { config: Some(path.clone()), ..ConnectionArgs::default() };
+        let collection = CollectionArgs { interval: Some("2s".into()), ..CollectionArgs::default() };
+        let config = MonitorConfig::resolve(&connection, &collection, &WebArgs::default()).unwrap();
+        fs::remove_file(path).unwrap();
+        assert_eq!(config.interval, Duration::from_secs(2));
+        assert_eq!(config.window, Duration::from_secs(180));
+        assert_eq!(config.stalled_after, Duration::from_secs(60));
+        assert_eq!(config.clusters[0].bootstrap, "file:1");
+    }
+
+    #[test]
+    fn each_bad_value_is_refused_with_its_key() {
+        let bad = |key: &str, collection: CollectionArgs, web: WebArgs| {
+            assert_eq!(MonitorConfig::resolve(&args("k:1"), &collection, &web).unwrap_err().key, key);
+        };
+        let none = CollectionArgs::default;
+        bad("interval", CollectionArgs { interval: Some("soon".into()), ..none() }, WebArgs::default());
+        bad("interval", CollectionArgs { interval: Some("0s".into()), ..none() }, WebArgs::default());
+        bad("granularity", CollectionArgs { granularity: Some("fine".into()), ..none() }, WebArgs::default());
+        bad("groups-include", CollectionArgs { groups_include: Some("[".into()), ..none() }, WebArgs::default());
+        bad("window", CollectionArgs { window: Some("1s".into()), ..none() }, WebArgs::default());
+        bad("listen", none(), WebArgs { listen: Some("8720".into()), ..WebArgs::default() });
+        bad("route-prefix", none(), WebArgs { route_prefix: Some("x".into()), ..WebArgs::default() });
+        bad("external-url", none(), WebArgs { external_url: Some("tidemark.example".into()), ..WebArgs::default() });
+    }
+
+    #[test]
+    fn the_route_prefix_follows_the_external_url() {
+        let web = WebArgs { external_url: Some("https://ops.example/tools/tidemark/".into()), ..WebArgs::default() };
+        let config = MonitorConfig::resolve(&args("k:1"), &CollectionArgs::default(), &web).unwrap();
+        assert_eq!(config.web.route_prefix, "/tools/tidemark");
+    }
+}

@@ -1,0 +1,153 @@
+//! What the services and the ledger commands need to know.
+
+use super::{
+    ARGS, ClusterConfig, ConfigError, FileConfig,
+    args::{ConnectionArgs, LedgerArgs, ServiceArgs},
+    defaults,
+    monitor::{layered_duration, layered_listen, read_file, resolve_clusters},
+};
+use std::{net::SocketAddr, time::Duration};
+
+/// One of `order`, `payment`, `delivery`.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    pub cluster: ClusterConfig,
+    pub listen: SocketAddr,
+    /// Records are read again on purpose: repeats count as replay.
+    pub replay: bool,
+    /// Failures of one event before it goes to the dead-letter topic.
+    pub max_failures: u32,
+    /// Unsent outbox entries above which new orders are refused.
+    pub outbox_limit: u64,
+    /// How long a claim holds without a sign of life.
+    pub lease: Duration,
+    pub ledger: LedgerConfig,
+}
+
+/// Shape of a ledger, fixed when it is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// Time for which an id is remembered at least.
+    pub window: Duration,
+    pub shards: u16,
+    /// Ids that one window is expected to hold.
+    pub expect: u64,
+}
+
+impl ServiceConfig {
+    /// `default_listen` is the role's own address.
+    pub fn resolve(connection: &ConnectionArgs, args: &ServiceArgs, default_listen: &str) -> Result<Self, ConfigError> {
+        let file = read_file(connection.config.as_deref())?;
+        let cluster = only_cluster(connection, &file)?;
+        if cluster.redis.is_none() {
+            return Err(ConfigError::new(
+                ARGS,
+                "redis",
+                "",
+                "is needed: give --redis redis://HOST:6379/0 or TIDEMARK_REDIS",
+            ));
+        }
+        let lease = layered_duration("lease", &args.lease, &file.lease, &file.origin, defaults::LEASE)?;
+        if lease < Duration::from_secs(1) {
+            let value = humantime::format_duration(lease).to_string();
+            return Err(ConfigError::new(
+                ARGS,
+                "lease",
+                value,
+                "must be at least 1s: a living owner has to extend it in time",
+            ));
+        }
+        let max_failures = args.max_failures.or(file.max_failures).unwrap_or(defaults::MAX_FAILURES);
+        if max_failures == 0 {
+            return Err(ConfigError::new(ARGS, "max-failures", "0", "must be at least 1"));
+        }
+        Ok(Self {
+            cluster,
+            listen: layered_listen(&args.listen, &file, default_listen)?,
+            replay: args.replay.unwrap_or(false),
+            max_failures,
+            outbox_limit: args.outbox_limit.or(file.outbox_limit).unwrap_or(defaults::OUTBOX_LIMIT),
+            lease,
+            ledger: LedgerConfig::resolve(&args.ledger, &file)?,
+        })
+    }
+}
+
+impl LedgerConfig {
+    pub fn resolve(args: &LedgerArgs, file: &FileConfig) -> Result<Self, ConfigError> {
+        let window = layered_duration(
+            "ledger-window",
+            &args.ledger_window,
+            &file.ledger_window,
+            &file.origin,
+            defaults::LEDGER_WINDOW,
+        )?;
+        if window < Duration::from_secs(60) {
+            let value = humantime::format_duration(window).to_string();
+            return Err(ConfigError::new(ARGS, "ledger-window", value, "must be at least 1m"));
+        }
+        let shards = args.shards.or(file.shards).unwrap_or(defaults::LEDGER_SHARDS);
+        if !(1..=256).contains(&shards) {
+            return Err(ConfigError::new(ARGS, "shards", shards.to_string(), "must be 1 to 256"));
+        }
+        let expect = args.expect.or(file.expect).unwrap_or(defaults::LEDGER_EXPECT);
+        if expect == 0 {
+            return Err(ConfigError::new(ARGS, "expect", "0", "must be at least 1"));
+        }
+        Ok(Self { window, shards, expect })
+    }
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self { window: defaults::LEDGER_WINDOW, shards: defaults::LEDGER_SHARDS, expect: defaults::LEDGER_EXPECT }
+    }
+}
+
+/// A service works on one cluster.
+fn only_cluster(connection: &ConnectionArgs, file: &FileConfig) -> Result<ClusterConfig, ConfigError> {
+    let mut clusters = resolve_clusters(connection, file)?;
+    if clusters.len() > 1 {
+        let names: Vec<_> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        return Err(ConfigError::new(
+            &file.origin,
+            "cluster",
+            names.join(", "),
+            "a service needs exactly one: give --kafka",
+        ));
+    }
+    Ok(clusters.remove(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection() -> ConnectionArgs {
+        ConnectionArgs { kafka: Some("k:1".into()), redis: Some("redis://127.0.0.1".into()), ..ConnectionArgs::default() }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let config = ServiceConfig::resolve(&connection(), &ServiceArgs::default(), defaults::PAYMENT_LISTEN).unwrap();
+        assert_eq!(config.listen.port(), 8722);
+        assert_eq!((config.max_failures, config.outbox_limit, config.lease), (5, 10_000, Duration::from_secs(15)));
+        assert_eq!(config.ledger, LedgerConfig::default());
+    }
+
+    #[test]
+    fn a_service_without_a_ledger_is_refused() {
+        let connection = ConnectionArgs { redis: None, ..connection() };
+        let error = ServiceConfig::resolve(&connection, &ServiceArgs::default(), defaults::ORDER_LISTEN).unwrap_err();
+        assert_eq!(error.key, "redis");
+    }
+
+    #[test]
+    fn a_zero_is_refused_where_it_makes_no_sense() {
+        let zero = ServiceArgs { max_failures: Some(0), ..ServiceArgs::default() };
+        assert_eq!(ServiceConfig::resolve(&connection(), &zero, defaults::ORDER_LISTEN).unwrap_err().key, "max-failures");
+        let shards =
+            ServiceArgs { ledger: LedgerArgs { shards: Some(0), ..LedgerArgs::default() }, ..ServiceArgs::default() };
+        assert_eq!(ServiceConfig::resolve(&connection(), &shards, defaults::ORDER_LISTEN).unwrap_err().key, "shards");
+    }
+}
