@@ -10,6 +10,9 @@
 //! L3 roles   demo  cli
 //! ```
 
+pub mod cli;
 pub mod config;
 pub mod lag;
 pub mod monitor;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,0 +1,121 @@
+//! The command line: one subcommand per role or tool, and one `match` that runs it.
+
+mod healthcheck;
+
+use crate::{config::ConfigError, telemetry::LogArgs};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::{fmt, io, process::ExitCode};
+use tokio_util::sync::CancellationToken;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidemark demo
+      everything in one process, nothing to install
+  tidemark monitor --kafka localhost:9092
+      lag of every group, at http://127.0.0.1:8720
+  tidemark monitor --kafka localhost:9092 --redis redis://localhost:6379
+      lag, and the duplicates that the ledger knows of
+  tidemark lag --kafka localhost:9092 --group payments
+      one answer on the terminal
+  tidemark payment --kafka localhost:9092 --redis redis://localhost:6379
+      one of the three services
+
+Every flag has an environment variable TIDEMARK_<FLAG> and a key of the same name in the file
+of --config; flag wins over environment over file over default.
+Exit code 2 means a mistake in the configuration.";
+
+/// How far behind is each Kafka consumer, and has any event been processed twice?
+#[derive(Parser, Clone, Debug)]
+#[command(name = "tidemark", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub log: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Command {
+    /// Ask whether a running role is well; for container health checks
+    Healthcheck(HealthcheckArgs),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page (roff)
+    Man,
+}
+
+#[derive(Args, Clone, Debug)]
+struct HealthcheckArgs {
+    /// Address to ask
+    #[arg(default_value = "http://127.0.0.1:8720/readyz", value_name = "URL")]
+    url: String,
+    /// How long the answer may take
+    #[arg(long, default_value = "3s", value_name = "DURATION")]
+    timeout: humantime::Duration,
+}
+
+impl Cli {
+    /// Runs the role until it ends or `stop` is cancelled.
+    pub async fn run(self, _stop: CancellationToken) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Healthcheck(args) => Ok(healthcheck::run(&args.url, *args.timeout).await),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "tidemark", &mut io::stdout());
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Man => {
+                clap_mangen::Man::new(Self::command()).render(&mut io::stdout()).map_err(anyhow::Error::from)?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+/// Why the process ends with an error.
+#[derive(Debug)]
+pub enum Failure {
+    /// A mistake in the configuration: exit code 2.
+    Config(ConfigError),
+    /// Anything else: exit code 1.
+    Run(anyhow::Error),
+}
+
+impl Failure {
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) => ExitCode::from(2),
+            Self::Run(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Run(error) => write!(f, "{error:#}"),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
