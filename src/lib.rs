@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod config;
 pub mod lag;
+pub mod metrics;
 pub mod monitor;
 pub mod shutdown;
 pub mod telemetry;

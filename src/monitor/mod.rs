@@ -5,6 +5,7 @@
 //! books  --ledger counters, duplicates-----------------+--> View --> pages, /metrics, alerts
 //! ```
 
+pub mod alerts;
 mod published;
 pub mod view;
 

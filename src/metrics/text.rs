@@ -1,0 +1,159 @@
+//! One buffer in the Prometheus text format 0.0.4.
+//!
+//! A family's header is written with its first sample, so that a family without samples leaves no trace. A value that is
+//! not a number is not written: unknown is an absent series.
+
+use super::{Family, Kind, Labels};
+use std::{fmt::Write as _, time::Duration};
+
+/// The content type of `/metrics`.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Writes families one after the other; all samples of a family stand together.
+pub struct TextWriter {
+    out: String,
+    family: Family,
+    header_due: bool,
+    samples: usize,
+}
+
+impl TextWriter {
+    /// `capacity` in bytes: the size of the last page is a good guess.
+    pub fn with_capacity(capacity: usize) -> Self {
+        let family = Family { name: "", kind: Kind::Gauge, labels: &[], help: "" };
+        Self { out: String::with_capacity(capacity), family, header_due: false, samples: 0 }
+    }
+
+    /// Makes `family` the one that the next samples belong to.
+    pub fn family(&mut self, family: Family) -> &mut Self {
+        self.family = family;
+        self.header_due = true;
+        self
+    }
+
+    pub fn integer(&mut self, labels: &Labels, value: u64) {
+        self.begin("", labels.as_str());
+        push_integer(&mut self.out, value);
+        self.end();
+    }
+
+    /// Writes `value` unless it is not a number.
+    pub fn float(&mut self, labels: &Labels, value: f64) {
+        if value.is_nan() {
+            return;
+        }
+        self.begin("", labels.as_str());
+        push_float(&mut self.out, value);
+        self.end();
+    }
+
+    pub fn seconds(&mut self, labels: &Labels, value: Duration) {
+        self.float(labels, value.as_secs_f64());
+    }
+
+    /// Writes a histogram of cumulative counts by upper bound in ascending order; the last bound has to be infinite.
+    /// There is no sum: readers of bucket counters do not know one.
+    pub fn histogram(&mut self, labels: &Labels, buckets: &[(f64, u64)]) {
+        for (bound, count) in buckets {
+            let mut le = String::new();
+            push_float(&mut le, *bound);
+            self.begin("_bucket", labels.with("le", &le).as_str());
+            push_integer(&mut self.out, *count);
+            self.end();
+        }
+        if let Some((_, count)) = buckets.last() {
+            self.begin("_count", labels.as_str());
+            push_integer(&mut self.out, *count);
+            self.end();
+        }
+    }
+
+    /// Samples written so far.
+    pub const fn samples(&self) -> usize {
+        self.samples
+    }
+
+    pub fn finish(self) -> String {
+        self.out
+    }
+
+    fn begin(&mut self, suffix: &str, labels: &str) {
+        if self.header_due {
+            self.header_due = false;
+            let Family { name, kind, help, .. } = self.family;
+            // Writing to a String cannot fail. The help texts of the contract hold nothing that needs escaping.
+            let _ = writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} {}", kind.label());
+        }
+        self.out.push_str(self.family.name);
+        self.out.push_str(suffix);
+        if !labels.is_empty() {
+            self.out.push('{');
+            self.out.push_str(labels);
+            self.out.push('}');
+        }
+        self.out.push(' ');
+    }
+
+    fn end(&mut self) {
+        self.out.push('\n');
+        self.samples += 1;
+    }
+}
+
+fn push_integer(out: &mut String, value: u64) {
+    // 20 digits hold the largest u64.
+    let mut digits = [0_u8; 20];
+    let (mut at, mut rest) = (digits.len(), value);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend(digits[at..].iter().map(|&digit| char::from(digit)));
+}
+
+fn push_float(out: &mut String, value: f64) {
+    if value.is_infinite() {
+        out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+    } else {
+        let _ = write!(out, "{value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::family;
+
+    #[test]
+    fn a_family_without_samples_leaves_no_trace() {
+        let mut text = TextWriter::with_capacity(0);
+        text.family(family::GROUP_MEMBERS);
+        text.family(family::LEDGER_UP).integer(&Labels::new(&[("cluster_name", "c")]), 1);
+        text.family(family::SAGA_OPEN).float(&Labels::new(&[("cluster_name", "c")]), f64::NAN);
+        assert_eq!(
+            text.finish(),
+            "# HELP tidemark_ledger_up Whether the last read of the ledger succeeded.\n\
+             # TYPE tidemark_ledger_up gauge\ntidemark_ledger_up{cluster_name=\"c\"} 1\n"
+        );
+    }
+
+    #[test]
+    fn numbers_are_written_as_prometheus_reads_them() {
+        for (value, text) in
+            [(0.0, "0"), (-1.5, "-1.5"), (1.7e9, "1700000000"), (f64::INFINITY, "+Inf"), (1e-7, "0.0000001")]
+        {
+            let mut out = String::new();
+            push_float(&mut out, value);
+            assert_eq!(out, text);
+        }
+        for value in [0, 9, 10, 12_345, u64::MAX] {
+            let mut out = String::new();
+            push_integer(&mut out, value);
+            assert_eq!(out, value.to_string());
+        }
+    }
+}
