@@ -44,3 +44,10 @@ pub struct LogRange {
     /// Last stable offset: where a read-committed consumer has to stop. `None` when the broker did not say.
     pub last_stable: Option<Offset>,
 }
+
+impl LogRange {
+    /// Records that the log holds now.
+    pub const fn retained(self) -> u64 {
+        self.end.distance_from(self.start)
+    }
+}

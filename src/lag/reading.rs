@@ -17,6 +17,10 @@ impl<T> Reading<T> {
         }
     }
 
+    pub const fn is_known(&self) -> bool {
+        matches!(self, Self::Known(_))
+    }
+
     pub fn as_ref(&self) -> Reading<&T> {
         match self {
             Self::Known(value) => Reading::Known(value),
@@ -71,6 +75,8 @@ pub enum UnknownReason {
     TooLittleHistory,
     /// Our own history does not reach back to that offset.
     HistoryTooShort,
+    /// The committed offset lies beyond the end of the log.
+    BeyondEnd,
     /// The coordinator is loading or moving.
     CoordinatorNotReady,
     /// The answer could not be decoded.
@@ -94,6 +100,7 @@ impl UnknownReason {
             Self::Unsupported => "unsupported",
             Self::TooLittleHistory => "too_little_history",
             Self::HistoryTooShort => "history_too_short",
+            Self::BeyondEnd => "beyond_end",
             Self::CoordinatorNotReady => "coordinator_not_ready",
             Self::BadResponse => "bad_response",
             Self::KafkaError(_) => "kafka_error",
@@ -115,6 +122,7 @@ impl fmt::Display for UnknownReason {
             Self::Unsupported => f.write_str("the broker does not support this request"),
             Self::TooLittleHistory => f.write_str("not observed for long enough"),
             Self::HistoryTooShort => f.write_str("our history does not reach back to that record"),
+            Self::BeyondEnd => f.write_str("the committed offset lies beyond the end of the log"),
             Self::CoordinatorNotReady => f.write_str("the group's coordinator is loading or moving"),
             Self::BadResponse => f.write_str("the broker's answer could not be read"),
             Self::KafkaError(code) => write!(f, "Kafka answered with error {code}"),

@@ -2,14 +2,14 @@
 
 use super::view::{GroupSeries, HeatRow, View};
 use arc_swap::ArcSwap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The latest [`View`], a signal for each new one, and the charts' history behind it. Reading never waits for a collection.
 pub struct Published {
     view: ArcSwap<View>,
     ticks: watch::Sender<u64>,
-    charts: RwLock<Box<dyn Charts>>,
+    charts: Box<dyn Charts>,
 }
 
 /// History that a chart is drawn from, in memory.
@@ -21,7 +21,7 @@ pub trait Charts: Send + Sync {
 impl Published {
     pub fn new(first: View, charts: Box<dyn Charts>) -> Arc<Self> {
         let ticks = watch::Sender::new(first.tick);
-        Arc::new(Self { view: ArcSwap::from_pointee(first), ticks, charts: RwLock::new(charts) })
+        Arc::new(Self { view: ArcSwap::from_pointee(first), ticks, charts })
     }
 
     pub fn latest(&self) -> Arc<View> {
@@ -41,10 +41,10 @@ impl Published {
     }
 
     pub fn group_series(&self, cluster: &str, group: &str) -> Option<GroupSeries> {
-        self.charts.read().unwrap_or_else(PoisonError::into_inner).group_series(cluster, group)
+        self.charts.group_series(cluster, group)
     }
 
     pub fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow> {
-        self.charts.read().unwrap_or_else(PoisonError::into_inner).heat(cluster, group, buckets)
+        self.charts.heat(cluster, group, buckets)
     }
 }

@@ -222,6 +222,8 @@ pub enum Note {
     BeyondEnd,
     /// The rest of the lag is transaction markers or compacted records: nothing to read.
     MarkersOnly,
+    /// An open transaction holds the last stable offset back: a read-committed reader has to wait there.
+    OpenTransaction,
     /// Members could not be read; judged as if somebody were there.
     MembersUnknown,
     /// Part of the partitions could not be read.
@@ -237,6 +239,7 @@ impl Note {
             Self::Unsubscribed => "unsubscribed",
             Self::BeyondEnd => "beyond_end",
             Self::MarkersOnly => "markers_only",
+            Self::OpenTransaction => "open_transaction",
             Self::MembersUnknown => "members_unknown",
             Self::Partial => "partial",
             Self::Unlisted => "unlisted",

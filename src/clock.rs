@@ -1,0 +1,63 @@
+//! The time of day, as a value that is passed in: the system's clock, or one that a test sets by hand.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+/// Where the present time comes from. Clones of a manual clock show the same time.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    System,
+    Manual(ManualClock),
+}
+
+impl Clock {
+    pub fn now(&self) -> DateTime<Utc> {
+        match self {
+            Self::System => Utc::now(),
+            Self::Manual(clock) => clock.now(),
+        }
+    }
+}
+
+/// A clock that stands still until it is moved. Milliseconds are its finest step.
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    millis: Arc<AtomicI64>,
+}
+
+impl ManualClock {
+    pub fn at(start: DateTime<Utc>) -> Self {
+        Self { millis: Arc::new(AtomicI64::new(start.timestamp_millis())) }
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.millis.load(Ordering::SeqCst)).unwrap_or(DateTime::UNIX_EPOCH)
+    }
+
+    /// Moves the clock; a negative `by` moves it back.
+    pub fn advance(&self, by: TimeDelta) {
+        self.millis.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+    }
+}
+
+impl From<ManualClock> for Clock {
+    fn from(clock: ManualClock) -> Self {
+        Self::Manual(clock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_clone_of_a_manual_clock_shows_the_same_time() {
+        let hand = ManualClock::at(DateTime::UNIX_EPOCH);
+        let clock = Clock::from(hand.clone());
+        hand.advance(TimeDelta::seconds(5));
+        assert_eq!(clock.now(), DateTime::UNIX_EPOCH + TimeDelta::seconds(5));
+    }
+}
