@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod kafka;
 pub mod lag;
 pub mod metrics;
 pub mod monitor;

@@ -1,0 +1,15 @@
+//! Everything that talks to Kafka. Reads for the monitor go through a thin client of our own ([`wire`]); the services
+//! produce and consume with `rdkafka`. No other folder names either protocol library.
+//!
+//! Reading order: a [`ReaderConfig`] makes a [`ClusterReader`], whose `collect` gives one
+//! [`ClusterSnapshot`](crate::lag::ClusterSnapshot) a cycle.
+
+pub mod wire;
+
+mod collect_error;
+mod properties;
+mod reader;
+
+pub use collect_error::{BrokerAttempt, CollectError};
+pub use properties::{ClientProperties, PropertyError};
+pub use reader::{ClusterReader, ReaderConfig};

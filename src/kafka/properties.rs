@@ -1,0 +1,144 @@
+//! The configuration vocabulary of the reading client: librdkafka's property names, as given with `-X key=value`.
+//!
+//! The services hand theirs to librdkafka; here a property that this client does not implement is an error, because
+//! ignoring one (`sasl.mechanism`, say) would connect in another way than its owner asked for.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// Settings of one client, from librdkafka's property names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientProperties {
+    /// `client.id`, shown in broker logs and quotas.
+    pub client_id: String,
+    /// `socket.timeout.ms`: how long one request may stay without an answer.
+    pub request_timeout: Duration,
+    /// `socket.connection.setup.timeout.ms`: TCP connect and the first exchange.
+    pub connect_timeout: Duration,
+    /// `receive.message.max.bytes`: a larger answer ends the connection.
+    pub max_frame_bytes: usize,
+    /// `reconnect.backoff.ms`: first pause after a failed connection; doubles each time.
+    pub backoff: Duration,
+    /// `reconnect.backoff.max.ms`: the longest pause.
+    pub backoff_max: Duration,
+}
+
+impl Default for ClientProperties {
+    fn default() -> Self {
+        Self {
+            client_id: "tidemark".to_owned(),
+            request_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            max_frame_bytes: 256 << 20,
+            backoff: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A property that cannot be used: which one, what it was set to, and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}={value}: {rule}")]
+pub struct PropertyError {
+    pub key: String,
+    /// `***` where the value is a secret.
+    pub value: String,
+    pub rule: String,
+}
+
+const KNOWN: [&str; 7] = [
+    "client.id",
+    "receive.message.max.bytes",
+    "reconnect.backoff.max.ms",
+    "reconnect.backoff.ms",
+    "security.protocol",
+    "socket.connection.setup.timeout.ms",
+    "socket.timeout.ms",
+];
+
+impl ClientProperties {
+    /// Reads the properties; the first one that is unknown or out of range is the error.
+    pub fn parse(properties: &BTreeMap<String, String>) -> Result<Self, PropertyError> {
+        let mut parsed = Self::default();
+        for (key, value) in properties {
+            parsed.set(key, value).map_err(|rule| PropertyError { key: key.clone(), value: shown(key, value), rule })?;
+        }
+        Ok(parsed)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "client.id" => self.client_id = short_text(value)?,
+            "socket.timeout.ms" => self.request_timeout = millis(value, 10, 300_000)?,
+            "socket.connection.setup.timeout.ms" => self.connect_timeout = millis(value, 10, 300_000)?,
+            "receive.message.max.bytes" => self.max_frame_bytes = number(value, 1_000, 2_147_483_647)? as usize,
+            "reconnect.backoff.ms" => self.backoff = millis(value, 0, 3_600_000)?,
+            "reconnect.backoff.max.ms" => self.backoff_max = millis(value, 0, 3_600_000)?,
+            "security.protocol" => plaintext_only(value)?,
+            "bootstrap.servers" | "metadata.broker.list" => return Err("give the brokers with --kafka instead".to_owned()),
+            _ => return Err(format!("the monitor's client does not implement this property; it knows {}", KNOWN.join(", "))),
+        }
+        Ok(())
+    }
+}
+
+fn plaintext_only(value: &str) -> Result<(), String> {
+    if value.eq_ignore_ascii_case("plaintext") {
+        return Ok(());
+    }
+    Err("only plaintext is implemented by the monitor's client".to_owned())
+}
+
+fn short_text(value: &str) -> Result<String, String> {
+    if value.is_empty() || value.len() > 255 {
+        return Err("must have 1 to 255 bytes".to_owned());
+    }
+    Ok(value.to_owned())
+}
+
+fn number(value: &str, min: u64, max: u64) -> Result<u64, String> {
+    let parsed = value.trim().parse::<u64>().ok().filter(|number| (min..=max).contains(number));
+    parsed.ok_or_else(|| format!("must be a whole number from {min} to {max}"))
+}
+
+fn millis(value: &str, min: u64, max: u64) -> Result<Duration, String> {
+    number(value, min, max).map(Duration::from_millis)
+}
+
+fn shown(key: &str, value: &str) -> String {
+    let secret = ["password", "secret", "token", "key.pem", "sasl.oauthbearer.config"].iter().any(|word| key.contains(word));
+    if secret { "***".to_owned() } else { value.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(key: &str, value: &str) -> Result<ClientProperties, PropertyError> {
+        ClientProperties::parse(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
+    }
+
+    #[test]
+    fn librdkafka_names_set_the_client() {
+        let parsed = parse("socket.timeout.ms", "2500").unwrap();
+        assert_eq!(parsed.request_timeout, Duration::from_millis(2500));
+        assert_eq!(parse("security.protocol", "PLAINTEXT").unwrap(), ClientProperties::default());
+    }
+
+    #[test]
+    fn an_unknown_property_is_an_error_that_names_it() {
+        let error = parse("fetch.min.bytes", "1").unwrap_err().to_string();
+        assert!(error.starts_with("fetch.min.bytes=1: the monitor's client does not implement this property"), "{error}");
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_an_error_with_the_range() {
+        let error = parse("socket.timeout.ms", "0").unwrap_err();
+        assert_eq!(error.to_string(), "socket.timeout.ms=0: must be a whole number from 10 to 300000");
+    }
+
+    #[test]
+    fn a_secret_is_not_repeated_in_the_error() {
+        let error = parse("sasl.password", "hunter2").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+    }
+}
