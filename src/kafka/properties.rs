@@ -75,7 +75,9 @@ impl ClientProperties {
             "reconnect.backoff.max.ms" => self.backoff_max = millis(value, 0, 3_600_000)?,
             "security.protocol" => plaintext_only(value)?,
             "bootstrap.servers" | "metadata.broker.list" => return Err("give the brokers with --kafka instead".to_owned()),
-            _ => return Err(format!("the monitor's client does not implement this property; it knows {}", KNOWN.join(", "))),
+            _ => {
+                return Err(format!("the monitor's client does not implement this property; it knows {}", KNOWN.join(", ")));
+            }
         }
         Ok(())
     }
