@@ -13,9 +13,11 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod events;
 pub mod kafka;
 pub mod lag;
 pub mod metrics;
 pub mod monitor;
+pub mod services;
 pub mod shutdown;
 pub mod telemetry;

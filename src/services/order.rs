@@ -1,0 +1,179 @@
+//! The order service: opens an order, watches payment and delivery, and ends it.
+//!
+//! Payments and deliveries are different topics, so their events come in any order. The status is therefore read off the
+//! set of facts seen so far, not off the last event; once it is final it stays.
+//!
+//! ```text
+//!  pending --paid--> paid --scheduled--> scheduled --delivered--> COMPLETED
+//!     |                \__ delivery failed __/
+//!     | declined                |
+//!     v                         v
+//!  CANCELLED <--refunded--- refunding
+//! ```
+
+use super::{Decision, Progress, SagaStep};
+use crate::events::{Currency, Event, EventData, EventType, Item, Money, OrderCancelled, OrderCompleted, OrderCreated};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One order as the order service knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderState {
+    pub order_id: Uuid,
+    pub customer: String,
+    pub items: Vec<Item>,
+    pub total: Money,
+    pub status: OrderStatus,
+    /// First sight of each type of event, in the order of arrival: one entry a type at most.
+    pub timeline: Vec<Moment>,
+}
+
+/// An event of the order, as its timeline shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    pub at: DateTime<Utc>,
+    #[serde(rename = "type")]
+    pub event_type: String,
+    pub event_id: Uuid,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStatus {
+    Pending,
+    Paid,
+    Scheduled,
+    Refunding,
+    Completed,
+    Cancelled,
+}
+
+impl OrderStatus {
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Paid, Self::Scheduled, Self::Refunding, Self::Completed, Self::Cancelled];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Paid => "paid",
+            Self::Scheduled => "scheduled",
+            Self::Refunding => "refunding",
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Completed | Self::Cancelled => true,
+            Self::Pending | Self::Paid | Self::Scheduled | Self::Refunding => false,
+        }
+    }
+
+    /// What an order in this status waits for.
+    pub const fn progress(self) -> Progress {
+        match self {
+            Self::Pending => Progress::WaitsFor(SagaStep::Payment),
+            Self::Paid | Self::Scheduled => Progress::WaitsFor(SagaStep::Delivery),
+            Self::Refunding => Progress::WaitsFor(SagaStep::Refund),
+            Self::Completed | Self::Cancelled => Progress::Ended,
+        }
+    }
+}
+
+/// Opens an order. `None` when the total does not fit. The caller publishes the decision's one event as `event_id`.
+pub fn place_order(
+    order_id: Uuid,
+    customer: String,
+    items: Vec<Item>,
+    currency: Currency,
+    created: (Uuid, DateTime<Utc>),
+) -> Option<Decision<OrderState>> {
+    let total = Item::total(&items, currency)?;
+    let (event_id, at) = created;
+    let event = OrderCreated { order_id, customer: customer.clone(), items: items.clone(), total };
+    let timeline = vec![Moment { at, event_type: EventType::OrderCreated.name().to_owned(), event_id }];
+    let state = OrderState { order_id, customer, items, total, status: OrderStatus::Pending, timeline };
+    Some(Decision {
+        state: Some(state),
+        events: vec![EventData::OrderCreated(event)],
+        progress: OrderStatus::Pending.progress(),
+    })
+}
+
+/// Decides about one event. An order that this service never opened is left alone.
+pub fn decide(state: Option<&OrderState>, event: &Event) -> Decision<OrderState> {
+    match (state, event.event_type()) {
+        (None, _) | (Some(_), EventType::OrderCreated | EventType::OrderCompleted | EventType::OrderCancelled) => {
+            Decision::nothing()
+        }
+        (
+            Some(state),
+            EventType::PaymentCompleted
+            | EventType::PaymentFailed
+            | EventType::PaymentRefunded
+            | EventType::DeliveryScheduled
+            | EventType::DeliveryCompleted
+            | EventType::DeliveryFailed,
+        ) => learn(state, event),
+    }
+}
+
+fn learn(state: &OrderState, event: &Event) -> Decision<OrderState> {
+    if state.has_seen(event.event_type()) {
+        return Decision::nothing();
+    }
+    let mut next = state.clone();
+    next.note(event.event_type(), event.id, event.time);
+    if state.status.is_final() {
+        return Decision { state: Some(next), events: Vec::new(), progress: Progress::Unchanged };
+    }
+    next.status = next.status_of_facts();
+    let events = match next.status {
+        OrderStatus::Completed => {
+            vec![EventData::OrderCompleted(OrderCompleted { order_id: next.order_id, total: next.total })]
+        }
+        OrderStatus::Cancelled => {
+            vec![EventData::OrderCancelled(OrderCancelled { order_id: next.order_id, reason: next.cancel_reason() })]
+        }
+        OrderStatus::Pending | OrderStatus::Paid | OrderStatus::Scheduled | OrderStatus::Refunding => Vec::new(),
+    };
+    Decision { progress: next.status.progress(), events, state: Some(next) }
+}
+
+impl OrderState {
+    fn has_seen(&self, event_type: EventType) -> bool {
+        self.timeline.iter().any(|moment| moment.event_type == event_type.name())
+    }
+
+    /// Writes an event into the timeline, once a type.
+    pub(super) fn note(&mut self, event_type: EventType, event_id: Uuid, at: DateTime<Utc>) {
+        if !self.has_seen(event_type) {
+            self.timeline.push(Moment { at, event_type: event_type.name().to_owned(), event_id });
+        }
+    }
+
+    /// Reads the status off what has been seen, whatever the order in which it came.
+    fn status_of_facts(&self) -> OrderStatus {
+        let paid = self.has_seen(EventType::PaymentCompleted);
+        if self.has_seen(EventType::PaymentFailed) || self.has_seen(EventType::PaymentRefunded) {
+            OrderStatus::Cancelled
+        } else if self.has_seen(EventType::DeliveryFailed) {
+            OrderStatus::Refunding
+        } else if paid && self.has_seen(EventType::DeliveryCompleted) {
+            OrderStatus::Completed
+        } else if self.has_seen(EventType::DeliveryScheduled) || self.has_seen(EventType::DeliveryCompleted) {
+            OrderStatus::Scheduled
+        } else if paid {
+            OrderStatus::Paid
+        } else {
+            OrderStatus::Pending
+        }
+    }
+
+    fn cancel_reason(&self) -> String {
+        if self.has_seen(EventType::PaymentFailed) { "payment declined" } else { "delivery failed, payment refunded" }
+            .to_owned()
+    }
+}

@@ -1,0 +1,285 @@
+//! Whole sagas: every order of delivery and every repetition, not a sample of them.
+//!
+//! The shop is a state machine: three states and the set of events published so far. Any published event may be handed to
+//! any service that reads its topic at any time, any number of times. All reachable states are visited.
+
+use super::*;
+use crate::events::{Currency, Event, EventData, EventType, Item};
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, HashSet};
+use uuid::Uuid;
+
+const START: Option<DateTime<Utc>> = DateTime::from_timestamp_millis(1_700_000_000_000);
+
+/// The shop at one moment; events by id, as Kafka keeps them.
+#[derive(Clone, PartialEq, Eq)]
+struct Shop {
+    states: [Option<String>; 3],
+    published: BTreeMap<Uuid, Event>,
+}
+
+impl Shop {
+    fn open(skus: &[&str]) -> Self {
+        let now = START.unwrap();
+        let items = skus.iter().map(|sku| Item { sku: (*sku).to_owned(), quantity: 2, unit_price: 500 }).collect();
+        let (order_id, event_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let placed = place_order(order_id, "c".to_owned(), items, Currency::parse("EUR").unwrap(), (event_id, now)).unwrap();
+        let event = Event {
+            id: event_id,
+            source: Service::Order.source().to_owned(),
+            time: now,
+            causation_id: None,
+            traceparent: None,
+            data: placed.events.into_iter().next().unwrap(),
+        };
+        let state = serde_json::to_string(&placed.state.unwrap()).unwrap();
+        Self { states: [Some(state), None, None], published: BTreeMap::from([(event_id, event)]) }
+    }
+
+    fn readers(event: &Event) -> impl Iterator<Item = Service> {
+        let topic = event.event_type().topic();
+        Service::ALL.into_iter().filter(move |service| service.subscriptions().contains(&topic))
+    }
+
+    fn hand_over(&self, service: Service, event: &Event) -> Self {
+        let slot = service as usize;
+        let verdict = service.decide(self.states[slot].as_deref(), event, START.unwrap()).unwrap();
+        let mut next = self.clone();
+        next.states[slot] = verdict.state.or_else(|| next.states[slot].take());
+        next.published.extend(verdict.events.into_iter().map(|event| (event.id, event)));
+        next
+    }
+
+    fn successors(&self) -> Vec<Self> {
+        self.published
+            .values()
+            .flat_map(|event| Self::readers(event).map(|service| self.hand_over(service, event)))
+            .filter(|next| next != self)
+            .collect()
+    }
+
+    fn fingerprint(&self) -> String {
+        format!("{:?}{:?}", self.states, self.published.keys())
+    }
+
+    fn count(&self, event_type: EventType) -> usize {
+        self.published.values().filter(|event| event.event_type() == event_type).count()
+    }
+
+    fn order(&self) -> OrderState {
+        serde_json::from_str(self.states[0].as_deref().unwrap()).unwrap()
+    }
+
+    /// (captured, refunded, delivered) in minor units.
+    fn books(&self) -> (u64, u64, u64) {
+        self.published.values().fold((0, 0, 0), |(captured, refunded, delivered), event| match &event.data {
+            EventData::PaymentCompleted(payment) => (captured + payment.amount.amount_minor, refunded, delivered),
+            EventData::PaymentRefunded(refund) => (captured, refunded + refund.amount.amount_minor, delivered),
+            EventData::DeliveryCompleted(delivery) => (captured, refunded, delivered + delivery.value.amount_minor),
+            EventData::OrderCreated(_)
+            | EventData::OrderCompleted(_)
+            | EventData::OrderCancelled(_)
+            | EventData::PaymentFailed(_)
+            | EventData::DeliveryScheduled(_)
+            | EventData::DeliveryFailed(_) => (captured, refunded, delivered),
+        })
+    }
+
+    fn check_always(&self) {
+        for event_type in EventType::ALL {
+            assert!(self.count(event_type) <= 1, "{event_type} was published twice");
+        }
+        let (captured, refunded, delivered) = self.books();
+        assert!(refunded + delivered <= captured, "more given than taken");
+        let ends = self.count(EventType::OrderCompleted) + self.count(EventType::OrderCancelled);
+        assert_eq!(ends, usize::from(self.order().status.is_final()), "status and last event disagree");
+    }
+
+    fn check_at_rest(&self, expected: OrderStatus) {
+        assert_eq!(self.order().status, expected);
+        let (captured, refunded, delivered) = self.books();
+        assert_eq!(captured - refunded, delivered, "money kept is not the value delivered");
+    }
+}
+
+/// Visits every reachable state; answers how many there are and the final ones.
+fn explore(start: Shop) -> (usize, Vec<Shop>) {
+    let (mut seen, mut open, mut at_rest) = (HashSet::from([start.fingerprint()]), vec![start], Vec::new());
+    while let Some(shop) = open.pop() {
+        shop.check_always();
+        let successors = shop.successors();
+        if successors.is_empty() {
+            at_rest.push(shop);
+            continue;
+        }
+        open.extend(successors.into_iter().filter(|next| seen.insert(next.fingerprint())));
+        assert!(seen.len() < 100_000, "the saga does not come to an end");
+    }
+    (seen.len(), at_rest)
+}
+
+#[test]
+fn every_order_and_repetition_of_a_good_saga_ends_completed() {
+    let (states, at_rest) = explore(Shop::open(&["TEA-100", "CUP-2"]));
+    assert!(states > 10, "{states} states");
+    at_rest.iter().for_each(|shop| shop.check_at_rest(OrderStatus::Completed));
+    assert_eq!(at_rest[0].books(), (2_000, 0, 2_000));
+}
+
+#[test]
+fn every_order_and_repetition_of_a_declined_payment_ends_cancelled() {
+    let (_, at_rest) = explore(Shop::open(&["TEA-100", DECLINE_PAYMENT_SKU, FAIL_DELIVERY_SKU]));
+    at_rest.iter().for_each(|shop| shop.check_at_rest(OrderStatus::Cancelled));
+    at_rest.iter().for_each(|shop| assert_eq!(shop.books(), (0, 0, 0)));
+}
+
+#[test]
+fn every_order_and_repetition_of_a_failed_delivery_ends_refunded_and_cancelled() {
+    let (states, at_rest) = explore(Shop::open(&[FAIL_DELIVERY_SKU]));
+    assert!(states > 10, "{states} states");
+    at_rest.iter().for_each(|shop| shop.check_at_rest(OrderStatus::Cancelled));
+    at_rest.iter().for_each(|shop| assert_eq!(shop.books(), (1_000, 1_000, 0)));
+}
+
+/// All nine events of one order, whether they fit together or not.
+fn every_event() -> Vec<Event> {
+    let mut events = BTreeMap::new();
+    for skus in [["TEA"], [DECLINE_PAYMENT_SKU], [FAIL_DELIVERY_SKU]] {
+        let (_, at_rest) = explore(Shop::open(&skus));
+        events.extend(
+            at_rest.into_iter().flat_map(|shop| shop.published.into_values()).map(|event| (event.event_type(), event)),
+        );
+    }
+    events.into_values().collect()
+}
+
+fn permutations(length: usize) -> Vec<Vec<usize>> {
+    (0..length).fold(vec![Vec::new()], |shorter, next| {
+        shorter
+            .into_iter()
+            .flat_map(|order| (0..=order.len()).map(move |at| [&order[..at], &[next], &order[at..]].concat()))
+            .collect()
+    })
+}
+
+fn run(service: Service, start: Option<String>, events: impl Iterator<Item = Event>) -> (Option<String>, Vec<Event>) {
+    let mut published = Vec::new();
+    let state = events.fold(start, |state, event| {
+        let verdict = service.decide(state.as_deref(), &event, START.unwrap()).unwrap();
+        published.extend(verdict.events);
+        verdict.state.or(state)
+    });
+    (state, published)
+}
+
+#[test]
+fn any_permutation_of_all_events_ends_each_service_in_one_terminal_state() {
+    let events = every_event();
+    assert_eq!(events.len(), 9);
+    let opened = Shop::open(&["TEA"]).states[0].clone();
+    for service in Service::ALL {
+        let read: Vec<&Event> =
+            events.iter().filter(|event| service.subscriptions().contains(&event.event_type().topic())).collect();
+        for order in permutations(read.len()) {
+            let start = if service == Service::Order { opened.clone() } else { None };
+            let (state, published) = run(service, start, order.iter().map(|&at| read[at].clone()));
+            let published: Vec<EventType> = published.iter().map(Event::event_type).collect();
+            let count = |wanted: &[EventType]| published.iter().filter(|event_type| wanted.contains(event_type)).count();
+            match service {
+                Service::Order => {
+                    assert_eq!(count(&[EventType::OrderCompleted, EventType::OrderCancelled]), 1, "{order:?}");
+                    let state: OrderState = serde_json::from_str(&state.unwrap()).unwrap();
+                    assert!(state.status.is_final(), "{order:?}");
+                }
+                Service::Payment => {
+                    assert_eq!(count(&[EventType::PaymentCompleted, EventType::PaymentFailed]), 1, "{order:?}");
+                    assert!(count(&[EventType::PaymentRefunded]) <= count(&[EventType::PaymentCompleted]), "{order:?}");
+                }
+                Service::Delivery => {
+                    assert!(count(&[EventType::DeliveryCompleted, EventType::DeliveryFailed]) <= 1, "{order:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_payment_that_succeeds_after_the_order_was_cancelled_is_refunded_or_never_taken() {
+    let events = every_event();
+    let of = |wanted: EventType| events.iter().find(|event| event.event_type() == wanted).unwrap().clone();
+    let (created, cancelled) = (of(EventType::OrderCreated), of(EventType::OrderCancelled));
+    let mut good = created.clone();
+    if let EventData::OrderCreated(order) = &mut good.data {
+        order.items = vec![Item { sku: "TEA".to_owned(), quantity: 1, unit_price: 700 }];
+    }
+    let types = |order: Vec<Event>| {
+        let (_, published) = run(Service::Payment, None, order.into_iter());
+        published.iter().map(Event::event_type).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        types(vec![good.clone(), cancelled.clone(), cancelled.clone()]),
+        [EventType::PaymentCompleted, EventType::PaymentRefunded]
+    );
+    assert_eq!(types(vec![cancelled.clone(), good.clone(), cancelled, good]), [EventType::PaymentFailed]);
+}
+
+#[test]
+fn a_repeat_changes_nothing() {
+    let events = every_event();
+    for service in Service::ALL {
+        let start = if service == Service::Order { Shop::open(&["TEA"]).states[0].clone() } else { None };
+        for event in &events {
+            let (once, first) = run(service, start.clone(), std::iter::once(event.clone()));
+            let (twice, both) = run(service, start.clone(), [event.clone(), event.clone()].into_iter());
+            assert_eq!((once, first), (twice, both), "{service} {}", event.event_type());
+        }
+    }
+}
+
+#[test]
+fn an_events_id_follows_from_its_parent_whenever_it_is_decided() {
+    let shop = Shop::open(&["TEA"]);
+    let event = shop.published.values().next().unwrap();
+    let later = START.unwrap() + chrono::TimeDelta::hours(3);
+    let ids = |now| -> Vec<Uuid> {
+        Service::Payment.decide(None, event, now).unwrap().events.iter().map(|event| event.id).collect()
+    };
+    assert_eq!(ids(START.unwrap()), ids(later));
+    let payment = Service::Payment.decide(None, event, later).unwrap().events.remove(0);
+    assert_eq!(payment.causation_id, Some(event.id.to_string()));
+    assert_eq!(payment.source, "/tidemark/payment");
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_an_error_and_not_a_fresh_start() {
+    let shop = Shop::open(&["TEA"]);
+    let event = shop.published.values().next().unwrap();
+    for service in Service::ALL {
+        assert!(service.decide(Some("{\"state\":\"dreaming\"}"), event, START.unwrap()).is_err());
+    }
+}
+
+#[test]
+fn the_timeline_of_a_finished_order_tells_the_whole_story() {
+    let (_, at_rest) = explore(Shop::open(&["TEA"]));
+    let order = at_rest[0].order();
+    let mut types: Vec<&str> = order.timeline.iter().map(|moment| moment.event_type.as_str()).collect();
+    types.sort_unstable();
+    assert_eq!(types, ["DELIVERY_COMPLETED", "DELIVERY_SCHEDULED", "ORDER_COMPLETED", "ORDER_CREATED", "PAYMENT_COMPLETED"]);
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_of_any_events_leaves_books_that_balance(steps in proptest::collection::vec((0_usize..9, 0_usize..3), 0..60)) {
+        let events = every_event();
+        let mut shop = Shop::open(&["TEA"]);
+        for (event, service) in steps {
+            let service = Service::ALL[service];
+            shop = shop.hand_over(service, &events[event]);
+        }
+        prop_assert!(shop.count(EventType::OrderCompleted) + shop.count(EventType::OrderCancelled) <= 1);
+        prop_assert!(shop.count(EventType::PaymentCompleted) + shop.count(EventType::PaymentFailed) <= 1);
+        prop_assert!(shop.count(EventType::DeliveryCompleted) + shop.count(EventType::DeliveryFailed) <= 1);
+    }
+}
