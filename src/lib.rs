@@ -20,4 +20,5 @@ pub mod metrics;
 pub mod monitor;
 pub mod services;
 pub mod shutdown;
+pub mod store;
 pub mod telemetry;

@@ -6,6 +6,7 @@
 use crate::lag::{
     Broker, GroupKind, GroupState, LogRange, Offset, ReadFailure, Reading, Retention, Status, Thresholds, TimeLag,
 };
+pub use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -267,59 +268,6 @@ pub struct LedgerView {
     pub duplicates: Vec<DuplicateEntry>,
     /// Duplicates over time, oldest first.
     pub duplicate_buckets: Vec<DuplicateBucket>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerFact {
-    pub name: &'static str,
-    pub value: String,
-    /// What is wrong with it and what to do; `None` when it is as it should be.
-    pub problem: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum DuplicateCause {
-    Redelivery,
-    Republish,
-    Replay,
-    Concurrent,
-    Dead,
-    Conflict,
-}
-
-impl DuplicateCause {
-    pub const ALL: [Self; 6] =
-        [Self::Redelivery, Self::Republish, Self::Replay, Self::Concurrent, Self::Dead, Self::Conflict];
-
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Redelivery => "redelivery",
-            Self::Republish => "republish",
-            Self::Replay => "replay",
-            Self::Concurrent => "concurrent",
-            Self::Dead => "dead",
-            Self::Conflict => "conflict",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum DuplicateOutcome {
-    /// Delivered again and recognised: harmless.
-    Suppressed,
-    /// The work ran twice: the incident.
-    Executed,
-}
-
-impl DuplicateOutcome {
-    pub const ALL: [Self; 2] = [Self::Suppressed, Self::Executed];
-
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Suppressed => "suppressed",
-            Self::Executed => "executed",
-        }
-    }
 }
 
 /// Counters of one consumer group, summed over its shards; each the maximum seen per incarnation.
