@@ -1,9 +1,5 @@
 //! Flags and environment variables, as clap reads them. Nothing has a default here: the file comes in between.
 
-use super::{
-    ClusterConfig, ConfigError,
-    monitor::{read_file, resolve_clusters},
-};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -33,16 +29,12 @@ pub struct ConnectionArgs {
     pub config: Option<PathBuf>,
 }
 
-impl ConnectionArgs {
-    /// The clusters that flags, environment and file name; at least one.
-    pub fn clusters(&self) -> Result<Vec<ClusterConfig>, ConfigError> {
-        resolve_clusters(self, &read_file(self.config.as_deref())?)
-    }
-}
-
-/// Which groups and topics are looked at.
+/// What is collected and how it is judged.
 #[derive(Args, Clone, Debug, Default)]
-pub struct FilterArgs {
+pub struct CollectionArgs {
+    /// Time between two collections [default: 10s]
+    #[arg(long, env = "TIDEMARK_INTERVAL", value_name = "DURATION")]
+    pub interval: Option<String>,
     /// Look at these groups only and do not list others; may be repeated
     #[arg(long = "group", env = "TIDEMARK_GROUP", value_name = "NAME", value_delimiter = ',')]
     pub group: Vec<String>,
@@ -58,16 +50,6 @@ pub struct FilterArgs {
     /// Not the topics whose whole name matches
     #[arg(long, env = "TIDEMARK_TOPICS_EXCLUDE", value_name = "REGEX")]
     pub topics_exclude: Option<String>,
-}
-
-/// What is collected and how it is judged.
-#[derive(Args, Clone, Debug, Default)]
-pub struct CollectionArgs {
-    /// Time between two collections [default: 10s]
-    #[arg(long, env = "TIDEMARK_INTERVAL", value_name = "DURATION")]
-    pub interval: Option<String>,
-    #[command(flatten)]
-    pub filter: FilterArgs,
     /// Finest level of the series in /metrics: partition, topic or group [default: partition]
     #[arg(long, env = "TIDEMARK_GRANULARITY", value_name = "LEVEL")]
     pub granularity: Option<String>,

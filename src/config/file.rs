@@ -65,7 +65,8 @@ pub struct FileReceiver {
     pub name: String,
     /// Where an Alertmanager-compatible JSON payload is posted.
     pub url: String,
-    /// Whether the end of an alert is sent as well; true when left out.
+    /// A file whose content is the URL, for addresses that are secrets themselves.
+    #[serde(default)]
     pub send_resolved: Option<bool>,
 }
 

@@ -3,7 +3,7 @@
 //! A family's header is written with its first sample, so that a family without samples leaves no trace. A value that is
 //! not a number is not written: unknown is an absent series.
 
-use super::{Family, Kind, Labels, label::SeriesLabels};
+use super::{Family, Kind, Labels};
 use std::{fmt::Write as _, time::Duration};
 
 /// The content type of `/metrics`.
@@ -15,14 +15,13 @@ pub struct TextWriter {
     family: Family,
     header_due: bool,
     samples: usize,
-    limit: usize,
 }
 
 impl TextWriter {
-    /// Writes at most `limit` samples and goes on counting. `capacity` in bytes: the size of the last page is a good guess.
-    pub fn new(capacity: usize, limit: usize) -> Self {
+    /// `capacity` in bytes: the size of the last page is a good guess.
+    pub fn with_capacity(capacity: usize) -> Self {
         let family = Family { name: "", kind: Kind::Gauge, labels: &[], help: "" };
-        Self { out: String::with_capacity(capacity), family, header_due: false, samples: 0, limit }
+        Self { out: String::with_capacity(capacity), family, header_due: false, samples: 0 }
     }
 
     /// Makes `family` the one that the next samples belong to.
@@ -32,18 +31,23 @@ impl TextWriter {
         self
     }
 
-    pub fn integer(&mut self, labels: &impl SeriesLabels, value: u64) {
-        self.sample("", labels, |out| push_integer(out, value));
+    pub fn integer(&mut self, labels: &Labels, value: u64) {
+        self.begin("", labels.as_str());
+        push_integer(&mut self.out, value);
+        self.end();
     }
 
     /// Writes `value` unless it is not a number.
-    pub fn float(&mut self, labels: &impl SeriesLabels, value: f64) {
-        if !value.is_nan() {
-            self.sample("", labels, |out| push_float(out, value));
+    pub fn float(&mut self, labels: &Labels, value: f64) {
+        if value.is_nan() {
+            return;
         }
+        self.begin("", labels.as_str());
+        push_float(&mut self.out, value);
+        self.end();
     }
 
-    pub fn seconds(&mut self, labels: &impl SeriesLabels, value: Duration) {
+    pub fn seconds(&mut self, labels: &Labels, value: Duration) {
         self.float(labels, value.as_secs_f64());
     }
 
@@ -53,14 +57,18 @@ impl TextWriter {
         for (bound, count) in buckets {
             let mut le = String::new();
             push_float(&mut le, *bound);
-            self.sample("_bucket", &labels.with("le", &le), |out| push_integer(out, *count));
+            self.begin("_bucket", labels.with("le", &le).as_str());
+            push_integer(&mut self.out, *count);
+            self.end();
         }
         if let Some((_, count)) = buckets.last() {
-            self.sample("_count", labels, |out| push_integer(out, *count));
+            self.begin("_count", labels.as_str());
+            push_integer(&mut self.out, *count);
+            self.end();
         }
     }
 
-    /// Samples so far, those above the limit included.
+    /// Samples written so far.
     pub const fn samples(&self) -> usize {
         self.samples
     }
@@ -69,11 +77,7 @@ impl TextWriter {
         self.out
     }
 
-    fn sample(&mut self, suffix: &str, labels: &impl SeriesLabels, value: impl FnOnce(&mut String)) {
-        self.samples += 1;
-        if self.samples > self.limit {
-            return;
-        }
+    fn begin(&mut self, suffix: &str, labels: &str) {
         if self.header_due {
             self.header_due = false;
             let Family { name, kind, help, .. } = self.family;
@@ -82,10 +86,17 @@ impl TextWriter {
         }
         self.out.push_str(self.family.name);
         self.out.push_str(suffix);
-        labels.write(&mut self.out);
+        if !labels.is_empty() {
+            self.out.push('{');
+            self.out.push_str(labels);
+            self.out.push('}');
+        }
         self.out.push(' ');
-        value(&mut self.out);
+    }
+
+    fn end(&mut self) {
         self.out.push('\n');
+        self.samples += 1;
     }
 }
 
@@ -119,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_family_without_samples_leaves_no_trace() {
-        let mut text = TextWriter::new(0, 100);
+        let mut text = TextWriter::with_capacity(0);
         text.family(family::GROUP_MEMBERS);
         text.family(family::LEDGER_UP).integer(&Labels::new(&[("cluster_name", "c")]), 1);
         text.family(family::SAGA_OPEN).float(&Labels::new(&[("cluster_name", "c")]), f64::NAN);

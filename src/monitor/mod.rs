@@ -6,7 +6,6 @@
 //! ```
 
 pub mod alerts;
-pub mod exposition;
 pub mod lookup;
 mod published;
 pub mod view;

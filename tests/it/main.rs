@@ -1,0 +1,7 @@
+//! Integration tests on a real Kafka broker and a real Redis, which the support module starts on free ports; the product runs
+//! as the real binary in processes of its own. Topics, groups and namespaces have random names, so that tests share the
+//! servers; a test that stops a server starts its own.
+
+mod support;
+
+mod servers;

@@ -1,0 +1,96 @@
+//! The real binary in a process of its own.
+
+use super::process::{Guarded, free_ports, scratch};
+use super::{PATIENCE, eventually};
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+/// A running `tidemark` role. Dropping it ends it; in a failing test it shows the end of its log.
+pub struct Tidemark {
+    name: String,
+    address: String,
+    dir: PathBuf,
+    command: Vec<String>,
+    process: Guarded,
+    http: reqwest::Client,
+}
+
+impl Tidemark {
+    /// Starts `tidemark ROLE ARGUMENTS --listen 127.0.0.1:<free port>` and waits until it answers `/livez`.
+    pub async fn start(role: &str, arguments: &[&str]) -> Tidemark {
+        let [port] = free_ports();
+        let address = format!("127.0.0.1:{port}");
+        let mut command = vec![env!("CARGO_BIN_EXE_tidemark").to_string(), role.to_string()];
+        command.extend(arguments.iter().map(|argument| argument.to_string()));
+        command.extend(["--listen".to_string(), address.clone()]);
+        let dir = scratch(role);
+        let process = Guarded::start(&command, &[], &dir, None);
+        let http = reqwest::Client::builder().timeout(PATIENCE / 4).build().expect("an HTTP client can be made");
+        let mut tidemark = Tidemark { name: role.to_string(), address, dir, command, process, http };
+        tidemark.wait_until_live().await;
+        tidemark
+    }
+
+    /// Starts it once more, with the same arguments and address.
+    pub async fn start_again(&mut self) {
+        self.process = Guarded::start(&self.command, &[], &self.dir, None);
+        self.wait_until_live().await;
+    }
+
+    async fn wait_until_live(&mut self) {
+        let url = self.url("/livez");
+        let (http, process, name) = (&self.http, &mut self.process, &self.name);
+        eventually(PATIENCE, &format!("{name} answers {url}"), || {
+            if let Some(status) = process.exited() {
+                panic!("{name} ended with {status} instead of serving:\n{}", process.log_tail(30));
+            }
+            async { http.get(&url).send().await.and_then(|answer| answer.error_for_status()) }
+        })
+        .await;
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// The body of a page; an answer other than 2xx is an error that names it.
+    pub async fn get(&self, path: &str) -> Result<String, String> {
+        let answer = self.http.get(self.url(path)).send().await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let body = answer.text().await.map_err(|error| error.to_string())?;
+        if status.is_success() { Ok(body) } else { Err(format!("GET {path}: {status}: {body}")) }
+    }
+
+    pub async fn get_json(&self, path: &str) -> Result<serde_json::Value, String> {
+        let body = self.get(path).await?;
+        serde_json::from_str(&body).map_err(|error| format!("GET {path} is not JSON ({error}): {body}"))
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        self.process.signal("KILL");
+        self.process.wait(PATIENCE);
+    }
+
+    /// Ends it by SIGTERM and returns how it ended.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.process.signal("TERM");
+        self.process.wait(PATIENCE)
+    }
+
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+impl Drop for Tidemark {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- end of the log of {}:\n{}\n---", self.name, self.process.log_tail(30));
+        }
+    }
+}

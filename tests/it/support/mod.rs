@@ -1,0 +1,36 @@
+//! What the integration tests share: servers, the binary as a process, Kafka's clients and tools, and waiting.
+
+#[allow(dead_code)] // its users, the tests of the roles, come with the roles
+mod binary;
+mod kafka;
+mod process;
+mod redis;
+mod wait;
+
+pub use kafka::{Kafka, Record};
+pub use process::{Guarded, scratch};
+pub use redis::Redis;
+pub use wait::eventually;
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Long enough for a busy machine of two cores; nothing waits this long unless it fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The broker that tests share: started by the first that asks, ended when the test process ends.
+pub fn kafka() -> &'static Kafka {
+    static SHARED: OnceLock<Kafka> = OnceLock::new();
+    SHARED.get_or_init(Kafka::start_shared)
+}
+
+/// The Redis that tests share, without persistence.
+pub fn redis() -> &'static Redis {
+    static SHARED: OnceLock<Redis> = OnceLock::new();
+    SHARED.get_or_init(|| Redis::start(false))
+}
+
+/// A name that no other test has used: `prefix-` and eight hexadecimal digits.
+pub fn unique(prefix: &str) -> String {
+    format!("{prefix}-{:08x}", rand::random::<u32>())
+}
