@@ -1,6 +1,7 @@
 //! The command line: one subcommand per role or tool, and one `match` that runs it.
 
 mod healthcheck;
+mod lag;
 
 use crate::{config::ConfigError, telemetry::LogArgs};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -36,6 +37,8 @@ pub struct Cli {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
+    /// Print the lag of every group and partition, as Kafka knows it now
+    Lag(lag::LagArgs),
     /// Ask whether a running role is well; for container health checks
     Healthcheck(HealthcheckArgs),
     /// Print a completion script for a shell
@@ -56,8 +59,9 @@ struct HealthcheckArgs {
 
 impl Cli {
     /// Runs the role until it ends or `stop` is cancelled.
-    pub async fn run(self, _stop: CancellationToken) -> Result<ExitCode, Failure> {
+    pub async fn run(self, stop: CancellationToken) -> Result<ExitCode, Failure> {
         match self.command {
+            Command::Lag(args) => lag::run(args, stop).await,
             Command::Healthcheck(args) => Ok(healthcheck::run(&args.url, *args.timeout).await),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "tidemark", &mut io::stdout());

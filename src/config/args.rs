@@ -1,5 +1,9 @@
 //! Flags and environment variables, as clap reads them. Nothing has a default here: the file comes in between.
 
+use super::{
+    ClusterConfig, ConfigError,
+    monitor::{read_file, resolve_clusters},
+};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -29,12 +33,16 @@ pub struct ConnectionArgs {
     pub config: Option<PathBuf>,
 }
 
-/// What is collected and how it is judged.
+impl ConnectionArgs {
+    /// The clusters that flags, environment and file name; at least one.
+    pub fn clusters(&self) -> Result<Vec<ClusterConfig>, ConfigError> {
+        resolve_clusters(self, &read_file(self.config.as_deref())?)
+    }
+}
+
+/// Which groups and topics are looked at.
 #[derive(Args, Clone, Debug, Default)]
-pub struct CollectionArgs {
-    /// Time between two collections [default: 10s]
-    #[arg(long, env = "TIDEMARK_INTERVAL", value_name = "DURATION")]
-    pub interval: Option<String>,
+pub struct FilterArgs {
     /// Look at these groups only and do not list others; may be repeated
     #[arg(long = "group", env = "TIDEMARK_GROUP", value_name = "NAME", value_delimiter = ',')]
     pub group: Vec<String>,
@@ -50,6 +58,16 @@ pub struct CollectionArgs {
     /// Not the topics whose whole name matches
     #[arg(long, env = "TIDEMARK_TOPICS_EXCLUDE", value_name = "REGEX")]
     pub topics_exclude: Option<String>,
+}
+
+/// What is collected and how it is judged.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CollectionArgs {
+    /// Time between two collections [default: 10s]
+    #[arg(long, env = "TIDEMARK_INTERVAL", value_name = "DURATION")]
+    pub interval: Option<String>,
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Finest level of the series in /metrics: partition, topic or group [default: partition]
     #[arg(long, env = "TIDEMARK_GRANULARITY", value_name = "LEVEL")]
     pub granularity: Option<String>,

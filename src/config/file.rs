@@ -65,8 +65,7 @@ pub struct FileReceiver {
     pub name: String,
     /// Where an Alertmanager-compatible JSON payload is posted.
     pub url: String,
-    /// A file whose content is the URL, for addresses that are secrets themselves.
-    #[serde(default)]
+    /// Whether the end of an alert is sent as well; true when left out.
     pub send_resolved: Option<bool>,
 }
 

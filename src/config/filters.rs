@@ -1,6 +1,6 @@
 //! Which groups and topics are looked at.
 
-use super::ConfigError;
+use super::{ARGS, ConfigError};
 use regex::Regex;
 
 /// Include and exclude patterns over names. The whole name must match; exclude wins.
@@ -20,6 +20,11 @@ impl NameFilter {
                 .transpose()
         };
         Ok(Self { include: compile("include", include)?, exclude: compile("exclude", exclude)? })
+    }
+
+    /// From `--<key>-include` and `--<key>-exclude`.
+    pub fn from_args(key: &str, include: &Option<String>, exclude: &Option<String>) -> Result<Self, ConfigError> {
+        Self::new(ARGS, key, include.as_deref(), exclude.as_deref())
     }
 
     pub fn accepts(&self, name: &str) -> bool {

@@ -38,6 +38,11 @@ impl ConfigError {
     pub(crate) fn new(origin: &str, key: &str, value: impl Into<String>, rule: impl Into<String>) -> Self {
         Self { origin: origin.to_owned(), key: key.to_owned(), value: value.into(), rule: rule.into() }
     }
+
+    /// A `-X` property that a client cannot use. `value` is shown as it is given: secrets are hidden before.
+    pub fn property(key: &str, value: &str, rule: &str) -> Self {
+        Self::new(ARGS, &format!("-X {key}"), value, rule)
+    }
 }
 
 /// Where a flag or an environment variable stands in an error message.

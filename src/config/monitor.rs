@@ -61,19 +61,19 @@ impl MonitorConfig {
         let config = Self {
             clusters: resolve_clusters(connection, &file)?,
             interval: layered_duration("interval", &collection.interval, &file.interval, &file.origin, defaults::INTERVAL)?,
-            groups: if collection.group.is_empty() {
+            groups: if collection.filter.group.is_empty() {
                 file.group.clone().unwrap_or_default()
             } else {
-                collection.group.clone()
+                collection.filter.group.clone()
             },
             group_filter: layered_filter(
                 "groups",
-                [&collection.groups_include, &collection.groups_exclude],
+                [&collection.filter.groups_include, &collection.filter.groups_exclude],
                 [&file.groups_include, &file.groups_exclude],
             )?,
             topic_filter: layered_filter(
                 "topics",
-                [&collection.topics_include, &collection.topics_exclude],
+                [&collection.filter.topics_include, &collection.filter.topics_exclude],
                 [&file.topics_include, &file.topics_exclude],
             )?,
             granularity: layered(&collection.granularity, &file.granularity, &file.origin)
@@ -290,6 +290,7 @@ fn parse_prefix(origin: &str, prefix: &str) -> Result<String, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::args::FilterArgs;
 
     fn args(kafka: &str) -> ConnectionArgs {
         ConnectionArgs { kafka: Some(kafka.to_owned()), ..ConnectionArgs::default() }
@@ -335,7 +336,11 @@ mod tests {
         bad("interval", CollectionArgs { interval: Some("soon".into()), ..none() }, WebArgs::default());
         bad("interval", CollectionArgs { interval: Some("0s".into()), ..none() }, WebArgs::default());
         bad("granularity", CollectionArgs { granularity: Some("fine".into()), ..none() }, WebArgs::default());
-        bad("groups-include", CollectionArgs { groups_include: Some("[".into()), ..none() }, WebArgs::default());
+        bad(
+            "groups-include",
+            CollectionArgs { filter: FilterArgs { groups_include: Some("[".into()), ..FilterArgs::default() }, ..none() },
+            WebArgs::default(),
+        );
         bad("window", CollectionArgs { window: Some("1s".into()), ..none() }, WebArgs::default());
         bad("listen", none(), WebArgs { listen: Some("8720".into()), ..WebArgs::default() });
         bad("route-prefix", none(), WebArgs { route_prefix: Some("x".into()), ..WebArgs::default() });

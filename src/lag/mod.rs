@@ -6,19 +6,23 @@
 mod measure;
 mod offsets;
 mod reading;
+mod runs;
 mod snapshot;
 mod status;
 mod thresholds;
 mod time_lag;
+mod trend;
 pub mod words;
 
 pub use measure::{Lag, measure, measure_readings, next_readable};
 pub use offsets::{LogRange, Offset};
 pub use reading::{Reading, UnknownReason};
+pub use runs::{Rise, Run, Runs, Tick};
 pub use snapshot::{
     Broker, ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, Member, PartitionSnapshot, ReadFailure,
     Retention, TopicPartition, TopicSnapshot,
 };
-pub use status::Status;
+pub use status::{CommittedState, PartitionFacts, Presence, Rewind, Spans, Status, Verdict, judge, worst};
 pub use thresholds::{Levels, Thresholds};
-pub use time_lag::{TimeLag, TimeLagSource};
+pub use time_lag::{OldestUnread, TimeLag, TimeLagSource, oldest_unread};
+pub use trend::{Line, Trend, fit, trend};

@@ -1,16 +1,31 @@
-//! The verdict on a partition and on a group: one word, its evidence, and what to do.
+//! The verdict on a partition and on a group, from facts about spans of time and never from a number of polls.
+//!
+//! [`judge`] asks one short rule after the other and takes the first that matches; what none matches is unknown with its
+//! reason. To add a verdict: a case here, its rule in [`judge`], its words in [`super::sentence`], rows in both tests.
 
-/// One verdict, worst last in [`Self::badness`]. The conditions stand beside the rules that decide them.
+use super::{Lag, OldestUnread, Reading, Trend, UnknownReason};
+use std::time::Duration;
+
+/// One verdict, worst last in [`Self::badness`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
+    /// Not enough is known.
     Unknown,
+    /// Reads everything soon after it comes.
     Ok,
+    /// Behind, and not falling further behind.
     CatchingUp,
+    /// Has an owner, but nothing has been committed.
     NeverCommitted,
+    /// Was moved back and has not yet passed its former place.
     Rewound,
+    /// Reads, but more comes than is read.
     FallingBehind,
+    /// Nobody reads.
     NoMembers,
+    /// Members are there, but the committed offset does not move.
     Stalled,
+    /// The group had offsets here and they are gone.
     OffsetsExpired,
 }
 
@@ -57,3 +72,162 @@ impl Status {
         }
     }
 }
+
+/// The spans of time that verdicts look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spans {
+    /// How long an offset may stand still before that means something.
+    pub stalled_after: Duration,
+    /// How far back trends and rewinds are looked at.
+    pub window: Duration,
+}
+
+/// What is known about one group's reading of one partition.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PartitionFacts {
+    pub committed: CommittedState,
+    /// Unknown when the committed offset or the log's range is, or the partition has no leader.
+    pub lag: Reading<Lag>,
+    /// Records that the log holds: the backlog of a group that never committed.
+    pub retained: Reading<u64>,
+    pub oldest_unread: OldestUnread,
+    /// Since the committed offset was first seen.
+    pub observed_for: Duration,
+    /// Since the committed offset was last seen to change, or was first seen.
+    pub unchanged_for: Duration,
+    /// Since the committed offset was last seen to rise. `None` when it never was.
+    pub rose_ago: Option<Duration>,
+    /// Since the lag was last seen to be zero. `None` when it never was.
+    pub zero_ago: Option<Duration>,
+    /// The last time that the committed offset fell, while it has not passed its former place.
+    pub rewind: Option<Rewind>,
+    pub trend: Trend,
+    pub presence: Presence,
+    /// Whether a member is assigned to this partition.
+    pub is_owned: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommittedState {
+    /// There is a committed offset.
+    Present,
+    /// The group has committed nothing here, as far as we have seen.
+    Never,
+    /// There was one, and it went this long ago.
+    Gone(Duration),
+    Unreadable(UnknownReason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewind {
+    pub ago: Duration,
+    /// Records between the former place and the place that it fell to.
+    pub by: u64,
+}
+
+/// Whether anybody is in the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Presence {
+    Members,
+    Nobody,
+    /// Members could not be read; judged as if somebody were there.
+    NotReadable,
+}
+
+/// A status, and for the unknown one the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub status: Status,
+    pub reason: Option<UnknownReason>,
+}
+
+impl Verdict {
+    const fn known(status: Status) -> Self {
+        Self { status, reason: None }
+    }
+
+    pub const fn unknown(reason: UnknownReason) -> Self {
+        Self { status: Status::Unknown, reason: Some(reason) }
+    }
+}
+
+impl PartitionFacts {
+    fn moves(&self, spans: Spans) -> bool {
+        self.rose_ago.is_some_and(|ago| ago <= spans.stalled_after)
+    }
+
+    fn stands_still(&self, spans: Spans) -> bool {
+        self.unchanged_for > spans.stalled_after
+    }
+
+    fn was_caught_up(&self, spans: Spans) -> bool {
+        self.zero_ago.is_some_and(|ago| ago <= spans.stalled_after)
+    }
+}
+
+/// Judges one partition: the first rule that matches.
+pub fn judge(facts: &PartitionFacts, spans: Spans) -> Verdict {
+    match facts.committed {
+        CommittedState::Unreadable(reason) => return Verdict::unknown(reason),
+        CommittedState::Never => return judge_without_commit(facts),
+        CommittedState::Gone(_) => return Verdict::known(Status::OffsetsExpired),
+        CommittedState::Present => {}
+    }
+    let unread = match facts.lag.and_then(Lag::unread) {
+        Reading::Known(unread) => unread,
+        Reading::Unknown(reason) => return Verdict::unknown(reason),
+    };
+    if unread > 0 && facts.observed_for < spans.stalled_after {
+        return Verdict::unknown(UnknownReason::TooLittleHistory);
+    }
+    if facts.rewind.is_some_and(|rewind| rewind.ago <= spans.window) {
+        return Verdict::known(Status::Rewound);
+    }
+    let moves = facts.moves(spans);
+    if unread == 0 || facts.was_caught_up(spans) || (moves && facts.oldest_unread.is_younger_than(spans.stalled_after)) {
+        return Verdict::known(Status::Ok);
+    }
+    if facts.stands_still(spans) {
+        return judge_standing_still(facts, spans);
+    }
+    match facts.trend {
+        Trend::Upwards if moves => Verdict::known(Status::FallingBehind),
+        Trend::NotUpwards if moves => Verdict::known(Status::CatchingUp),
+        Trend::Upwards | Trend::NotUpwards | Trend::TooFewSamples => Verdict::unknown(UnknownReason::TooLittleHistory),
+    }
+}
+
+/// Nothing is committed: a fault only where somebody owns the partition and there is something to read.
+fn judge_without_commit(facts: &PartitionFacts) -> Verdict {
+    match facts.retained {
+        Reading::Unknown(reason) => Verdict::unknown(reason),
+        Reading::Known(0) => Verdict::known(Status::Ok),
+        Reading::Known(_) if facts.is_owned => Verdict::known(Status::NeverCommitted),
+        Reading::Known(_) => Verdict::unknown(UnknownReason::NeverCommitted),
+    }
+}
+
+/// The committed offset has not changed for longer than it may, and the lag was not zero in that time.
+fn judge_standing_still(facts: &PartitionFacts, spans: Spans) -> Verdict {
+    match facts.presence {
+        Presence::Nobody => Verdict::known(Status::NoMembers),
+        Presence::Members | Presence::NotReadable => {
+            if facts.oldest_unread.is_older_than(spans.stalled_after) || facts.oldest_unread.is_unknown() {
+                Verdict::known(Status::Stalled)
+            } else {
+                Verdict::unknown(UnknownReason::TooLittleHistory)
+            }
+        }
+    }
+}
+
+/// Joins the verdicts of a group's partitions: the worst known one, unknown only if none is known.
+pub fn worst(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
+    verdicts
+        .into_iter()
+        .reduce(|worst, next| if next.status.badness() > worst.status.badness() { next } else { worst })
+        .unwrap_or(Verdict::unknown(UnknownReason::NeverCommitted))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,10 @@
 //! Time lag: the age of the oldest record that a group has not read.
+//!
+//! It comes from our own history of log ends: a record was written between the last reading at which the log ended at or
+//! before it and the first at which the log ended after it. A record from before the first reading has an age that is
+//! only known to be at least the history's; reading such a record's timestamp is another [`TimeLagSource`].
 
+use super::{Offset, Reading, Rise, Runs, UnknownReason, runs::Tick};
 use std::time::Duration;
 
 /// Age of the oldest unread record, with where the number comes from. Never negative; zero when caught up.
@@ -7,6 +12,10 @@ use std::time::Duration;
 pub struct TimeLag {
     pub age: Duration,
     pub source: TimeLagSource,
+}
+
+impl TimeLag {
+    pub const CAUGHT_UP: Self = Self { age: Duration::ZERO, source: TimeLagSource::CaughtUp };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +37,125 @@ impl TimeLagSource {
             Self::History => "history",
             Self::Record => "record",
             Self::Bound => "bound",
+        }
+    }
+}
+
+/// What can be said about the age of the oldest unread record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldestUnread {
+    /// Nothing is unread.
+    None,
+    Aged(TimeLag),
+    /// It was there before our history begins: at least this old, and nobody knows how much older.
+    AtLeast(Duration),
+    Unknown(UnknownReason),
+}
+
+impl OldestUnread {
+    /// The number that is shown and exported. A bound is not a number.
+    pub const fn time_lag(self) -> Reading<TimeLag> {
+        match self {
+            Self::None => Reading::Known(TimeLag::CAUGHT_UP),
+            Self::Aged(time_lag) => Reading::Known(time_lag),
+            Self::AtLeast(_) => Reading::Unknown(UnknownReason::HistoryTooShort),
+            Self::Unknown(reason) => Reading::Unknown(reason),
+        }
+    }
+
+    /// Whether it is certain that the record is older than `span`.
+    pub fn is_older_than(self, span: Duration) -> bool {
+        match self {
+            Self::None | Self::Unknown(_) => false,
+            Self::Aged(time_lag) => time_lag.age > span,
+            Self::AtLeast(age) => age > span,
+        }
+    }
+
+    /// Whether it is certain that the record is younger than `span`.
+    pub fn is_younger_than(self, span: Duration) -> bool {
+        match self {
+            Self::None => true,
+            Self::Aged(time_lag) => time_lag.age < span,
+            Self::AtLeast(_) | Self::Unknown(_) => false,
+        }
+    }
+
+    /// Whether nothing at all is known about the age.
+    pub const fn is_unknown(self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+}
+
+/// Finds the age at `now` of the record at `offset`, which the log holds, in the history of the log's `ends`.
+///
+/// Records are taken to have come evenly between two readings.
+pub fn oldest_unread(offset: Offset, ends: &Runs, now: Tick) -> OldestUnread {
+    match ends.rise_past(offset.get()) {
+        Rise::NotYet => OldestUnread::None,
+        Rise::BeforeFirst(first) => OldestUnread::AtLeast(now.since(first)),
+        Rise::Between(before, after) => {
+            let came = (after.value() - before.value()) as f64;
+            let ahead = (offset.get() - before.value()) as f64;
+            let between = after.first.since(before.last);
+            let written = before.last.since(Tick::FIRST) + between.mul_f64(((ahead + 0.5) / came).clamp(0.0, 1.0));
+            let age = now.since(Tick::FIRST).saturating_sub(written);
+            OldestUnread::Aged(TimeLag { age, source: TimeLagSource::History })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn second(seconds: u32) -> Tick {
+        Tick::after_begin(Duration::from_secs(seconds.into()))
+    }
+
+    fn ends(values: &[u64]) -> Runs {
+        let mut runs = Runs::new(values[0], second(0));
+        for (index, &value) in (1..).zip(&values[1..]) {
+            runs.push(value, second(index * 10), Some(second(index * 10 - 10)));
+        }
+        runs
+    }
+
+    fn age_of(offset: u64, ends: &Runs, now: u32) -> Option<f64> {
+        oldest_unread(Offset::new(offset), ends, second(now)).time_lag().known().map(|time_lag| time_lag.age.as_secs_f64())
+    }
+
+    #[test]
+    fn a_record_is_as_old_as_the_place_between_two_readings_where_it_was_written() {
+        let ends = ends(&[100, 200, 200, 300]);
+        assert_eq!(age_of(149, &ends, 30), Some(25.05), "in the middle of the first ten seconds");
+        assert_eq!(age_of(200, &ends, 30), Some(9.95), "the first record after the pause");
+        assert_eq!(age_of(299, &ends, 30), Some(0.05), "the last record");
+        assert_eq!(age_of(300, &ends, 30), Some(0.0), "nothing is unread");
+        assert_eq!(age_of(299, &ends, 90), Some(60.05), "it grows with time");
+    }
+
+    #[test]
+    fn a_record_from_before_the_history_has_a_bound_and_no_number() {
+        let oldest = oldest_unread(Offset::new(99), &ends(&[100, 200]), second(70));
+        assert_eq!(oldest, OldestUnread::AtLeast(Duration::from_secs(70)));
+        assert_eq!(oldest.time_lag(), Reading::Unknown(UnknownReason::HistoryTooShort));
+        assert!(oldest.is_older_than(Duration::from_secs(60)));
+        assert!(!oldest.is_older_than(Duration::from_secs(70)), "it may be exactly as old as the history");
+        assert!(!oldest.is_younger_than(Duration::from_secs(1_000)), "it may be much older");
+    }
+
+    proptest! {
+        #[test]
+        fn a_later_record_is_never_older(steps in prop::collection::vec(0..50_u64, 1..40), a in 0..2_000_u64, b in 0..2_000_u64) {
+            let values: Vec<u64> = steps.iter().scan(0, |end, step| { *end += step; Some(*end) }).collect();
+            let ends = ends(&values);
+            let (earlier, later) = (a.min(b), a.max(b));
+            let now = 10 * u32::try_from(values.len()).unwrap();
+            if let (Some(earlier), Some(later)) = (age_of(earlier, &ends, now), age_of(later, &ends, now)) {
+                prop_assert!(earlier >= later && later >= 0.0);
+            }
         }
     }
 }

@@ -145,6 +145,8 @@ families! {
         "Configured lag threshold in seconds.";
     LEDGER_UP = Gauge "tidemark_ledger_up" ["cluster_name"]
         "Whether the last read of the ledger succeeded.";
+    LEDGER_INTACT = Gauge "tidemark_ledger_intact" ["cluster_name" "group"]
+        "0 while the store is not the one that holds the group's books (it was emptied or replaced), otherwise 1.";
     EVENTS_REPORTED = Counter "tidemark_events_reported_total" ["cluster_name" "group"]
         "Deliveries that consumers brought to the ledger: granted plus duplicates. The maximum seen per \
             ledger incarnation (a failover may take values back).";
@@ -170,6 +172,12 @@ families! {
     LEDGER_LOST_CALLS = Counter "tidemark_ledger_lost_calls_total" ["cluster_name" "group"]
         "Acknowledged calls that the store took back (failover, power loss) and their callers noticed. The \
             maximum seen per ledger incarnation (a failover may take values back).";
+    LEDGER_ORPHANS = Counter "tidemark_ledger_orphans_total" ["cluster_name" "group"]
+        "Completions of grants that the ledger did not know. The maximum seen per ledger incarnation (a failover may \
+            take values back).";
+    LEDGER_FENCED = Counter "tidemark_ledger_fenced_total" ["cluster_name" "group"]
+        "Calls of a stale holder that were refused. The maximum seen per ledger incarnation (a failover may take \
+            values back).";
     LEDGER_WINDOW_SECONDS = Gauge "tidemark_ledger_window_seconds" ["cluster_name" "group"]
         "Time for which an event ID is remembered at least.";
     LEDGER_REMEMBERED_IDS = Gauge "tidemark_ledger_remembered_ids" ["cluster_name" "group"]

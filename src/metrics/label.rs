@@ -28,6 +28,11 @@ impl Labels {
         longer
     }
 
+    /// These labels and one more whose value is a number; nothing is copied before it is written.
+    pub const fn numbered(&self, name: &'static str, number: i32) -> Numbered<'_> {
+        Numbered { labels: self, name, number }
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -44,6 +49,39 @@ impl Labels {
             escape_into(&mut self.0, value)
         }
         self.0.push('"');
+    }
+}
+
+/// Labels and one number, such as the partition: the finest level has too many for a string each.
+#[derive(Clone, Copy)]
+pub struct Numbered<'a> {
+    labels: &'a Labels,
+    name: &'static str,
+    number: i32,
+}
+
+/// Something that names one series of a family.
+pub trait SeriesLabels {
+    /// Appends the labels in braces, or nothing when there are none.
+    fn write(&self, out: &mut String);
+}
+
+impl SeriesLabels for Labels {
+    fn write(&self, out: &mut String) {
+        if !self.0.is_empty() {
+            out.push('{');
+            out.push_str(&self.0);
+            out.push('}');
+        }
+    }
+}
+
+impl SeriesLabels for Numbered<'_> {
+    fn write(&self, out: &mut String) {
+        out.push('{');
+        out.push_str(&self.labels.0);
+        // Writing to a String cannot fail.
+        let _ = write!(out, ",{}=\"{}\"}}", self.name, self.number);
     }
 }
 

@@ -3,7 +3,7 @@
 //! A family's header is written with its first sample, so that a family without samples leaves no trace. A value that is
 //! not a number is not written: unknown is an absent series.
 
-use super::{Family, Kind, Labels};
+use super::{Family, Kind, Labels, label::SeriesLabels};
 use std::{fmt::Write as _, time::Duration};
 
 /// The content type of `/metrics`.
@@ -15,13 +15,14 @@ pub struct TextWriter {
     family: Family,
     header_due: bool,
     samples: usize,
+    limit: usize,
 }
 
 impl TextWriter {
-    /// `capacity` in bytes: the size of the last page is a good guess.
-    pub fn with_capacity(capacity: usize) -> Self {
+    /// Writes at most `limit` samples and goes on counting. `capacity` in bytes: the size of the last page is a good guess.
+    pub fn new(capacity: usize, limit: usize) -> Self {
         let family = Family { name: "", kind: Kind::Gauge, labels: &[], help: "" };
-        Self { out: String::with_capacity(capacity), family, header_due: false, samples: 0 }
+        Self { out: String::with_capacity(capacity), family, header_due: false, samples: 0, limit }
     }
 
     /// Makes `family` the one that the next samples belong to.
@@ -31,23 +32,18 @@ impl TextWriter {
         self
     }
 
-    pub fn integer(&mut self, labels: &Labels, value: u64) {
-        self.begin("", labels.as_str());
-        push_integer(&mut self.out, value);
-        self.end();
+    pub fn integer(&mut self, labels: &impl SeriesLabels, value: u64) {
+        self.sample("", labels, |out| push_integer(out, value));
     }
 
     /// Writes `value` unless it is not a number.
-    pub fn float(&mut self, labels: &Labels, value: f64) {
-        if value.is_nan() {
-            return;
+    pub fn float(&mut self, labels: &impl SeriesLabels, value: f64) {
+        if !value.is_nan() {
+            self.sample("", labels, |out| push_float(out, value));
         }
-        self.begin("", labels.as_str());
-        push_float(&mut self.out, value);
-        self.end();
     }
 
-    pub fn seconds(&mut self, labels: &Labels, value: Duration) {
+    pub fn seconds(&mut self, labels: &impl SeriesLabels, value: Duration) {
         self.float(labels, value.as_secs_f64());
     }
 
@@ -57,18 +53,14 @@ impl TextWriter {
         for (bound, count) in buckets {
             let mut le = String::new();
             push_float(&mut le, *bound);
-            self.begin("_bucket", labels.with("le", &le).as_str());
-            push_integer(&mut self.out, *count);
-            self.end();
+            self.sample("_bucket", &labels.with("le", &le), |out| push_integer(out, *count));
         }
         if let Some((_, count)) = buckets.last() {
-            self.begin("_count", labels.as_str());
-            push_integer(&mut self.out, *count);
-            self.end();
+            self.sample("_count", labels, |out| push_integer(out, *count));
         }
     }
 
-    /// Samples written so far.
+    /// Samples so far, those above the limit included.
     pub const fn samples(&self) -> usize {
         self.samples
     }
@@ -77,7 +69,11 @@ impl TextWriter {
         self.out
     }
 
-    fn begin(&mut self, suffix: &str, labels: &str) {
+    fn sample(&mut self, suffix: &str, labels: &impl SeriesLabels, value: impl FnOnce(&mut String)) {
+        self.samples += 1;
+        if self.samples > self.limit {
+            return;
+        }
         if self.header_due {
             self.header_due = false;
             let Family { name, kind, help, .. } = self.family;
@@ -86,17 +82,10 @@ impl TextWriter {
         }
         self.out.push_str(self.family.name);
         self.out.push_str(suffix);
-        if !labels.is_empty() {
-            self.out.push('{');
-            self.out.push_str(labels);
-            self.out.push('}');
-        }
+        labels.write(&mut self.out);
         self.out.push(' ');
-    }
-
-    fn end(&mut self) {
+        value(&mut self.out);
         self.out.push('\n');
-        self.samples += 1;
     }
 }
 
@@ -130,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_family_without_samples_leaves_no_trace() {
-        let mut text = TextWriter::with_capacity(0);
+        let mut text = TextWriter::new(0, 100);
         text.family(family::GROUP_MEMBERS);
         text.family(family::LEDGER_UP).integer(&Labels::new(&[("cluster_name", "c")]), 1);
         text.family(family::SAGA_OPEN).float(&Labels::new(&[("cluster_name", "c")]), f64::NAN);

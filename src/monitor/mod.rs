@@ -6,6 +6,7 @@
 //! ```
 
 pub mod alerts;
+pub mod exposition;
 pub mod lookup;
 mod published;
 pub mod view;

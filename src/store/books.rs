@@ -26,11 +26,9 @@ pub struct Counters {
     pub not_yet: u64,
     /// Commits that met another version.
     pub version_mismatches: u64,
-    /// Finished before: commits that found no open record.
+    /// Commits that found no record at all.
     pub gone: u64,
     pub late: u64,
-    /// Calls whose lane heard that the store had lost earlier ones.
-    pub lost_calls: u64,
     /// [cause][outcome], indexed as in [`DuplicateCause::ALL`] and [`DuplicateOutcome::ALL`].
     pub duplicates: [[u64; 2]; 6],
     /// Repeats by the time since the first grant; the bounds are [`gap_bounds`], the last entry is above all of them.

@@ -1,24 +1,22 @@
 //! What is asked of a ledger and what it answers: the calls' arguments and replies, as types.
 
-use super::ids::{EventKey, FencingToken, Lane, Ledger, Owner, PayloadHash, RecordPlace, ShardNumber};
+use super::ids::{EventKey, FencingToken, Ledger, Owner, PayloadHash, RecordPlace, ShardNumber};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Most events that one call may carry.
 pub const EVENTS_PER_CALL_MAX: usize = 1_000;
 
-/// Where a call goes: one shard of one ledger, and the lane that it is numbered in, if any.
+/// Where a call goes: one shard of one ledger.
 #[derive(Clone, Copy, Debug)]
 pub struct At<'a> {
     pub ledger: &'a Ledger,
     pub shard: ShardNumber,
-    /// Without a lane a lost reply may be counted twice when the call is sent again.
-    pub lane: Option<Lane>,
 }
 
 impl<'a> At<'a> {
     pub const fn new(ledger: &'a Ledger, shard: ShardNumber) -> Self {
-        Self { ledger, shard, lane: None }
+        Self { ledger, shard }
     }
 }
 
@@ -212,9 +210,9 @@ pub enum Deadline {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub aggregate: String,
-    /// Set; other fields of the state stay.
+    /// Set; other fields of the state stay. Without any the state and its version stay as they are.
     pub fields: StateFields,
-    /// The state is final and expires after the window.
+    /// The state is final: it expires after the window and its deadline is cleared.
     pub finished: bool,
     pub outbox: Vec<OutboxMessage>,
     pub deadline: Deadline,
@@ -226,15 +224,15 @@ pub struct CommitRequest {
     pub grant: Grant,
     /// The version that the decision was made on; 0 when there was no state.
     pub expected_version: u64,
-    /// `None` completes the event without touching any state (the decision was to do nothing).
-    pub change: Option<Change>,
+    /// A change without fields, outbox and deadline completes the event and nothing else.
+    pub change: Change,
 }
 
 /// The reply to `commit`, per event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
     Done {
-        /// Of the state after the change; the expected one when nothing was changed.
+        /// Of the state after the change.
         version: u64,
         outbox: Vec<OutboxId>,
     },

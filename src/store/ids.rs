@@ -242,26 +242,17 @@ impl fmt::Display for ShardNumber {
     }
 }
 
-/// Counts the calls of one lane from 1 on.
+/// The number of a call within its lane. Lanes make a repeated call safe; every call goes without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneNumber(u64);
 
 impl LaneNumber {
-    pub const fn new(value: u64) -> Self {
-        Self(value)
-    }
+    /// No lane: a call that is sent again after a lost reply may be counted twice.
+    pub const NONE: Self = Self(0);
 
     pub const fn get(self) -> u64 {
         self.0
     }
-}
-
-/// A slot with at most one outstanding call to one shard: a call that is sent again gets the answer of the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Lane {
-    /// Random for every start of a process.
-    pub name: u128,
-    pub number: LaneNumber,
 }
 
 /// The identity of an event: SHA-1 over source, a NUL byte and id.

@@ -27,7 +27,7 @@ pub use calls::{
 };
 pub use error::{Remedy, StoreError};
 pub use ids::{
-    EventDigest, EventKey, FencingToken, Incarnation, InvalidName, Lane, LaneNumber, Ledger, LedgerName, NAME_BYTES_MAX,
+    EventDigest, EventKey, FencingToken, Incarnation, InvalidName, LaneNumber, Ledger, LedgerName, NAME_BYTES_MAX,
     Namespace, Owner, PayloadHash, RecordPlace, Shape, ShardNumber, TopicNumber,
 };
 

@@ -1,5 +1,22 @@
-//! Alerts: one table of definitions, read by the built-in engine and printed as Prometheus rules.
+//! Alerts: one table of definitions, judged by the built-in engine and printed as Prometheus rules.
+//!
+//! ```text
+//! table  --predicate over the view-->  engine  -->  AlertView on the pages, notifications
+//!        --PromQL and words--------->  rules   -->  prometheus/tidemark.rules.yml
+//! ```
+//!
+//! To add an alert: one row in `table/`, its predicate in `predicates/`, a page in `docs/runbooks/`, a case that fires and
+//! one that stays silent in `prometheus/tidemark.rules.test.yml`.
 
+mod counters;
 mod engine;
+mod predicates;
+mod rules;
+mod table;
+mod words;
 
+pub use counters::Counters;
 pub use engine::{Engine, EngineSettings, Evaluation, evaluate};
+pub use predicates::{Finding, Scene};
+pub use rules::{DEFAULT_RUNBOOK_BASE, rules_yaml, rules_yaml_with};
+pub use table::{Definition, Predicate, RuleGroup, SeverityRule, definition, definitions};

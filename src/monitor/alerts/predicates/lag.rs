@@ -1,0 +1,153 @@
+//! Conditions over groups, topics and offsets.
+
+use super::{Finding, Scene, largest_time_lag, summed_lag};
+use crate::{
+    lag::{Levels, Status},
+    monitor::{
+        alerts::counters::Counter,
+        view::{Drain, GroupTopicView, GroupView, Severity},
+    },
+};
+
+pub fn lag_high(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups() {
+        above_levels(group, summed_lag(group), group.thresholds.lag_messages, found);
+    }
+}
+
+pub fn time_lag_high(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups() {
+        above_levels(group, largest_time_lag(group), group.thresholds.lag_seconds, found);
+    }
+}
+
+fn above_levels(group: &GroupView, value: Option<f64>, levels: Levels, found: &mut Vec<Finding>) {
+    let Some(value) = value else { return };
+    for (severity, level) in [(Severity::Warning, levels.warning), (Severity::Critical, levels.critical)] {
+        if value > level {
+            found.push(Finding::of_group(&group.cluster, &group.id, value).at_severity(severity));
+        }
+    }
+}
+
+pub fn stalled(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups().filter(|group| group.status == Status::Stalled) {
+        found.push(Finding::of_group(&group.cluster, &group.id, 1.0));
+    }
+}
+
+pub fn falling_behind(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups().filter(|group| group.status == Status::FallingBehind) {
+        if let Some(lag) = summed_lag(group) {
+            found.push(Finding::of_group(&group.cluster, &group.id, lag));
+        }
+    }
+}
+
+pub fn group_down(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups().filter(|group| group.status == Status::NoMembers) {
+        if let Some(lag) = summed_lag(group).filter(|&lag| lag > 0.0) {
+            found.push(Finding::of_group(&group.cluster, &group.id, lag));
+        }
+    }
+}
+
+/// An hour is when somebody should add consumers.
+const SLOW_DRAIN_SECONDS: f64 = 3_600.0;
+
+pub fn drain_too_slow(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups() {
+        let thresholds = &group.thresholds;
+        let above =
+            |value: Option<f64>, levels: Levels| value.is_some_and(|value| value > levels.warning.min(levels.critical));
+        let behind = group.status == Status::FallingBehind
+            || above(summed_lag(group), thresholds.lag_messages)
+            || above(largest_time_lag(group), thresholds.lag_seconds);
+        if !behind {
+            continue;
+        }
+        for topic in subscribed(group) {
+            let seconds = match topic.drain {
+                Drain::In(time) => time.as_secs_f64(),
+                Drain::Never => f64::INFINITY,
+                Drain::CaughtUp | Drain::Unknown => 0.0,
+            };
+            if seconds > SLOW_DRAIN_SECONDS {
+                found.push(of_topic(group, topic, seconds));
+            }
+        }
+    }
+}
+
+/// A fifth of the retention time is left to act.
+const RISKY_RETENTION: f64 = 0.8;
+
+pub fn retention_risk(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups() {
+        for topic in subscribed(group) {
+            if let Some(risk) = topic.retention_risk.known().filter(|&risk| risk > RISKY_RETENTION) {
+                found.push(of_topic(group, topic, risk));
+            }
+        }
+    }
+}
+
+pub fn messages_lost(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups() {
+        for topic in subscribed(group) {
+            let grown = || scene.growth(&group.cluster, &group.id, Some(&topic.topic), Counter::Lost);
+            let lost = if topic.expired > 0 { topic.expired } else { grown() };
+            if lost > 0 {
+                found.push(of_topic(group, topic, lost as f64));
+            }
+        }
+    }
+}
+
+/// A rolling restart of a few instances stays below.
+const STORM_REBALANCES: u64 = 5;
+
+pub fn rebalance_storm(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups() {
+        let grown = scene.growth(&group.cluster, &group.id, None, Counter::Rebalances);
+        if grown > STORM_REBALANCES {
+            found.push(Finding::of_group(&group.cluster, &group.id, grown as f64));
+        }
+    }
+}
+
+pub fn offsets_rewound(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups() {
+        for topic in subscribed(group) {
+            let grown = scene.growth(&group.cluster, &group.id, Some(&topic.topic), Counter::Rewound);
+            if grown > 0 {
+                found.push(of_topic(group, topic, grown as f64));
+            }
+        }
+    }
+}
+
+/// The broker's own limit (`transaction.max.timeout.ms`), after which it should have aborted the transaction itself.
+const HUNG_TRANSACTION_SECONDS: f64 = 900.0;
+
+pub fn transaction_hung(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for cluster in &scene.view.clusters {
+        for topic in &cluster.topics {
+            for (number, partition) in topic.partitions.iter().enumerate() {
+                let age = partition.open_transaction_age.map_or(0.0, |age| age.as_secs_f64());
+                if age > HUNG_TRANSACTION_SECONDS {
+                    let finding = Finding::of_cluster(&cluster.name, age);
+                    found.push(finding.with("topic", &topic.name).with("partition", number));
+                }
+            }
+        }
+    }
+}
+
+fn subscribed(group: &GroupView) -> impl Iterator<Item = &GroupTopicView> {
+    group.topics.iter().filter(|topic| !topic.unsubscribed)
+}
+
+fn of_topic(group: &GroupView, topic: &GroupTopicView, value: f64) -> Finding {
+    Finding::of_group(&group.cluster, &group.id, value).with("topic", &topic.topic)
+}

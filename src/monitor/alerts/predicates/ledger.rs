@@ -1,0 +1,198 @@
+//! Conditions over the ledger: duplicates, its books, outboxes and sagas.
+
+use super::{Finding, Scene};
+use crate::{
+    lag::Retention,
+    monitor::{
+        alerts::counters::Counter,
+        view::{ClusterView, DuplicateCause, DuplicateOutcome, LedgerGroupView, LedgerView},
+    },
+};
+use std::sync::Arc;
+
+fn ledgers<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Arc<ClusterView>, &'a LedgerView)> {
+    scene.view.clusters.iter().filter_map(|cluster| Some((cluster, cluster.ledger.as_deref()?)))
+}
+
+fn books<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Arc<ClusterView>, &'a LedgerGroupView)> {
+    ledgers(scene).flat_map(|(cluster, ledger)| ledger.groups.iter().map(move |group| (cluster, group)))
+}
+
+/// Books whose gauges are of now.
+fn current_books<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Arc<ClusterView>, &'a LedgerGroupView)> {
+    ledgers(scene)
+        .filter(|(_, ledger)| ledger.last_result.is_ok())
+        .flat_map(|(cluster, ledger)| ledger.groups.iter().map(move |group| (cluster, group)))
+        .filter(|(_, group)| group.state.is_ok())
+}
+
+pub fn duplicate_processing(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, group) in books(scene) {
+        for cause in DuplicateCause::ALL {
+            let counter = Counter::Duplicates(cause, DuplicateOutcome::Executed);
+            let grown = scene.growth(&cluster.name, &group.group, None, counter);
+            if grown > 0 {
+                let finding = Finding::of_group(&cluster.name, &group.group, grown as f64);
+                found.push(finding.with("cause", cause.label()));
+            }
+        }
+    }
+}
+
+pub fn event_id_conflict(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, group) in books(scene) {
+        let grown: u64 = DuplicateOutcome::ALL
+            .iter()
+            .map(|&outcome| Counter::Duplicates(DuplicateCause::Conflict, outcome))
+            .map(|counter| scene.growth(&cluster.name, &group.group, None, counter))
+            .sum();
+        if grown > 0 {
+            found.push(Finding::of_group(&cluster.name, &group.group, grown as f64));
+        }
+    }
+}
+
+/// Rebalances and restarts repeat a few records; more than 1 in 100 has another cause.
+const HIGH_RATIO: f64 = 0.01;
+
+pub fn duplicate_ratio_high(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, group) in books(scene) {
+        let grown = |counter| scene.growth(&cluster.name, &group.group, None, counter);
+        let reported = grown(Counter::Reported);
+        let repeats: u64 = DuplicateCause::ALL
+            .iter()
+            .flat_map(|&cause| DuplicateOutcome::ALL.map(|outcome| Counter::Duplicates(cause, outcome)))
+            .map(grown)
+            .sum();
+        let ratio = repeats as f64 / reported as f64;
+        if reported > 0 && ratio > HIGH_RATIO {
+            found.push(Finding::of_group(&cluster.name, &group.group, ratio));
+        }
+    }
+}
+
+/// A bound of the histogram: the quantile exceeds it only if repeats really are that late.
+const NEAR_END_OF_WINDOW: f64 = 0.8;
+
+pub fn window_nearly_exceeded(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, group) in books(scene) {
+        let grown: Vec<(f64, u64)> = group
+            .gap_buckets
+            .iter()
+            .enumerate()
+            .map(|(index, bucket)| (bucket.0, scene.growth(&cluster.name, &group.group, None, Counter::Gap(index))))
+            .collect();
+        if let Some(gap) = quantile(0.99, &grown).filter(|gap| *gap > NEAR_END_OF_WINDOW * group.window.as_secs_f64()) {
+            found.push(Finding::of_group(&cluster.name, &group.group, gap));
+        }
+    }
+}
+
+/// The quantile of a histogram of cumulative counts, interpolated within its bucket; `None` without observations. In the
+/// last, unbounded bucket it is that bucket's lower bound.
+fn quantile(q: f64, buckets: &[(f64, u64)]) -> Option<f64> {
+    let total = buckets.last()?.1;
+    if total == 0 {
+        return None;
+    }
+    let rank = q * total as f64;
+    let at = buckets.iter().position(|bucket| bucket.1 as f64 >= rank)?;
+    let (lower, below) = if at == 0 { (0.0, 0) } else { buckets[at - 1] };
+    let (upper, upto) = buckets[at];
+    if upper.is_infinite() {
+        return Some(lower);
+    }
+    let within = upto.saturating_sub(below).max(1) as f64;
+    Some(lower + (upper - lower) * (rank - below as f64) / within)
+}
+
+pub fn window_shorter_than_retention(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, books) in books(scene) {
+        let Some(group) = cluster.groups.iter().find(|group| group.id == books.group) else { continue };
+        for topic in group.topics.iter().filter(|topic| !topic.unsubscribed) {
+            let retention = cluster.topics.iter().find(|view| view.name == topic.topic).map(|view| view.retention);
+            if let Some(Some(Retention::Time(kept))) = retention.map(|retention| retention.known())
+                && kept > books.window
+            {
+                let finding = Finding::of_group(&cluster.name, &group.id, kept.as_secs_f64());
+                found.push(finding.with("topic", &topic.topic));
+            }
+        }
+    }
+}
+
+pub fn ledger_down(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, ledger) in ledgers(scene) {
+        if ledger.last_result.is_err() {
+            found.push(Finding::of_cluster(&cluster.name, 0.0));
+        }
+    }
+}
+
+pub fn ledger_forgot(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, ledger) in ledgers(scene).filter(|(_, ledger)| ledger.last_result.is_ok()) {
+        for group in ledger.groups.iter().filter(|group| group.state.is_err()) {
+            found.push(Finding::of_group(&cluster.name, &group.group, 0.0));
+        }
+    }
+}
+
+pub fn imbalance(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, group) in current_books(scene).filter(|(_, group)| group.imbalance != 0) {
+        found.push(Finding::of_group(&cluster.name, &group.group, group.imbalance as f64));
+    }
+}
+
+/// Four leases of 15 s: by then the record should have been delivered again and taken over.
+const OVERDUE_SECONDS: f64 = 60.0;
+
+pub fn grant_overdue(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, group) in current_books(scene) {
+        let overdue = group.overdue.as_secs_f64();
+        if overdue > OVERDUE_SECONDS {
+            found.push(Finding::of_group(&cluster.name, &group.group, overdue));
+        }
+    }
+}
+
+pub fn lost_calls(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, group) in books(scene) {
+        let grown = scene.growth(&cluster.name, &group.group, None, Counter::LostCalls);
+        if grown > 0 {
+            found.push(Finding::of_group(&cluster.name, &group.group, grown as f64));
+        }
+    }
+}
+
+/// The relay empties an outbox in well under a second while Kafka answers.
+const OLD_OUTBOX_SECONDS: f64 = 60.0;
+
+pub fn outbox_not_draining(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, group) in current_books(scene) {
+        let oldest = group.outbox_oldest.as_secs_f64();
+        if oldest > OLD_OUTBOX_SECONDS {
+            found.push(Finding::of_group(&cluster.name, &group.group, oldest));
+        }
+    }
+}
+
+pub fn saga_stuck(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, ledger) in ledgers(scene).filter(|(_, ledger)| ledger.last_result.is_ok()) {
+        for (step, count) in ledger.saga.stuck_by_step.iter().filter(|(_, count)| **count > 0) {
+            found.push(Finding::of_cluster(&cluster.name, *count as f64).with("step", step));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quantile;
+
+    #[test]
+    fn a_quantile_is_interpolated_within_its_bucket() {
+        let buckets = [(500.0, 0), (800.0, 0), (1_000.0, 100), (f64::INFINITY, 100)];
+        assert_eq!(quantile(0.99, &buckets), Some(998.0));
+        assert_eq!(quantile(0.99, &[(500.0, 0), (f64::INFINITY, 4)]), Some(500.0));
+        assert_eq!(quantile(0.99, &[(500.0, 0), (f64::INFINITY, 0)]), None);
+    }
+}

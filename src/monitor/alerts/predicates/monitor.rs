@@ -1,0 +1,25 @@
+//! Conditions over the monitor's own collections.
+
+use super::{Finding, Scene};
+
+pub fn kafka_down(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for cluster in &scene.view.clusters {
+        if matches!(cluster.last_result, Some(Err(_))) {
+            found.push(Finding::of_cluster(&cluster.name, 0.0));
+        }
+    }
+}
+
+/// Collections that may fail to come before the data count as stale: as many as the page's own mark.
+const STALE_INTERVALS: f64 = 5.0;
+
+pub fn data_stale(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for cluster in &scene.view.clusters {
+        let age = cluster
+            .collected_at
+            .map_or(f64::INFINITY, |at| scene.now.signed_duration_since(at).to_std().unwrap_or_default().as_secs_f64());
+        if age > STALE_INTERVALS * cluster.interval.as_secs_f64() {
+            found.push(Finding::of_cluster(&cluster.name, age));
+        }
+    }
+}

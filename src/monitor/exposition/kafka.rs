@@ -1,0 +1,104 @@
+//! Topics and partitions, and the label strings that every family of a cluster shares.
+
+use super::Level;
+use crate::{
+    lag::{LogRange, Retention},
+    metrics::{Family, Labels, TextWriter, family},
+    monitor::view::{ClusterView, GroupTopicView, GroupView, TopicPartitionView, TopicView},
+};
+
+/// One cluster with its labels, made once and copied into every series.
+pub(super) struct Prepared<'v> {
+    pub topics: Vec<(Labels, &'v TopicView)>,
+    pub groups: Vec<PreparedGroup<'v>>,
+}
+
+pub(super) struct PreparedGroup<'v> {
+    pub labels: Labels,
+    pub view: &'v GroupView,
+    pub topics: Vec<(Labels, &'v GroupTopicView)>,
+}
+
+impl<'v> Prepared<'v> {
+    pub fn new(cluster: &'v ClusterView) -> Self {
+        let labels = Labels::new(&[("cluster_name", &cluster.name)]);
+        let topics = cluster.topics.iter().map(|topic| (labels.with("topic", &topic.name), topic.as_ref())).collect();
+        let groups = cluster
+            .groups
+            .iter()
+            .map(|group| {
+                let labels = labels.with("group", &group.id);
+                let topics = group.topics.iter().map(|topic| (labels.with("topic", &topic.topic), topic)).collect();
+                PreparedGroup { labels, view: group, topics }
+            })
+            .collect();
+        Self { topics, groups }
+    }
+}
+
+pub(super) fn write(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Level) {
+    if level == Level::Partition {
+        write_offset(out, family::PARTITION_LOG_END_OFFSET, clusters, |range| Some(range.end.get()));
+        write_offset(out, family::PARTITION_LOG_START_OFFSET, clusters, |range| Some(range.start.get()));
+        write_offset(out, family::PARTITION_LAST_STABLE_OFFSET, clusters, |range| {
+            range.last_stable.map(|offset| offset.get())
+        });
+    }
+    // Few partitions have an open transaction, and an alert reads it: it stays at every level.
+    out.family(family::OPEN_TRANSACTION_AGE_SECONDS);
+    for_each_partition(clusters, |labels, number, partition| {
+        if let Some(age) = partition.open_transaction_age {
+            out.seconds(&labels.numbered("partition", number), age);
+        }
+    });
+    write_topics(out, clusters);
+}
+
+fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
+    let topics = || clusters.iter().flat_map(|cluster| &cluster.topics);
+    out.family(family::TOPIC_PARTITIONS);
+    for (labels, topic) in topics() {
+        out.integer(labels, topic.partitions.len() as u64);
+    }
+    out.family(family::TOPIC_PRODUCED_MESSAGES);
+    for (labels, topic) in topics() {
+        out.integer(labels, topic.produced_total);
+    }
+    out.family(family::TOPIC_RETAINED_MESSAGES);
+    for (labels, topic) in topics() {
+        if let Some(retained) = topic.retained_messages.known() {
+            out.integer(labels, retained);
+        }
+    }
+    out.family(family::TOPIC_RETENTION_SECONDS);
+    for (labels, topic) in topics() {
+        match topic.retention.known() {
+            Some(Retention::Time(time)) => out.seconds(labels, time),
+            Some(Retention::Forever) => out.float(labels, f64::INFINITY),
+            None => {}
+        }
+    }
+    out.family(family::TOPIC_SIZE_BYTES);
+    for (labels, topic) in topics() {
+        if let Some(bytes) = topic.bytes.known() {
+            out.integer(labels, bytes);
+        }
+    }
+}
+
+fn write_offset(out: &mut TextWriter, family: Family, clusters: &[Prepared<'_>], offset: impl Fn(LogRange) -> Option<u64>) {
+    out.family(family);
+    for_each_partition(clusters, |labels, number, partition| {
+        if let Some(offset) = partition.range.known().and_then(&offset) {
+            out.integer(&labels.numbered("partition", number), offset);
+        }
+    });
+}
+
+fn for_each_partition(clusters: &[Prepared<'_>], mut each: impl FnMut(&Labels, i32, &TopicPartitionView)) {
+    for (labels, topic) in clusters.iter().flat_map(|cluster| &cluster.topics) {
+        for (number, partition) in (0_i32..).zip(&topic.partitions) {
+            each(labels, number, partition);
+        }
+    }
+}
