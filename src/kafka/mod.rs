@@ -7,9 +7,11 @@
 pub mod wire;
 
 mod collect_error;
+mod embedded;
 mod properties;
 mod reader;
 
 pub use collect_error::{BrokerAttempt, CollectError};
+pub use embedded::{EmbeddedError, EmbeddedKafka, PARTITION_BYTES_MAX, member_properties as embedded_member_properties};
 pub use properties::{ClientProperties, PropertyError};
 pub use reader::{ClusterReader, ReaderConfig};
