@@ -152,6 +152,13 @@ pub struct DuplicateRecord {
     pub first_owner: Option<String>,
 }
 
+impl DuplicateRecord {
+    /// Executed twice, or one id with two payloads: kept apart from what was recognised in time.
+    pub fn is_incident(&self) -> bool {
+        self.outcome == DuplicateOutcome::Executed || self.cause == DuplicateCause::Conflict
+    }
+}
+
 /// What one ledger knows of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passport {
@@ -200,6 +207,32 @@ pub struct Overdue {
     pub missing: String,
     pub since: DateTime<Utc>,
     pub deadline: DateTime<Utc>,
+}
+
+/// The newest `limit` of the suppressed and as many of the others, newest first.
+pub(super) fn newest(mut all: Vec<DuplicateRecord>, limit: usize) -> Vec<DuplicateRecord> {
+    all.sort_by_key(|record| std::cmp::Reverse(record.at));
+    let mut left = [limit; 2];
+    all.retain(|record| {
+        let left = &mut left[usize::from(record.is_incident())];
+        let keep = *left > 0;
+        *left = left.saturating_sub(1);
+        keep
+    });
+    all
+}
+
+/// The sagas of all shards together.
+pub(super) fn merge_sagas(shards: Vec<Sagas>, limit: usize) -> Sagas {
+    let mut all = Sagas::default();
+    for shard in shards {
+        all.open += shard.open;
+        all.stuck += shard.stuck;
+        all.oldest.extend(shard.oldest);
+    }
+    all.oldest.sort_by(|a, b| (a.deadline, &a.aggregate).cmp(&(b.deadline, &b.aggregate)));
+    all.oldest.truncate(limit);
+    all
 }
 
 /// One fact about the server that keeps the ledger.

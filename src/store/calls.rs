@@ -1,11 +1,25 @@
 //! What is asked of a ledger and what it answers: the calls' arguments and replies, as types.
 
+use super::error::StoreError;
 use super::ids::{EventKey, FencingToken, Ledger, Owner, PayloadHash, RecordPlace, ShardNumber};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Most events that one call may carry.
 pub const EVENTS_PER_CALL_MAX: usize = 1_000;
+
+/// Checks what every call that carries events has to hold.
+pub(super) fn check_count(events: usize) -> Result<(), StoreError> {
+    if (1..=EVENTS_PER_CALL_MAX).contains(&events) {
+        return Ok(());
+    }
+    Err(StoreError::BadArgument(format!("{events} events in a call, must be 1 to {EVENTS_PER_CALL_MAX}")))
+}
+
+/// Whole milliseconds, as the store counts leases and delays.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// Where a call goes: one shard of one ledger.
 #[derive(Clone, Copy, Debug)]
@@ -130,9 +144,13 @@ pub enum Seen {
         first_place: RecordPlace,
         late: bool,
     },
+    /// Somebody holds it by a claim: report again when that has ended.
     Busy {
         wait: Duration,
         owner: Owner,
+    },
+    NotYet {
+        wait: Duration,
     },
     Conflict {
         stored: PayloadHash,
@@ -216,6 +234,32 @@ pub struct Change {
     pub finished: bool,
     pub outbox: Vec<OutboxMessage>,
     pub deadline: Deadline,
+}
+
+impl Change {
+    /// As [`Self::check`], for a change that begins an aggregate.
+    pub(super) fn check_root(&self) -> Result<(), StoreError> {
+        if self.fields.is_empty() {
+            return Err(StoreError::BadArgument(format!("{} cannot begin without a state", self.aggregate)));
+        }
+        self.check()
+    }
+
+    /// Checks what the store cannot take: reserved or missing fields, a deadline without a state, separators in names.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let bad = |why: &str| Err(StoreError::BadArgument(format!("change of {}: {why}", self.aggregate)));
+        if self.fields.keys().any(|name| name.starts_with('_') || name.is_empty()) {
+            return bad("names of fields may not be empty or begin with an underscore");
+        }
+        match &self.deadline {
+            Deadline::Keep | Deadline::Clear => Ok(()),
+            Deadline::Set { .. } if self.fields.is_empty() => bad("a deadline needs a state"),
+            Deadline::Set { step, missing, .. } if step.contains('|') || missing.contains('|') => {
+                bad("names of steps and events may not hold a vertical bar")
+            }
+            Deadline::Set { .. } => Ok(()),
+        }
+    }
 }
 
 /// One event's completion together with the change that it caused: all of it or nothing.

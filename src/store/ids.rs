@@ -307,6 +307,18 @@ impl EventKey {
     }
 }
 
+/// A name as the ledger keeps it for people: without NUL, at most [`NAME_BYTES_MAX`] bytes, whole characters.
+pub(super) fn label(name: &str) -> String {
+    let mut kept = String::new();
+    for c in name.chars().filter(|&c| c != '\0') {
+        if kept.len() + c.len_utf8() > NAME_BYTES_MAX {
+            break;
+        }
+        kept.push(c);
+    }
+    kept
+}
+
 /// The number that stands for a topic in the ledger; assigned once per namespace and topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicNumber(u16);

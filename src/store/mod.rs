@@ -15,6 +15,7 @@ mod books;
 mod calls;
 mod error;
 mod ids;
+mod memory;
 
 pub use books::{
     Books, Counters, DuplicateRecord, LedgerEntry, OutboxStats, Overdue, Passport, PassportState, Sagas, ServerFact,
@@ -30,6 +31,8 @@ pub use ids::{
     EventDigest, EventKey, FencingToken, Incarnation, InvalidName, LaneNumber, Ledger, LedgerName, NAME_BYTES_MAX,
     Namespace, Owner, PayloadHash, RecordPlace, Shape, ShardNumber, TopicNumber,
 };
+
+pub use memory::MemoryStore;
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 

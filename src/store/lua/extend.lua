@@ -1,0 +1,2 @@
+-- ARGV 5 is empty.
+return touch_events('P')

@@ -1,0 +1,227 @@
+//! The ledger in memory: the reference model of the rules, and the store of a demo without Redis.
+//!
+//! Written from the rules and not from the scripts; the property test holds the two together. It forgets everything
+//! with its process. Its clock is passed in.
+
+mod record;
+mod shard;
+mod state;
+
+use self::shard::ShardModel;
+use super::calls::{check_count, millis};
+use super::*;
+use crate::clock::Clock;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Clones share what they remember.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    clock: Clock,
+    world: Arc<Mutex<World>>,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    topics: BTreeMap<(Namespace, String), TopicNumber>,
+    ledgers: BTreeMap<LedgerName, Vec<ShardModel>>,
+}
+
+impl MemoryStore {
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, world: Arc::default() }
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0)
+    }
+
+    /// Runs a call on its shard at the present time, once incarnation and clock are as they should be.
+    fn on<T>(&self, at: At<'_>, call: impl FnOnce(&mut ShardModel, shard::Now) -> StoreResult<T>) -> StoreResult<T> {
+        let mut world = self.world();
+        let expected = &at.ledger.incarnation;
+        let shard = world.ledgers.get_mut(&at.ledger.name).and_then(|shards| shards.get_mut(at.shard.get() as usize));
+        let found = shard.as_ref().map(|shard| shard.incarnation.to_string());
+        match shard {
+            Some(shard) if shard.incarnation == *expected => {
+                let now = shard.enter(self.now_us())?;
+                call(shard, now)
+            }
+            Some(_) | None => Err(StoreError::Amnesia { expected: expected.to_string(), found }),
+        }
+    }
+
+    /// Runs `read` on every shard of a ledger, in order; none when the ledger does not exist.
+    fn each<T>(&self, name: &LedgerName, read: impl FnMut((usize, &ShardModel)) -> T) -> Vec<T> {
+        self.world().ledgers.get(name).map_or_else(Vec::new, |shards| shards.iter().enumerate().map(read).collect())
+    }
+}
+
+impl Store for MemoryStore {
+    async fn open(&self, name: &LedgerName) -> StoreResult<Option<Ledger>> {
+        let incarnations = self.each(name, |(_, shard)| shard.incarnation.clone());
+        Ok(incarnations.into_iter().next().map(|incarnation| Ledger { name: name.clone(), incarnation }))
+    }
+
+    async fn init(&self, name: &LedgerName, shape: Shape) -> StoreResult<Init> {
+        if let Some(ledger) = self.open(name).await? {
+            return Ok(Init::Exists(ledger));
+        }
+        let incarnation = Incarnation::new(uuid::Uuid::new_v4(), shape);
+        let now = self.now_us();
+        let shards = (0..shape.shards).map(|_| ShardModel::new(incarnation.clone(), now)).collect();
+        self.world().ledgers.insert(name.clone(), shards);
+        Ok(Init::Created(Ledger { name: name.clone(), incarnation }))
+    }
+
+    async fn topic_number(&self, namespace: &Namespace, topic: &str) -> StoreResult<TopicNumber> {
+        let topics = &mut self.world().topics;
+        let next = topics.keys().filter(|(of, _)| of == namespace).count() + 1;
+        let full = |_| StoreError::BadArgument("no topic number is left in the namespace".to_owned());
+        match topics.get(&(namespace.clone(), topic.to_owned())) {
+            Some(known) => Ok(*known),
+            None => {
+                let number = TopicNumber::new(u16::try_from(next).map_err(full)?);
+                topics.insert((namespace.clone(), topic.to_owned()), number);
+                Ok(number)
+            }
+        }
+    }
+
+    async fn claim(&self, at: At<'_>, terms: &Terms, deliveries: &[Delivery]) -> StoreResult<Vec<Claim>> {
+        check_count(deliveries.len())?;
+        self.on(at, |shard, now| Ok(shard.claim(now, terms, deliveries)))
+    }
+
+    async fn seen(&self, at: At<'_>, terms: &Terms, report: Report, deliveries: &[Delivery]) -> StoreResult<Vec<Seen>> {
+        check_count(deliveries.len())?;
+        self.on(at, |shard, now| Ok(shard.seen(now, terms, report, deliveries)))
+    }
+
+    async fn complete(&self, at: At<'_>, owner: &Owner, grants: &[Grant]) -> StoreResult<Vec<Finish>> {
+        check_count(grants.len())?;
+        self.on(at, |shard, now| Ok(shard.finish(now, record::Settled::Completed, owner, grants)))
+    }
+
+    async fn fail(&self, at: At<'_>, owner: &Owner, grants: &[Grant]) -> StoreResult<Vec<Finish>> {
+        check_count(grants.len())?;
+        self.on(at, |shard, now| Ok(shard.finish(now, record::Settled::GivenUp, owner, grants)))
+    }
+
+    async fn release(
+        &self,
+        at: At<'_>,
+        reason: ReleaseReason,
+        delay: Duration,
+        grants: &[Grant],
+    ) -> StoreResult<Vec<Touch>> {
+        check_count(grants.len())?;
+        self.on(at, |shard, now| Ok(shard.release(now, reason, millis(delay), grants)))
+    }
+
+    async fn extend(&self, at: At<'_>, lease: Duration, grants: &[Grant]) -> StoreResult<Vec<Touch>> {
+        check_count(grants.len())?;
+        self.on(at, |shard, now| Ok(shard.extend(now, millis(lease), grants)))
+    }
+
+    async fn commit(&self, at: At<'_>, _owner: &Owner, requests: &[CommitRequest]) -> StoreResult<Vec<Commit>> {
+        check_count(requests.len())?;
+        requests.iter().try_for_each(|request| request.change.check())?;
+        self.on(at, |shard, now| Ok(shard.commit(now, requests)))
+    }
+
+    async fn begin(&self, at: At<'_>, change: &Change, unsent_max: u64) -> StoreResult<Begin> {
+        change.check_root()?;
+        self.on(at, |shard, now| Ok(shard.begin(now, change, unsent_max)))
+    }
+
+    async fn state(&self, at: At<'_>, aggregate: &str) -> StoreResult<Option<AggregateState>> {
+        self.on(at, |shard, now| Ok(shard.state(now, aggregate)))
+    }
+
+    async fn hold_outbox(&self, at: At<'_>, owner: &Owner, lease: Duration) -> StoreResult<RelayLease> {
+        self.on(at, |shard, now| Ok(shard.hold_outbox(now, owner, millis(lease))))
+    }
+
+    async fn read_outbox(&self, at: At<'_>, limit: usize) -> StoreResult<Vec<OutboxEntry>> {
+        self.on(at, |shard, _| Ok(shard.read_outbox(limit)))
+    }
+
+    async fn trim_outbox(&self, at: At<'_>, fence: FencingToken, sent: &[OutboxId]) -> StoreResult<Trim> {
+        check_count(sent.len())?;
+        self.on(at, |shard, _| Ok(shard.trim_outbox(fence, sent)))
+    }
+
+    async fn let_go_of_outbox(&self, at: At<'_>, fence: FencingToken) -> StoreResult<()> {
+        self.on(at, |shard, _| {
+            shard.let_go_of_outbox(fence);
+            Ok(())
+        })
+    }
+
+    async fn outbox_stats(&self, at: At<'_>) -> StoreResult<OutboxStats> {
+        self.on(at, |shard, _| Ok(shard.outbox_stats()))
+    }
+
+    async fn sweep(&self, at: At<'_>, _from: SweepCursor) -> StoreResult<SweepStep> {
+        self.on(at, |shard, now| Ok(SweepStep { next: None, dropped: shard.sweep(now) }))
+    }
+
+    async fn stats(&self, at: At<'_>) -> StoreResult<ShardStats> {
+        let now = self.now_us();
+        self.on(at, |shard, _| Ok(shard.stats(now)))
+    }
+
+    async fn ledgers(&self, namespace: &Namespace) -> StoreResult<Vec<LedgerEntry>> {
+        let entry = |(name, shards): (&LedgerName, &Vec<ShardModel>)| LedgerEntry {
+            name: name.clone(),
+            shards: u32::try_from(shards.len()).unwrap_or(u32::MAX),
+        };
+        let of = |(name, _): &(&LedgerName, &Vec<ShardModel>)| name.namespace == *namespace;
+        Ok(self.world().ledgers.iter().filter(of).map(entry).collect())
+    }
+
+    async fn books(&self, ledger: &LedgerEntry) -> StoreResult<Books> {
+        let now = self.now_us();
+        let shards = self.each(&ledger.name, |(_, shard)| ShardBooks::Read(Box::new(shard.stats(now))));
+        let incarnation = self.open(&ledger.name).await?.map(|ledger| ledger.incarnation);
+        Ok(Books { incarnation, shards })
+    }
+
+    async fn recent_duplicates(&self, ledger: &LedgerEntry, limit: usize) -> StoreResult<Vec<DuplicateRecord>> {
+        let all = self.each(&ledger.name, |(_, shard)| shard.recent(limit));
+        Ok(books::newest(all.into_iter().flatten().collect(), limit))
+    }
+
+    async fn passport(&self, ledger: &Ledger, shard: Option<ShardNumber>, event: EventDigest) -> StoreResult<Vec<Passport>> {
+        let now = self.now_us();
+        let number = |index: usize| ShardNumber::new(u32::try_from(index).unwrap_or(u32::MAX));
+        let all = self.each(&ledger.name, |(index, model)| {
+            let wanted = shard.is_none_or(|only| only == number(index)) && model.incarnation == ledger.incarnation;
+            if wanted { model.passport(now, number(index), event) } else { None }
+        });
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    async fn sagas(&self, ledger: &LedgerEntry, limit: usize) -> StoreResult<Sagas> {
+        let now = self.now_us();
+        Ok(books::merge_sagas(self.each(&ledger.name, |(_, shard)| shard.sagas(now, limit)), limit))
+    }
+
+    async fn topics(&self, namespace: &Namespace) -> StoreResult<BTreeMap<TopicNumber, String>> {
+        let topics = &self.world().topics;
+        let of = topics.iter().filter(|((of, _), _)| of == namespace);
+        Ok(of.map(|((_, topic), number)| (*number, topic.clone())).collect())
+    }
+
+    async fn server_facts(&self) -> StoreResult<Vec<ServerFact>> {
+        Ok(vec![ServerFact { name: "store", value: "in memory, gone with this process".to_owned(), problem: None }])
+    }
+
+    fn address(&self) -> String {
+        "memory".to_owned()
+    }
+}
