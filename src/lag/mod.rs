@@ -3,17 +3,24 @@
 //! Nothing here reads a socket or a clock: `now` is always a parameter. Everything that could not be read is a
 //! [`Reading::Unknown`] with its reason, never a zero.
 
+mod history;
 mod measure;
 mod offsets;
 mod reading;
 mod runs;
 mod snapshot;
 mod status;
+#[cfg(test)]
+pub(crate) mod testing;
 mod thresholds;
 mod time_lag;
 mod trend;
 pub mod words;
 
+pub use history::{
+    Change, GroupTrack, History, HistoryLimits, Moment, PairSamples, PairTrack, PartitionTrack, SPARK_POINTS, SeriesSample,
+    Spark, TopicSlot, TopicTotals, TopicTrack, lag_at, lag_samples,
+};
 pub use measure::{Lag, measure, measure_readings, next_readable};
 pub use offsets::{LogRange, Offset};
 pub use reading::{Reading, UnknownReason};

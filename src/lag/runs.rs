@@ -27,6 +27,10 @@ impl Tick {
         Duration::from_millis(u64::from(self.0.get().saturating_sub(earlier.0.get())) * 10)
     }
 
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
     pub fn minus(self, span: Duration) -> Self {
         let hundredths = u32::try_from(span.as_millis() / 10).unwrap_or(u32::MAX);
         NonZeroU32::new(self.0.get().saturating_sub(hundredths)).map_or(Self::FIRST, Self)
@@ -110,7 +114,8 @@ impl Runs {
         !self.older.is_empty()
     }
 
-    fn len(&self) -> usize {
+    /// Number of runs.
+    pub fn count(&self) -> usize {
         self.older.len() + 1
     }
 
@@ -157,7 +162,7 @@ impl Runs {
             return None;
         }
         let mut progress = 0.0;
-        for index in (1..self.len()).rev() {
+        for index in (1..self.count()).rev() {
             let (before, after) = (self.get(index - 1), self.get(index));
             if after.first <= begin {
                 break;

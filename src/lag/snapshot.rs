@@ -24,6 +24,17 @@ pub struct ClusterSnapshot {
     pub failures: Vec<ReadFailure>,
 }
 
+impl ClusterSnapshot {
+    /// The log of one partition; `topic` is an index into [`Self::topics`].
+    pub fn range(&self, topic: u32, partition: i32) -> Reading<LogRange> {
+        let partition = usize::try_from(partition).ok();
+        match self.topics.get(topic as usize).and_then(|topic| topic.partitions.get(partition?)) {
+            Some(partition) => partition.readable_range(),
+            None => Reading::Unknown(UnknownReason::NoSuchPartition),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broker {
     pub id: i32,
@@ -60,6 +71,16 @@ pub struct TopicSnapshot {
 pub struct PartitionSnapshot {
     pub leader: Option<i32>,
     pub range: Reading<LogRange>,
+}
+
+impl PartitionSnapshot {
+    /// The log's range; unknown while the partition has no leader, whatever was read before.
+    pub fn readable_range(&self) -> Reading<LogRange> {
+        match self.leader {
+            Some(_) => self.range,
+            None => Reading::Unknown(self.range.reason().unwrap_or(UnknownReason::NoLeader)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,382 @@
+//! What was read over time in one cluster: log ends per partition, committed offsets per group and partition.
+//!
+//! Everything is keyed by the topic's id: a topic that was made again starts anew. Memory is bounded by a byte budget;
+//! when it is passed, pairs that are caught up are thinned first. Only what exists in the cluster takes room: groups,
+//! topics and pairs that are gone are forgotten.
+
+mod budget;
+mod pair;
+mod series;
+mod spark;
+mod topic;
+
+pub use pair::{PairTrack, TopicTotals};
+pub use series::{PairSamples, SeriesSample, lag_at, lag_samples};
+pub use spark::{SPARK_POINTS, Spark};
+pub use topic::{PartitionTrack, TopicTrack};
+
+use super::{ClusterSnapshot, GroupSnapshot, Reading, Runs, Tick, TopicPartition};
+use chrono::{DateTime, Utc};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryLimits {
+    /// Runs are thinned when all of them together take more. What is kept of every pair at least (about 100 bytes)
+    /// counts towards it, but is never given up while the pair exists.
+    pub budget_bytes: u64,
+    /// Nothing older is kept.
+    pub horizon: Duration,
+    /// Length of one bucket of a small trend line.
+    pub spark_bucket: Duration,
+    /// How far back trends are looked at.
+    pub window: Duration,
+}
+
+/// Runs kept for the trend of one group's lag; enough for a line through them.
+const MAX_GROUP_RUNS: usize = 64;
+
+/// When the two halves of one collection were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub committed: Tick,
+    pub ends: Tick,
+}
+
+/// Index of a topic in a [`History`]; it changes when the topic is made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicSlot(u32);
+
+/// The history of one cluster.
+#[derive(Debug)]
+pub struct History {
+    limits: HistoryLimits,
+    begin: Option<DateTime<Utc>>,
+    /// Times of the collections, oldest first.
+    moments: VecDeque<Moment>,
+    topics: Vec<Option<TopicTrack>>,
+    slots: HashMap<Arc<str>, TopicSlot>,
+    groups: HashMap<Arc<str>, GroupTrack>,
+    bytes: u64,
+    covers: Duration,
+}
+
+/// What is kept of one group.
+#[derive(Debug, Default)]
+pub struct GroupTrack {
+    /// Sorted by topic slot and partition.
+    pub pairs: Vec<PairTrack>,
+    /// Sorted by topic slot.
+    pub totals: Vec<TopicTotals>,
+    /// The group's lag over the window, where it was known.
+    pub lag: Option<Runs>,
+    pub spark: Spark,
+    /// When the committed offsets were last read.
+    pub read_at: Option<DateTime<Utc>>,
+    /// Topics that no member subscribes to; left out of the group's charts.
+    pub unsubscribed: Vec<TopicSlot>,
+}
+
+/// Something that happened between two collections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    TopicGone {
+        topic: Arc<str>,
+    },
+    TopicMadeAgain {
+        topic: Arc<str>,
+    },
+    GroupGone {
+        group: Arc<str>,
+    },
+    /// The committed offset fell by `by` records.
+    Rewound {
+        group: Arc<str>,
+        at: TopicPartition,
+        by: u64,
+    },
+    OffsetsGone {
+        group: Arc<str>,
+        at: TopicPartition,
+    },
+}
+
+impl History {
+    pub fn new(limits: HistoryLimits) -> Self {
+        Self {
+            limits,
+            begin: None,
+            moments: VecDeque::new(),
+            topics: Vec::new(),
+            slots: HashMap::new(),
+            groups: HashMap::new(),
+            bytes: 0,
+            covers: Duration::ZERO,
+        }
+    }
+
+    /// Adds one collection and says what has changed since the one before.
+    pub fn observe(&mut self, snapshot: &ClusterSnapshot) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let previous = self.moments.back().copied();
+        let moment = self.begin_moment(snapshot);
+        let slots = self.observe_topics(snapshot, moment, previous, &mut changes);
+        for group in &snapshot.groups {
+            self.observe_group(snapshot, group, &slots, &mut changes);
+        }
+        self.forget_groups(snapshot, &mut changes);
+        self.free_slots(&slots, &mut changes);
+        self.keep_budget(moment);
+        changes
+    }
+
+    /// The collection that was added last.
+    pub fn now(&self) -> Option<Moment> {
+        self.moments.back().copied()
+    }
+
+    /// The tick of a time; times before the history began give the first one.
+    pub fn tick(&self, at: DateTime<Utc>) -> Tick {
+        self.begin.and_then(|begin| at.signed_duration_since(begin).to_std().ok()).map_or(Tick::FIRST, Tick::after_begin)
+    }
+
+    pub fn time(&self, tick: Tick) -> DateTime<Utc> {
+        self.begin.map_or(DateTime::UNIX_EPOCH, |begin| begin + tick.since(Tick::FIRST))
+    }
+
+    pub fn slot(&self, topic: &str) -> Option<TopicSlot> {
+        self.slots.get(topic).copied()
+    }
+
+    pub fn topic(&self, slot: TopicSlot) -> Option<&TopicTrack> {
+        self.topics.get(slot.0 as usize)?.as_ref()
+    }
+
+    pub fn partition(&self, slot: TopicSlot, partition: i32) -> Option<&PartitionTrack> {
+        self.topic(slot)?.partition(partition)
+    }
+
+    pub fn group(&self, id: &str) -> Option<&GroupTrack> {
+        self.groups.get(id)
+    }
+
+    pub fn group_mut(&mut self, id: &str) -> Option<&mut GroupTrack> {
+        self.groups.get_mut(id)
+    }
+
+    /// Adds the group's lag of the last collection to its trend and its small trend line.
+    pub fn note_lag(&mut self, group: &str, lag: Option<u64>, unsubscribed: Vec<TopicSlot>) {
+        let Some(now) = self.now() else { return };
+        let previous = self.moments.iter().rev().nth(1).map(|moment| moment.committed);
+        let Some(track) = self.groups.get_mut(group) else { return };
+        track.unsubscribed = unsubscribed;
+        track.spark.record(now.committed, self.limits.spark_bucket, lag.map(|lag| lag as f64));
+        let Some(lag) = lag else { return };
+        let runs = track.lag.get_or_insert_with(|| Runs::new(lag, now.committed));
+        runs.push(lag, now.committed, previous);
+        runs.forget_before(now.committed.minus(self.limits.window));
+        while runs.count() > MAX_GROUP_RUNS && runs.thin(MAX_GROUP_RUNS / 4) {}
+    }
+
+    /// Bytes that the history takes, the allocator's own share left out.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub fn limits(&self) -> HistoryLimits {
+        self.limits
+    }
+
+    /// Time that is covered for the pair that has been kept longest.
+    pub fn covers(&self) -> Duration {
+        self.covers
+    }
+
+    /// A clock that goes back creeps on here until it has passed its former time: every collection is later than the last.
+    fn begin_moment(&mut self, snapshot: &ClusterSnapshot) -> Moment {
+        self.begin.get_or_insert(snapshot.committed_at);
+        let earliest = self.moments.back().map_or(Tick::FIRST, |moment| moment.ends.next());
+        let committed = self.tick(snapshot.committed_at).max(earliest);
+        let moment = Moment { committed, ends: self.tick(snapshot.ends_at).max(committed) };
+        self.moments.push_back(moment);
+        let oldest_kept = moment.committed.minus(self.limits.horizon);
+        while self.moments.front().is_some_and(|moment| moment.committed < oldest_kept) {
+            self.moments.pop_front();
+        }
+        moment
+    }
+
+    /// Gives the slot of each topic of the snapshot.
+    fn observe_topics(
+        &mut self,
+        snapshot: &ClusterSnapshot,
+        moment: Moment,
+        previous: Option<Moment>,
+        changes: &mut Vec<Change>,
+    ) -> Vec<TopicSlot> {
+        let mut slots = Vec::with_capacity(snapshot.topics.len());
+        for topic in &snapshot.topics {
+            let known = self.slots.get(&topic.name).copied();
+            let same = known.filter(|&slot| self.topic(slot).is_some_and(|track| track.is_same_topic(topic.id)));
+            if known.is_some() && same.is_none() {
+                changes.push(Change::TopicMadeAgain { topic: topic.name.clone() });
+            }
+            let slot = same.unwrap_or_else(|| self.open_slot(topic.name.clone(), topic.id));
+            if let Some(track) = self.topics.get_mut(slot.0 as usize).and_then(Option::as_mut) {
+                track.observe(topic, moment.ends, previous.map(|previous| previous.ends), self.limits.spark_bucket);
+            }
+            slots.push(slot);
+        }
+        slots
+    }
+
+    fn open_slot(&mut self, name: Arc<str>, id: Option<uuid::Uuid>) -> TopicSlot {
+        let track = Some(TopicTrack::new(name.clone(), id));
+        let index = match self.topics.iter().position(Option::is_none) {
+            Some(free) => {
+                self.topics[free] = track;
+                free
+            }
+            None => {
+                self.topics.push(track);
+                self.topics.len() - 1
+            }
+        };
+        // More than 2^32 topics do not exist: Kafka's own limit is far below.
+        let slot = TopicSlot(u32::try_from(index).unwrap_or(u32::MAX));
+        self.slots.insert(name, slot);
+        slot
+    }
+
+    fn observe_group(
+        &mut self,
+        snapshot: &ClusterSnapshot,
+        group: &GroupSnapshot,
+        slots: &[TopicSlot],
+        changes: &mut Vec<Change>,
+    ) {
+        let Some(moment) = self.now() else { return };
+        let previous = self.moments.iter().rev().nth(1).map(|moment| moment.committed);
+        let track = match self.groups.get_mut(&group.id) {
+            Some(track) => track,
+            None => self.groups.entry(group.id.clone()).or_default(),
+        };
+        let Reading::Known(committed) = &group.committed else { return };
+        track.read_at = Some(snapshot.committed_at);
+        let mut fresh = Vec::new();
+        for offset in committed {
+            let Some(&slot) = slots.get(offset.topic as usize) else { continue };
+            let range = snapshot.range(offset.topic, offset.partition);
+            let reading = pair::PairReading { committed: offset.offset, range, at: moment.committed, previous };
+            match track.position(slot, offset.partition).map(|index| &mut track.pairs[index]) {
+                Some(pair) => {
+                    let step = pair.observe(reading);
+                    if let Some(by) = step.rewound {
+                        let at = TopicPartition {
+                            topic: snapshot.topics[offset.topic as usize].name.clone(),
+                            partition: offset.partition,
+                        };
+                        changes.push(Change::Rewound { group: group.id.clone(), at, by });
+                    }
+                    track.totals_mut(slot).add(step);
+                }
+                None => fresh.push(PairTrack::new(slot, offset.partition, reading)),
+            }
+        }
+        track.add_pairs(fresh);
+        self.note_missing(group, moment.committed, changes);
+    }
+
+    /// Pairs that a successful reading did not name any more: their offsets are gone. After a day they are forgotten.
+    fn note_missing(&mut self, group: &GroupSnapshot, now: Tick, changes: &mut Vec<Change>) {
+        let topics = &self.topics;
+        let Some(track) = self.groups.get_mut(&group.id) else { return };
+        for pair in track.pairs.iter_mut().filter(|pair| !pair.was_read_at(now) && pair.gone_since().is_none()) {
+            let Some(topic) = topics.get(pair.slot().0 as usize).and_then(Option::as_ref) else { continue };
+            let at = TopicPartition { topic: topic.name().clone(), partition: pair.partition() };
+            if !group.unreadable.contains_key(&at) && topic.was_seen_at_or_after(now) {
+                pair.note_gone(now);
+                changes.push(Change::OffsetsGone { group: group.id.clone(), at });
+            }
+        }
+        track.pairs.retain(|pair| pair.gone_since().is_none_or(|since| now.since(since) < pair::GONE_KEPT));
+    }
+
+    /// Only a listing in which every broker answered says that a group is gone.
+    fn forget_groups(&mut self, snapshot: &ClusterSnapshot, changes: &mut Vec<Change>) {
+        if !snapshot.listing_complete {
+            return;
+        }
+        let listed = |id: &Arc<str>| snapshot.groups.binary_search_by(|group| group.id.as_ref().cmp(id)).is_ok();
+        let mut gone: Vec<_> = self.groups.keys().filter(|id| !listed(id)).cloned().collect();
+        gone.sort_unstable();
+        for group in gone {
+            self.groups.remove(&group);
+            changes.push(Change::GroupGone { group });
+        }
+    }
+
+    /// Forgets topics that are gone or were made again, with everything that refers to their former slot.
+    fn free_slots(&mut self, live: &[TopicSlot], changes: &mut Vec<Change>) {
+        let live: BTreeSet<_> = live.iter().copied().collect();
+        let dead = |slot: TopicSlot| !live.contains(&slot);
+        let mut any = false;
+        for (index, topic) in (0..).zip(self.topics.iter_mut()) {
+            if let Some(freed) = topic.take_if(|_| dead(TopicSlot(index))) {
+                any = true;
+                if self.slots.get(freed.name()).is_some_and(|&slot| slot == TopicSlot(index)) {
+                    self.slots.remove(freed.name());
+                    changes.push(Change::TopicGone { topic: freed.name().clone() });
+                }
+            }
+        }
+        if any {
+            for group in self.groups.values_mut() {
+                group.pairs.retain(|pair| !dead(pair.slot()));
+                group.totals.retain(|totals| !dead(totals.slot));
+                group.unsubscribed.retain(|&slot| !dead(slot));
+            }
+        }
+    }
+}
+
+impl GroupTrack {
+    fn position(&self, slot: TopicSlot, partition: i32) -> Option<usize> {
+        self.pairs.binary_search_by_key(&(slot, partition), |pair| (pair.slot(), pair.partition())).ok()
+    }
+
+    pub fn pair(&self, slot: TopicSlot, partition: i32) -> Option<&PairTrack> {
+        self.position(slot, partition).map(|index| &self.pairs[index])
+    }
+
+    pub fn totals(&self, slot: TopicSlot) -> TopicTotals {
+        self.totals
+            .binary_search_by_key(&slot, |totals| totals.slot)
+            .map_or(TopicTotals::new(slot), |index| self.totals[index])
+    }
+
+    fn totals_mut(&mut self, slot: TopicSlot) -> &mut TopicTotals {
+        let index = self.totals.binary_search_by_key(&slot, |totals| totals.slot).unwrap_or_else(|index| {
+            self.totals.insert(index, TopicTotals::new(slot));
+            index
+        });
+        &mut self.totals[index]
+    }
+
+    fn add_pairs(&mut self, fresh: Vec<PairTrack>) {
+        if !fresh.is_empty() {
+            self.pairs.reserve_exact(fresh.len());
+            self.pairs.extend(fresh);
+            self.pairs.sort_unstable_by_key(|pair| (pair.slot(), pair.partition()));
+            // Kafka names a pair once; should an answer name it twice, the first reading stays.
+            self.pairs.dedup_by_key(|pair| (pair.slot(), pair.partition()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Lag over time, put together from the history when somebody looks at a chart or a trend is needed.
+
+use super::{History, Moment, PairTrack, PartitionTrack};
+use crate::lag::{Lag, LogRange, Offset, Reading, Tick, measure};
+use chrono::{DateTime, Utc};
+use std::{collections::VecDeque, time::Duration};
+
+/// One group at one moment. `None` where it was not known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SeriesSample {
+    pub at: DateTime<Utc>,
+    /// Sum over the partitions that were known; `None` when none was.
+    pub lag: Option<u64>,
+    pub produced_per_second: Option<f64>,
+    pub consumed_per_second: Option<f64>,
+}
+
+/// One pair's lag over equal buckets of time, oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PairSamples {
+    pub topic: std::sync::Arc<str>,
+    pub partition: i32,
+    pub lag: Vec<Option<u64>>,
+}
+
+/// The lag of a pair at a moment of the past; `None` where one of its parts was not known.
+pub fn lag_at(pair: &PairTrack, log: &PartitionTrack, moment: Moment) -> Option<Lag> {
+    let committed = offset(pair.committed().at(moment.committed)?);
+    let range = LogRange {
+        start: offset(log.starts().at(moment.ends)?),
+        end: offset(log.ends().at(moment.ends)?),
+        last_stable: None,
+    };
+    // An interpolated end may fall a little short of a committed offset that was read.
+    let committed =
+        if pair.committed().latest().value() <= log.ends().latest().value() { committed.min(range.end) } else { committed };
+    Some(measure(committed, range))
+}
+
+fn offset(value: f64) -> Offset {
+    Offset::new(value.round().max(0.0) as u64)
+}
+
+impl History {
+    /// Moments from `from` on, evenly thinned to at most `most`; the newest one is among them.
+    pub fn moments_since(&self, from: Tick, most: usize) -> Vec<Moment> {
+        let first = self.moments.partition_point(|moment| moment.committed < from);
+        spread(&self.moments, first, most)
+    }
+
+    /// The group's chart over the whole history, with at most `most` samples.
+    pub fn group_series(&self, group: &str, most: usize) -> Option<Vec<SeriesSample>> {
+        let track = self.group(group)?;
+        let moments = self.moments_since(Tick::FIRST, most);
+        let pairs: Vec<_> = track
+            .pairs
+            .iter()
+            .filter(|pair| !track.unsubscribed.contains(&pair.slot()))
+            .filter_map(|pair| Some((pair, self.partition(pair.slot(), pair.partition())?)))
+            .collect();
+        let sample = |index: usize, &moment: &Moment| {
+            let before = index.checked_sub(1).map(|index| moments[index]);
+            SeriesSample {
+                at: self.time(moment.committed),
+                lag: sum(pairs.iter().map(|(pair, log)| lag_at(pair, log, moment)?.unread().known())),
+                produced_per_second: speed(&pairs, before.map(|b| b.ends), moment.ends, |(_, log), tick| {
+                    log.ends().at(tick)
+                }),
+                consumed_per_second: speed(&pairs, before.map(|b| b.committed), moment.committed, |(pair, _), tick| {
+                    pair.committed().at(tick)
+                }),
+            }
+        };
+        Some(moments.iter().enumerate().map(|(index, moment)| sample(index, moment)).collect())
+    }
+
+    /// The lag of each of the group's pairs in `buckets` equal stretches of the last `span`.
+    pub fn pair_samples(&self, group: &str, span: Duration, buckets: usize) -> Vec<PairSamples> {
+        let (Some(track), Some(now)) = (self.group(group), self.now()) else { return Vec::new() };
+        // The last moment of each bucket stands for it.
+        let mut last_of = vec![None; buckets];
+        for &moment in &self.moments {
+            let age = now.committed.since(moment.committed).as_secs_f64() / span.as_secs_f64().max(f64::MIN_POSITIVE);
+            let from_the_end = (age * buckets as f64) as usize;
+            if let Some(slot) = buckets.checked_sub(1 + from_the_end).and_then(|index| last_of.get_mut(index)) {
+                *slot = Some(moment);
+            }
+        }
+        let row = |pair: &PairTrack| {
+            let topic = self.topic(pair.slot())?;
+            let log = topic.partition(pair.partition())?;
+            let lag = last_of.iter().map(|&moment| lag_at(pair, log, moment?)?.unread().known()).collect();
+            Some(PairSamples { topic: topic.name().clone(), partition: pair.partition(), lag })
+        };
+        track.pairs.iter().filter_map(row).collect()
+    }
+}
+
+fn spread(moments: &VecDeque<Moment>, first: usize, most: usize) -> Vec<Moment> {
+    let count = moments.len() - first;
+    if count <= most {
+        return moments.range(first..).copied().collect();
+    }
+    // Counted from the newest, which is always there.
+    let mut picked: Vec<_> =
+        (0..most).map(|index| moments[moments.len() - 1 - index * (count - 1) / (most - 1).max(1)]).collect();
+    picked.reverse();
+    picked
+}
+
+fn sum(parts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    parts.flatten().reduce(u64::saturating_add)
+}
+
+type KnownPair<'a> = (&'a PairTrack, &'a PartitionTrack);
+
+/// Forward progress per second between two moments, summed over the pairs for which both are known.
+fn speed(
+    pairs: &[KnownPair<'_>],
+    before: Option<Tick>,
+    now: Tick,
+    value: impl Fn(&KnownPair<'_>, Tick) -> Option<f64>,
+) -> Option<f64> {
+    let before = before?;
+    let span = now.since(before).as_secs_f64();
+    if span <= 0.0 {
+        return None;
+    }
+    let steps = pairs.iter().filter_map(|pair| Some((value(pair, now)? - value(pair, before)?).max(0.0)));
+    steps.reduce(|sum, step| sum + step).map(|progress| progress / span)
+}
+
+/// Samples of a pair's lag for a trend, as (seconds, messages).
+pub fn lag_samples(pair: &PairTrack, log: &PartitionTrack, moments: &[Moment]) -> Vec<(f64, f64)> {
+    let sample = |&moment: &Moment| match lag_at(pair, log, moment)?.unread() {
+        Reading::Known(unread) => Some((moment.committed.seconds(), unread as f64)),
+        Reading::Unknown(_) => None,
+    };
+    moments.iter().filter_map(sample).collect()
+}
