@@ -356,7 +356,7 @@ impl std::fmt::Display for Place {
 pub struct DuplicateBucket {
     pub from: DateTime<Utc>,
     pub length: Duration,
-    /// [cause][outcome], as in [`LedgerGroupView::duplicates`].
+    /// `[cause][outcome]`, as in [`LedgerGroupView::duplicates`].
     pub counts: [[u64; 2]; 6],
 }
 

@@ -29,7 +29,7 @@ pub struct Counters {
     /// Commits that found no record at all.
     pub gone: u64,
     pub late: u64,
-    /// [cause][outcome], indexed as in [`DuplicateCause::ALL`] and [`DuplicateOutcome::ALL`].
+    /// `[cause][outcome]`, indexed as in [`DuplicateCause::ALL`] and [`DuplicateOutcome::ALL`].
     pub duplicates: [[u64; 2]; 6],
     /// Repeats by the time since the first grant; the bounds are [`gap_bounds`], the last entry is above all of them.
     pub gaps: [u64; 10],

@@ -2,6 +2,8 @@
 //! as the real binary in processes of its own. Topics, groups and namespaces have random names, so that tests share the
 //! servers; a test that stops a server starts its own.
 
+#![allow(clippy::expect_used, clippy::unwrap_used)]
+
 mod support;
 
 mod servers;
