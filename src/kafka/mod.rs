@@ -6,8 +6,15 @@
 
 pub mod wire;
 
+mod cluster;
 mod collect_error;
+mod committed;
 mod embedded;
+mod ends;
+mod extras;
+mod failures;
+mod groups;
+mod members;
 mod properties;
 mod reader;
 

@@ -1,20 +1,39 @@
-//! One collection of one cluster, from metadata to log ends.
+//! One collection of one cluster: metadata, groups, members, committed offsets, and only then the ends of the logs, so
+//! that lag is never understated. Brokers are asked in parallel; one that fails makes its own part unknown.
 
 use super::{
-    CollectError,
+    BrokerAttempt, CollectError,
+    cluster::{MetadataFailure, Topology, read_topology},
+    committed::{self, Scope},
+    ends,
+    extras::{Extras, Pace},
+    failures::Failures,
+    groups::{self, Links},
+    members,
     properties::ClientProperties,
-    wire::{WireStats, WireTotals},
+    wire::{Backoff, ConnectionSettings, Connector, Link, WireStats, WireTotals},
 };
-use crate::{config::NameFilter, lag::ClusterSnapshot};
+use crate::{
+    clock::Clock,
+    config::NameFilter,
+    lag::{
+        Broker, ClusterSnapshot, GroupKind, GroupSnapshot, GroupState, PartitionSnapshot, Reading, TopicSnapshot,
+        UnknownReason,
+    },
+};
+use futures_util::stream::{self, StreamExt};
 use std::{sync::Arc, time::Duration};
+
+/// Brokers that are asked for metadata at the same time, when the connection kept from last time does not answer.
+const METADATA_AT_ONCE: usize = 4;
 
 /// What to read, and how.
 #[derive(Clone, Debug)]
 pub struct ReaderConfig {
-    /// `host:port`, tried in this order.
+    /// `host:port`, where the cluster is first looked for.
     pub bootstrap: Vec<String>,
     pub properties: ClientProperties,
-    /// Only these groups, without listing any: for locked-down clusters and brokers that cannot list.
+    /// Only these groups, also where the broker lists none: for locked-down clusters and brokers that cannot list.
     pub groups_named: Option<Vec<String>>,
     pub groups: NameFilter,
     pub topics: NameFilter,
@@ -37,19 +56,40 @@ impl ReaderConfig {
             retention_every: Duration::from_secs(300),
         }
     }
+
+    fn wants(&self, group: &str) -> bool {
+        let named = self.groups_named.as_ref().is_none_or(|named| named.iter().any(|name| name == group));
+        named && self.groups.accepts(group)
+    }
 }
 
 /// Reads one cluster again and again over kept connections.
-#[derive(Debug)]
 pub struct ClusterReader {
     config: ReaderConfig,
+    clock: Clock,
     stats: Arc<WireStats>,
+    settings: Arc<ConnectionSettings>,
+    bootstrap: Vec<Link>,
+    links: Links,
+    extras: Extras,
 }
 
 impl ClusterReader {
     /// Opens nothing yet: an unreachable cluster shows in [`Self::collect`].
     pub fn new(config: ReaderConfig) -> Self {
-        Self { config, stats: Arc::default() }
+        let stats = Arc::<WireStats>::default();
+        let properties = &config.properties;
+        let settings = Arc::new(ConnectionSettings {
+            connector: Connector::Plaintext,
+            client_id: properties.client_id.clone(),
+            connect_timeout: properties.connect_timeout,
+            request_timeout: properties.request_timeout,
+            max_frame_bytes: properties.max_frame_bytes,
+            stats: Arc::clone(&stats),
+        });
+        let link = |address: &String| Link::new(address.clone(), Arc::clone(&settings), backoff(properties));
+        let bootstrap = config.bootstrap.iter().map(link).collect();
+        Self { clock: Clock::System, stats, bootstrap, links: Links::new(), extras: Extras::default(), settings, config }
     }
 
     /// Requests and bytes since the reader was made.
@@ -57,10 +97,159 @@ impl ClusterReader {
         self.stats.totals()
     }
 
+    /// The counters behind [`Self::totals`], for a reader that has moved into its own task.
+    pub fn stats(&self) -> Arc<WireStats> {
+        Arc::clone(&self.stats)
+    }
+
     /// Reads everything once. What fails in parts is unknown in the snapshot and listed in its `failures`; an error means
     /// that nothing could be read. Bounded by the configured timeouts.
     pub async fn collect(&mut self) -> Result<ClusterSnapshot, CollectError> {
-        let _ = &self.config;
-        Err(CollectError::NoBroker { tried: Vec::new() })
+        self.links.values_mut().chain(&mut self.bootstrap).for_each(Link::begin);
+        let topology = self.find_topology().await?;
+        self.meet_brokers(&topology);
+        let mut failures = Failures::default();
+        for (topic, reason) in &topology.unreadable {
+            failures.add("metadata of topics", None, *reason, 1, || format!("first: {topic}"));
+        }
+        let (mut groups, listing_complete) = self.find_groups(&mut failures).await;
+        members::read(&mut self.links, &mut groups, &topology, &mut failures).await;
+        let scope = Scope { topology: &topology, topics: &self.config.topics };
+        committed::read(&mut self.links, &mut groups, scope, &mut failures).await;
+        groups.retain(exists);
+        let committed_at = self.clock.now();
+        let ends = ends::read(&mut self.links, &topology, &mut failures).await;
+        let ends_at = self.clock.now();
+        let pace = Pace { sizes: self.config.sizes_every, retention: self.config.retention_every };
+        self.extras.refresh(&mut self.links, &topology, pace, &mut failures).await;
+        Ok(ClusterSnapshot {
+            committed_at,
+            ends_at,
+            brokers: self.brokers(&topology),
+            topics: self.topics(&topology, ends),
+            cluster_id: topology.cluster_id,
+            groups,
+            listing_complete,
+            failures: failures.into_list(),
+        })
     }
+
+    /// Asks brokers that are connected first, one by one; then all others that are known, a few at a time.
+    async fn find_topology(&mut self) -> Result<Topology, CollectError> {
+        let filter = &self.config.topics;
+        let mut tried = Vec::new();
+        let (connected, others): (Vec<&mut Link>, Vec<&mut Link>) =
+            self.bootstrap.iter_mut().chain(self.links.values_mut()).partition(|link| link.is_connected());
+        for link in connected {
+            match read_topology(link, filter).await {
+                Ok(topology) => return Ok(topology),
+                Err(failure) => tried.push(attempt(link, failure)),
+            }
+        }
+        let asking = others
+            .into_iter()
+            .map(|link| async move { read_topology(link, filter).await.map_err(|failure| attempt(link, failure)) });
+        let mut answers = stream::iter(asking).buffer_unordered(METADATA_AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(topology) => return Ok(topology),
+                Err(attempt) => tried.push(attempt),
+            }
+        }
+        tried.sort_by(|a, b| a.address.cmp(&b.address));
+        tried.dedup_by(|a, b| a.address == b.address);
+        Err(CollectError::NoBroker { tried })
+    }
+
+    /// Keeps one link for each broker of the cluster, at the address that the cluster advertises.
+    fn meet_brokers(&mut self, topology: &Topology) {
+        let mut known = std::mem::take(&mut self.links);
+        for broker in &topology.brokers {
+            let address = address_of(&broker.host, broker.port);
+            let link = known.remove(&broker.id).filter(|link| link.address() == address);
+            let new = || Link::new(address, Arc::clone(&self.settings), backoff(&self.config.properties));
+            self.links.insert(broker.id, link.unwrap_or_else(new));
+        }
+        if !self.links.is_empty() {
+            self.bootstrap.iter_mut().for_each(Link::disconnect);
+        }
+    }
+
+    async fn find_groups(&mut self, failures: &mut Failures) -> (Vec<GroupSnapshot>, bool) {
+        let mut listing_failures = Failures::default();
+        let listing = groups::list(&mut self.links, |group| self.config.wants(group), &mut listing_failures).await;
+        let mut found = listing.groups;
+        let Some(named) = &self.config.groups_named else {
+            failures.merge(listing_failures);
+            return (found, listing.complete);
+        };
+        let is_missing = |name: &&String| found.binary_search_by(|group| (*group.id).cmp(name.as_str())).is_err();
+        let mut missing: Vec<Arc<str>> = named
+            .iter()
+            .filter(|name| self.config.groups.accepts(name))
+            .filter(is_missing)
+            .map(|name| name.as_str().into())
+            .collect();
+        missing.sort();
+        missing.dedup();
+        if !missing.is_empty() && !listing.complete {
+            let mut located = groups::locate(&mut self.links, &missing).await;
+            for name in &missing {
+                let broker = located.remove(name).and_then(Result::ok);
+                let state = Reading::Unknown(UnknownReason::NotReadYet);
+                found.push(groups::unread(name, GroupKind::Classic, state, broker));
+            }
+            found.sort_by(|a, b| a.id.cmp(&b.id));
+        }
+        (found, listing.complete)
+    }
+
+    fn brokers(&self, topology: &Topology) -> Vec<Broker> {
+        let reachable = |id| self.links.get(&id).is_some_and(Link::is_reachable);
+        let broker = |broker: &super::cluster::BrokerAddress| Broker {
+            id: broker.id,
+            host: broker.host.clone(),
+            port: broker.port,
+            reachable: reachable(broker.id),
+        };
+        let mut brokers: Vec<Broker> = topology.brokers.iter().map(broker).collect();
+        brokers.sort_by_key(|broker| broker.id);
+        brokers
+    }
+
+    fn topics(&self, topology: &Topology, ends: Vec<Vec<PartitionSnapshot>>) -> Vec<TopicSnapshot> {
+        let topic = |(topic, partitions): (&super::cluster::Topic, Vec<PartitionSnapshot>)| TopicSnapshot {
+            name: Arc::clone(&topic.name),
+            id: topic.id,
+            internal: topic.internal,
+            partitions,
+            bytes: self.extras.size_of(&topic.name),
+            retention: self.extras.retention_of(&topic.name),
+        };
+        topology.topics.iter().zip(ends).map(topic).collect()
+    }
+}
+
+/// A dead group without offsets is Kafka's way to describe one that does not exist.
+fn exists(group: &GroupSnapshot) -> bool {
+    let dead = matches!(group.state, Reading::Known(GroupState::Dead));
+    let nothing =
+        matches!(&group.committed, Reading::Known(committed) if committed.is_empty()) && group.unreadable.is_empty();
+    !(dead && nothing)
+}
+
+fn backoff(properties: &ClientProperties) -> Backoff {
+    Backoff { first: properties.backoff, longest: properties.backoff_max }
+}
+
+fn address_of(host: &str, port: i32) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+fn attempt(link: &Link, failure: MetadataFailure) -> BrokerAttempt {
+    let (reason, detail) = match failure {
+        MetadataFailure::Wire(error) => (error.reason(), error.to_string()),
+        MetadataFailure::Kafka(reason) => (reason, reason.to_string()),
+    };
+    BrokerAttempt { address: link.address().to_owned(), reason, detail }
 }

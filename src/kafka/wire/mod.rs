@@ -1,6 +1,21 @@
 //! A small Kafka client for reading: requests are encoded by `kafka-protocol`, answers are read in place by a bounded
 //! cursor, so that neither a large cluster nor a hostile frame costs more than the bytes that arrived.
+//!
+//! From the outside in: a [`Link`] keeps one broker's connection through failures, a connection exchanges frames over a
+//! byte stream, `answers` says what the frames hold.
 
+pub(super) mod answers;
+mod api;
+mod conn;
+mod cursor;
+mod error;
+mod link;
 mod stats;
+mod stream;
 
+pub(super) use conn::ConnectionSettings;
+pub(super) use cursor::Cursor;
+pub use error::{Malformed, WireError, reason_of};
+pub(super) use link::{Backoff, Link};
 pub use stats::{WireStats, WireTotals};
+pub(super) use stream::Connector;

@@ -1,0 +1,187 @@
+//! The cluster as its metadata describes it: brokers, and a table of topics by which everything else is indexed.
+
+use super::wire::{
+    Cursor, Link, Malformed, WireError,
+    answers::{MetadataSink, PartitionMetadata, TopicMetadata, metadata},
+    reason_of,
+};
+use crate::{config::NameFilter, lag::UnknownReason};
+use kafka_protocol::messages::MetadataRequest;
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use uuid::Uuid;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerAddress {
+    pub id: i32,
+    pub host: String,
+    pub port: i32,
+}
+
+/// The leader of one partition, or why there is none.
+pub type Leader = Result<i32, UnknownReason>;
+
+#[derive(Clone, Debug)]
+pub struct Topic {
+    pub name: Arc<str>,
+    pub id: Option<Uuid>,
+    pub internal: bool,
+    /// By partition number.
+    pub leaders: Vec<Leader>,
+    /// Brokers that hold a replica of any of its partitions.
+    pub replicas: Vec<i32>,
+}
+
+/// What a name of a topic in an answer stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Index into [`Topology::topics`].
+    Kept(u32),
+    /// Exists, but is filtered out.
+    Excluded,
+    Missing,
+}
+
+/// Brokers and topics at one moment.
+#[derive(Debug, Default)]
+pub struct Topology {
+    pub cluster_id: Option<String>,
+    pub brokers: Vec<BrokerAddress>,
+    /// Sorted by name.
+    pub topics: Vec<Topic>,
+    /// `None` for topics that are filtered out.
+    by_name: HashMap<Box<[u8]>, Option<u32>>,
+    /// Topics whose metadata came with an error, and that are therefore not in the table.
+    pub unreadable: Vec<(String, UnknownReason)>,
+}
+
+impl Topology {
+    pub fn named(&self, topic: &[u8]) -> Named {
+        match self.by_name.get(topic) {
+            Some(Some(index)) => Named::Kept(*index),
+            Some(None) => Named::Excluded,
+            None => Named::Missing,
+        }
+    }
+
+    pub fn topic(&self, index: u32) -> Option<&Topic> {
+        self.topics.get(index as usize)
+    }
+
+    /// The name as the table keeps it, so that it is not stored once per mention.
+    pub fn shared_name(&self, topic: &[u8]) -> Arc<str> {
+        match self.named(topic) {
+            Named::Kept(index) => self.topic(index).map(|topic| Arc::clone(&topic.name)),
+            Named::Excluded | Named::Missing => None,
+        }
+        .unwrap_or_else(|| String::from_utf8_lossy(topic).into())
+    }
+
+    fn index(mut self, filter: &NameFilter) -> Self {
+        let (mut kept, excluded): (Vec<Topic>, Vec<Topic>) =
+            self.topics.into_iter().partition(|topic| filter.accepts(&topic.name));
+        kept.sort_by(|a, b| a.name.cmp(&b.name));
+        kept.dedup_by(|a, b| a.name == b.name);
+        let key = |topic: &Topic| topic.name.as_bytes().into();
+        self.by_name = excluded.iter().map(|topic| (key(topic), None)).collect();
+        self.by_name.extend((0..).zip(&kept).map(|(index, topic)| (key(topic), Some(index))));
+        self.topics = kept;
+        self
+    }
+}
+
+/// Why one broker gave no metadata.
+#[derive(Debug)]
+pub enum MetadataFailure {
+    Wire(WireError),
+    Kafka(UnknownReason),
+}
+
+/// Reads the metadata of the whole cluster from one broker.
+pub async fn read_topology(link: &mut Link, filter: &NameFilter) -> Result<Topology, MetadataFailure> {
+    let mut builder = Builder::default();
+    link.ask(|version| vec![whole_cluster(version)], |version, _, cursor| builder.read(cursor, version))
+        .await
+        .map_err(MetadataFailure::Wire)?;
+    match builder.code {
+        0 => Ok(builder.topology.index(filter)),
+        code => Err(MetadataFailure::Kafka(reason_of(code))),
+    }
+}
+
+fn whole_cluster(version: i16) -> MetadataRequest {
+    let mut request = MetadataRequest::default().with_topics(None);
+    // Below version 4 there is no choice, and asking for all topics creates none.
+    request.allow_auto_topic_creation = version < 4;
+    request
+}
+
+#[derive(Default)]
+struct Builder {
+    topology: Topology,
+    /// Whether the last topic was taken into the table.
+    taken: bool,
+    code: i16,
+}
+
+impl Builder {
+    fn read(&mut self, cursor: &mut Cursor<'_>, version: i16) -> Result<(), Malformed> {
+        *self = Self::default();
+        metadata(cursor, version, self)
+    }
+
+    fn last(&mut self) -> Option<&mut Topic> {
+        self.topology.topics.last_mut().filter(|_| self.taken)
+    }
+}
+
+impl MetadataSink for Builder {
+    fn broker(&mut self, id: i32, host: Cow<'_, str>, port: i32) {
+        self.topology.brokers.push(BrokerAddress { id, host: host.into_owned(), port });
+    }
+
+    fn cluster(&mut self, id: Option<Cow<'_, str>>) {
+        self.topology.cluster_id = id.map(Cow::into_owned);
+    }
+
+    fn topic(&mut self, topic: TopicMetadata<'_>, partitions: usize) {
+        let name = String::from_utf8_lossy(topic.name);
+        // LEADER_NOT_AVAILABLE also stands at the topic while one of its partitions has no leader.
+        self.taken = matches!(topic.code, 0 | 5);
+        if !self.taken {
+            self.topology.unreadable.push((name.into_owned(), reason_of(topic.code)));
+            return;
+        }
+        self.topology.topics.push(Topic {
+            name: name.into(),
+            id: topic.id,
+            internal: topic.internal,
+            leaders: vec![Err(UnknownReason::NoSuchPartition); partitions],
+            replicas: Vec::new(),
+        });
+    }
+
+    fn partition(&mut self, partition: PartitionMetadata) -> Result<(), Malformed> {
+        let leader = match (partition.code, partition.leader) {
+            // REPLICA_NOT_AVAILABLE is about followers only.
+            (0 | 9, 0..) => Ok(partition.leader),
+            (0 | 9, _) => Err(UnknownReason::NoLeader),
+            (code, _) => Err(reason_of(code)),
+        };
+        let Some(topic) = self.last() else { return Ok(()) };
+        let slot = usize::try_from(partition.index).ok().and_then(|index| topic.leaders.get_mut(index));
+        *slot.ok_or(Malformed("a partition number is beyond the topic's partitions"))? = leader;
+        Ok(())
+    }
+
+    fn replica(&mut self, broker: i32) {
+        if let Some(topic) = self.last()
+            && !topic.replicas.contains(&broker)
+        {
+            topic.replicas.push(broker);
+        }
+    }
+
+    fn failed(&mut self, code: i16) {
+        self.code = code;
+    }
+}

@@ -1,0 +1,223 @@
+//! What changes slowly and is read rarely: bytes on disk and retention settings, each kept until it is old.
+
+use super::{
+    cluster::{Named, Topology},
+    failures::Failures,
+    groups::Links,
+    wire::{
+        Link, WireError,
+        answers::{describe_configs, describe_log_dirs},
+        reason_of,
+    },
+};
+use crate::lag::{Reading, Retention, UnknownReason};
+use futures_util::future::join_all;
+use kafka_protocol::{
+    messages::{DescribeConfigsRequest, DescribeLogDirsRequest, describe_configs_request::DescribeConfigsResource},
+    protocol::StrBytes,
+};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+const TOPICS_PER_REQUEST: usize = 500;
+/// Kafka's number for a topic among the resources that have a configuration.
+const TOPIC_RESOURCE: i8 = 2;
+
+/// Values read in an earlier collection, with their age.
+#[derive(Debug, Default)]
+pub struct Extras {
+    sizes: HashMap<Arc<str>, Reading<u64>>,
+    sizes_read: Option<Instant>,
+    retention: HashMap<Arc<str>, (Reading<Retention>, Instant)>,
+}
+
+/// How old values may be before they are read again. What could not be read is tried again at the pace of the sizes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub sizes: Duration,
+    pub retention: Duration,
+}
+
+impl Extras {
+    pub fn size_of(&self, topic: &str) -> Reading<u64> {
+        self.sizes.get(topic).copied().unwrap_or(Reading::Unknown(UnknownReason::NotReadYet))
+    }
+
+    pub fn retention_of(&self, topic: &str) -> Reading<Retention> {
+        self.retention.get(topic).map_or(Reading::Unknown(UnknownReason::NotReadYet), |(reading, _)| *reading)
+    }
+
+    /// Reads again what is old.
+    pub async fn refresh(&mut self, links: &mut Links, topology: &Topology, pace: Pace, failures: &mut Failures) {
+        let now = Instant::now();
+        if self.sizes_read.is_none_or(|read| now.duration_since(read) >= pace.sizes) {
+            self.sizes = read_sizes(links, topology, failures).await;
+            self.sizes_read = Some(now);
+        }
+        let is_due = |topic: &Arc<str>| match self.retention.get(topic) {
+            Some((Reading::Known(_), read)) => now.duration_since(*read) >= pace.retention,
+            Some((Reading::Unknown(_), read)) => now.duration_since(*read) >= pace.sizes,
+            None => true,
+        };
+        let due: Vec<Arc<str>> = topology.topics.iter().map(|topic| Arc::clone(&topic.name)).filter(is_due).collect();
+        if !due.is_empty() {
+            let read = read_retention(links, &due, failures).await;
+            self.retention.extend(read.into_iter().map(|(topic, reading)| (topic, (reading, now))));
+        }
+        self.retention.retain(|topic, _| matches!(topology.named(topic.as_bytes()), Named::Kept(_)));
+    }
+}
+
+/// Sums the replicas on all brokers. A topic with a replica on a broker that did not answer has no known size.
+async fn read_sizes(links: &mut Links, topology: &Topology, failures: &mut Failures) -> HashMap<Arc<str>, Reading<u64>> {
+    let asking = links.iter_mut().map(|(broker, link)| async move { (*broker, sizes_on(link, topology).await) });
+    let mut total = vec![0_u64; topology.topics.len()];
+    let mut silent: HashMap<i32, UnknownReason> = HashMap::new();
+    let mut answered = Vec::new();
+    for (broker, answer) in join_all(asking).await {
+        match answer {
+            Ok(sizes) => {
+                answered.push(broker);
+                total.iter_mut().zip(sizes).for_each(|(total, size)| *total = total.saturating_add(size));
+            }
+            Err((reason, detail)) => {
+                failures.add("sizes on disk", Some(broker), reason, 0, || detail);
+                silent.insert(broker, reason);
+            }
+        }
+    }
+    let missing = |broker: &i32| {
+        let reason = silent.get(broker).copied().unwrap_or(UnknownReason::Unreachable);
+        (!answered.contains(broker)).then_some(reason)
+    };
+    let size = |(topic, total): (&super::cluster::Topic, u64)| {
+        let reading = topic.replicas.iter().find_map(missing).map_or(Reading::Known(total), Reading::Unknown);
+        (Arc::clone(&topic.name), reading)
+    };
+    topology.topics.iter().zip(total).map(size).collect()
+}
+
+async fn sizes_on(link: &mut Link, topology: &Topology) -> Result<Vec<u64>, (UnknownReason, String)> {
+    let mut sizes = vec![0_u64; topology.topics.len()];
+    let mut code = 0;
+    link.ask(
+        |_| vec![DescribeLogDirsRequest::default().with_topics(None)],
+        |version, _, cursor| {
+            sizes.fill(0);
+            let mut last: (&[u8], Option<u32>) = (&[], None);
+            code = describe_log_dirs(cursor, version, |topic, bytes| {
+                if last.0 != topic {
+                    let Named::Kept(index) = topology.named(topic) else { return last = (topic, None) };
+                    last = (topic, Some(index));
+                }
+                if let Some(size) = last.1.and_then(|index| sizes.get_mut(index as usize)) {
+                    *size = size.saturating_add(bytes);
+                }
+            })?;
+            Ok(())
+        },
+    )
+    .await
+    .map_err(|error| (error.reason(), error.to_string()))?;
+    match code {
+        0 => Ok(sizes),
+        code => Err((reason_of(code), format!("error {code}"))),
+    }
+}
+
+/// Asks one broker: every broker knows every topic's configuration. The next one is asked when it fails.
+async fn read_retention(
+    links: &mut Links,
+    topics: &[Arc<str>],
+    failures: &mut Failures,
+) -> HashMap<Arc<str>, Reading<Retention>> {
+    let mut last = (UnknownReason::Unreachable, String::new());
+    for link in links.values_mut() {
+        let mut read: HashMap<Arc<str>, Reading<Retention>> = HashMap::new();
+        let outcome = retention_at(link, topics, &mut read).await;
+        let Err(error) = outcome else {
+            note_refused(&read, failures);
+            return read;
+        };
+        last = (error.reason(), error.to_string());
+    }
+    failures.add("retention of topics", None, last.0, topics.len(), || last.1);
+    topics.iter().map(|topic| (Arc::clone(topic), Reading::Unknown(last.0))).collect()
+}
+
+fn note_refused(read: &HashMap<Arc<str>, Reading<Retention>>, failures: &mut Failures) {
+    for (topic, reading) in read {
+        if let Reading::Unknown(reason) = reading {
+            failures.add("retention of topics", None, *reason, 1, || format!("first: {topic}"));
+        }
+    }
+}
+
+async fn retention_at(
+    link: &mut Link,
+    topics: &[Arc<str>],
+    read: &mut HashMap<Arc<str>, Reading<Retention>>,
+) -> Result<(), WireError> {
+    link.ask(
+        |_| topics.chunks(TOPICS_PER_REQUEST).map(configs_of).collect(),
+        |version, _, cursor| {
+            describe_configs(cursor, version, |code, topic, entries| {
+                let reading = match code {
+                    0 => retention(&entries),
+                    code => Reading::Unknown(reason_of(code)),
+                };
+                read.insert(String::from_utf8_lossy(topic).into(), reading);
+            })
+        },
+    )
+    .await
+}
+
+fn configs_of(topics: &[Arc<str>]) -> DescribeConfigsRequest {
+    let keys = || Some(["cleanup.policy", "retention.ms"].map(StrBytes::from_static_str).to_vec());
+    let resource = |topic: &Arc<str>| {
+        DescribeConfigsResource::default()
+            .with_resource_type(TOPIC_RESOURCE)
+            .with_resource_name(StrBytes::from_string(topic.as_ref().to_owned()))
+            .with_configuration_keys(keys())
+    };
+    DescribeConfigsRequest::default().with_resources(topics.iter().map(resource).collect())
+}
+
+fn retention(entries: &[(&[u8], Cow<'_, str>)]) -> Reading<Retention> {
+    let value = |key: &str| entries.iter().find(|entry| entry.0 == key.as_bytes()).map(|entry| entry.1.as_ref());
+    let (Some(policy), Some(ms)) = (value("cleanup.policy"), value("retention.ms")) else {
+        return Reading::Unknown(UnknownReason::BadResponse);
+    };
+    let deletes = policy.split(',').any(|policy| policy.trim() == "delete");
+    match ms.parse::<i64>() {
+        Ok(_) if !deletes => Reading::Known(Retention::Forever),
+        Ok(ms) => {
+            Reading::Known(u64::try_from(ms).map_or(Retention::Forever, |ms| Retention::Time(Duration::from_millis(ms))))
+        }
+        Err(_) => Reading::Unknown(UnknownReason::BadResponse),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(policy: &'static str, ms: &'static str) -> Reading<Retention> {
+        retention(&[(b"cleanup.policy", policy.into()), (b"retention.ms", ms.into())])
+    }
+
+    #[test]
+    fn retention_counts_only_where_the_topic_deletes() {
+        assert_eq!(of("delete", "60000"), Reading::Known(Retention::Time(Duration::from_secs(60))));
+        assert_eq!(of("compact,delete", "1000"), Reading::Known(Retention::Time(Duration::from_secs(1))));
+        assert_eq!(of("compact", "60000"), Reading::Known(Retention::Forever));
+        assert_eq!(of("delete", "-1"), Reading::Known(Retention::Forever));
+    }
+
+    #[test]
+    fn a_setting_that_is_missing_or_garbled_is_unknown() {
+        assert_eq!(of("delete", "soon"), Reading::Unknown(UnknownReason::BadResponse));
+        assert_eq!(retention(&[]), Reading::Unknown(UnknownReason::BadResponse));
+    }
+}

@@ -1,0 +1,180 @@
+//! Which groups there are, of which type and in which state, and which broker coordinates each.
+
+use super::{
+    failures::Failures,
+    wire::{
+        Link, Malformed, WireError,
+        answers::{ListedGroup, find_coordinator, list_groups},
+        reason_of,
+    },
+};
+use crate::lag::{GroupKind, GroupSnapshot, GroupState, Reading, UnknownReason};
+use futures_util::future::join_all;
+use kafka_protocol::{
+    messages::{FindCoordinatorRequest, ListGroupsRequest},
+    protocol::StrBytes,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// Connections by broker id.
+pub type Links = BTreeMap<i32, Link>;
+
+/// Keys in one FindCoordinator request, where the broker takes several.
+const KEYS_PER_REQUEST: usize = 1_000;
+
+#[derive(Debug)]
+pub struct Listing {
+    /// Sorted by id.
+    pub groups: Vec<GroupSnapshot>,
+    /// Whether every broker answered.
+    pub complete: bool,
+}
+
+/// Asks every broker for the groups that it coordinates, and keeps those that are wanted.
+pub async fn list(links: &mut Links, wanted: impl Fn(&str) -> bool + Sync, failures: &mut Failures) -> Listing {
+    let asked = links.iter_mut().map(|(id, link)| {
+        let wanted = &wanted;
+        async move { (*id, list_one(*id, link, wanted).await) }
+    });
+    let mut listing = Listing { groups: Vec::new(), complete: true };
+    for (broker, answer) in join_all(asked).await {
+        match answer {
+            Ok(groups) => listing.groups.extend(groups),
+            Err((reason, detail)) => {
+                listing.complete = false;
+                failures.add("listing of groups", Some(broker), reason, 0, || detail);
+            }
+        }
+    }
+    // A group that moved between two answers is listed twice.
+    listing.groups.sort_by(|a, b| a.id.cmp(&b.id));
+    listing.groups.dedup_by(|a, b| a.id == b.id);
+    listing
+}
+
+async fn list_one(
+    broker: i32,
+    link: &mut Link,
+    wanted: &(impl Fn(&str) -> bool + Sync),
+) -> Result<Vec<GroupSnapshot>, (UnknownReason, String)> {
+    let mut groups = Vec::new();
+    let mut code = 0;
+    link.ask(
+        |_| vec![ListGroupsRequest::default()],
+        |version, _, cursor| {
+            groups.clear();
+            code = list_groups(cursor, version, |listed| {
+                if wanted(&listed.id) {
+                    groups.push(snapshot_of(broker, &listed));
+                }
+            })?;
+            Ok(())
+        },
+    )
+    .await
+    .map_err(|error| (error.reason(), error.to_string()))?;
+    match code {
+        0 => Ok(groups),
+        code => Err((reason_of(code), format!("error {code}"))),
+    }
+}
+
+fn snapshot_of(broker: i32, listed: &ListedGroup<'_>) -> GroupSnapshot {
+    let state = match listed.state.as_deref() {
+        Some(name) => GroupState::from_kafka(name).map_or(Reading::Unknown(UnknownReason::BadResponse), Reading::Known),
+        None => Reading::Unknown(UnknownReason::NotReadYet),
+    };
+    unread(&listed.id, kind_of(listed), state, Some(broker))
+}
+
+/// A group of which nothing is known but that it was asked for.
+pub fn unread(id: &str, kind: GroupKind, state: Reading<GroupState>, coordinator: Option<i32>) -> GroupSnapshot {
+    GroupSnapshot {
+        id: id.into(),
+        kind,
+        state,
+        protocol: String::new(),
+        coordinator,
+        members: Reading::Unknown(UnknownReason::NotReadYet),
+        committed: Reading::Unknown(UnknownReason::NotReadYet),
+        unreadable: BTreeMap::new(),
+    }
+}
+
+/// Types have names since version 5; before it all groups are classic. Without a protocol type it never had members.
+fn kind_of(listed: &ListedGroup<'_>) -> GroupKind {
+    let is = |name: &str| listed.kind.is_some_and(|kind| kind.eq_ignore_ascii_case(name.as_bytes()));
+    if is("consumer") {
+        GroupKind::Consumer
+    } else if is("share") {
+        GroupKind::Share
+    } else if is("streams") {
+        GroupKind::Streams
+    } else if listed.protocol_type.is_empty() {
+        GroupKind::Simple
+    } else {
+        GroupKind::Classic
+    }
+}
+
+/// Asks who coordinates these groups. The first broker that answers is believed.
+pub async fn locate(links: &mut Links, groups: &[Arc<str>]) -> HashMap<Arc<str>, Result<i32, UnknownReason>> {
+    let mut last = UnknownReason::Unreachable;
+    for link in links.values_mut() {
+        match locate_at(link, groups).await {
+            Ok(found) => return found,
+            Err(error) => last = error.reason(),
+        }
+    }
+    groups.iter().map(|group| (Arc::clone(group), Err(last))).collect()
+}
+
+async fn locate_at(
+    link: &mut Link,
+    groups: &[Arc<str>],
+) -> Result<HashMap<Arc<str>, Result<i32, UnknownReason>>, WireError> {
+    let mut found: HashMap<Arc<str>, Result<i32, UnknownReason>> =
+        groups.iter().map(|group| (Arc::clone(group), Err(UnknownReason::CoordinatorNotReady))).collect();
+    link.ask(
+        |version| coordinator_requests(version, groups),
+        |version, index, cursor| -> Result<(), Malformed> {
+            find_coordinator(cursor, version, |coordinator| {
+                let name = match groups.get(index) {
+                    Some(group) if version < 4 => Some(group.as_ref()),
+                    _ => std::str::from_utf8(coordinator.key).ok(),
+                };
+                let answer = match coordinator.code {
+                    0 => Ok(coordinator.broker),
+                    code => Err(reason_of(code)),
+                };
+                if let Some(place) = name.and_then(|name| found.get_mut(name)) {
+                    *place = answer;
+                }
+            })
+        },
+    )
+    .await?;
+    Ok(found)
+}
+
+fn coordinator_requests(version: i16, groups: &[Arc<str>]) -> Vec<FindCoordinatorRequest> {
+    let key = |group: &Arc<str>| StrBytes::from_string(group.as_ref().to_owned());
+    if version < 4 {
+        return groups.iter().map(|group| FindCoordinatorRequest::default().with_key(key(group))).collect();
+    }
+    let batch =
+        |groups: &[Arc<str>]| FindCoordinatorRequest::default().with_coordinator_keys(groups.iter().map(key).collect());
+    groups.chunks(KEYS_PER_REQUEST).map(batch).collect()
+}
+
+/// Finds the group that an answer speaks of. Answers mostly keep the order of the request, so the place behind the last
+/// one is tried first.
+pub fn position(groups: &[GroupSnapshot], name: &[u8], hint: usize) -> Option<usize> {
+    if groups.get(hint).is_some_and(|group| group.id.as_bytes() == name) {
+        return Some(hint);
+    }
+    groups.binary_search_by(|group| group.id.as_bytes().cmp(name)).ok()
+}

@@ -1,0 +1,277 @@
+//! Members of groups and what they are assigned. Each type of group is asked with its own request: DescribeGroups calls
+//! a KIP-848 or share group "Dead".
+
+use super::{
+    cluster::Topology,
+    failures::Failures,
+    groups::{Links, position},
+    wire::{
+        Link, WireError,
+        answers::{
+            ClassicMember, DescribedGroup, ModernMember, classic_assignment, classic_subscription, describe_classic,
+            describe_consumer, describe_share,
+        },
+        reason_of,
+    },
+};
+use crate::lag::{GroupKind, GroupSnapshot, GroupState, Member, Reading, TopicPartition, UnknownReason};
+use futures_util::future::join_all;
+use kafka_protocol::{
+    messages::{ConsumerGroupDescribeRequest, DescribeGroupsRequest, GroupId, ShareGroupDescribeRequest},
+    protocol::StrBytes,
+};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+const GROUPS_PER_REQUEST: usize = 200;
+
+/// Group types by the request that describes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Describe {
+    Classic,
+    Consumer,
+    Share,
+}
+
+struct Described {
+    state: Reading<GroupState>,
+    protocol: String,
+    members: Vec<Member>,
+}
+
+type Answers = Vec<(usize, Result<Described, i16>)>;
+
+/// Fills `members`, `state` and `protocol` of every group, without asking about groups that are listed as empty.
+pub async fn read(links: &mut Links, groups: &mut [GroupSnapshot], topology: &Topology, failures: &mut Failures) {
+    let mut work: BTreeMap<i32, Vec<(usize, Describe)>> = BTreeMap::new();
+    for (index, group) in groups.iter_mut().enumerate() {
+        let without_members = matches!(group.state, Reading::Known(GroupState::Empty | GroupState::Dead));
+        if without_members {
+            group.members = Reading::Known(Vec::new());
+            continue;
+        }
+        match (request_for(group.kind), group.coordinator.filter(|broker| links.contains_key(broker))) {
+            (None, _) => settle(group, UnknownReason::Unsupported),
+            (_, None) => settle(group, UnknownReason::Unreachable),
+            (Some(describe), Some(broker)) => work.entry(broker).or_default().push((index, describe)),
+        }
+    }
+    let view: &[GroupSnapshot] = groups;
+    let asking = links.iter_mut().filter_map(|(broker, link)| {
+        let asked = work.remove(broker)?;
+        Some(async move { (*broker, ask_broker(link, view, &asked, topology).await) })
+    });
+    let answered = join_all(asking).await;
+    for (broker, rounds) in answered {
+        for round in rounds {
+            apply(groups, broker, round, failures);
+        }
+    }
+}
+
+const fn request_for(kind: GroupKind) -> Option<Describe> {
+    match kind {
+        GroupKind::Classic | GroupKind::Simple => Some(Describe::Classic),
+        GroupKind::Consumer => Some(Describe::Consumer),
+        GroupKind::Share => Some(Describe::Share),
+        GroupKind::Streams => None,
+    }
+}
+
+fn settle(group: &mut GroupSnapshot, reason: UnknownReason) {
+    group.members = Reading::Unknown(reason);
+    if group.state == Reading::Unknown(UnknownReason::NotReadYet) {
+        group.state = Reading::Unknown(reason);
+    }
+}
+
+/// One kind of request to one broker.
+struct Round {
+    asked: Vec<usize>,
+    answers: Answers,
+    error: Option<WireError>,
+}
+
+async fn ask_broker(
+    link: &mut Link,
+    groups: &[GroupSnapshot],
+    asked: &[(usize, Describe)],
+    topology: &Topology,
+) -> Vec<Round> {
+    let mut rounds = Vec::new();
+    for describe in [Describe::Classic, Describe::Consumer, Describe::Share] {
+        let asked: Vec<usize> = asked.iter().filter(|entry| entry.1 == describe).map(|entry| entry.0).collect();
+        if asked.is_empty() {
+            continue;
+        }
+        let mut collected = Collected { groups, topology, answers: Vec::with_capacity(asked.len()), hint: 0 };
+        let outcome = match describe {
+            Describe::Classic => ask_classic(link, groups, &asked, &mut collected).await,
+            Describe::Consumer => ask_consumer(link, groups, &asked, &mut collected).await,
+            Describe::Share => ask_share(link, groups, &asked, &mut collected).await,
+        };
+        rounds.push(Round { answers: collected.answers, asked, error: outcome.err() });
+    }
+    rounds
+}
+
+fn ids(groups: &[GroupSnapshot], batch: &[usize]) -> Vec<GroupId> {
+    let id = |index: &usize| groups.get(*index).map(|group| GroupId(StrBytes::from_string(group.id.as_ref().to_owned())));
+    batch.iter().filter_map(id).collect()
+}
+
+async fn ask_classic(
+    link: &mut Link,
+    groups: &[GroupSnapshot],
+    asked: &[usize],
+    collected: &mut Collected<'_>,
+) -> Result<(), WireError> {
+    let request = |batch: &[usize]| DescribeGroupsRequest::default().with_groups(ids(groups, batch));
+    link.ask(
+        |_| asked.chunks(GROUPS_PER_REQUEST).map(request).collect(),
+        |version, _, cursor| describe_classic(cursor, version, |group, members| collected.classic(&group, members)),
+    )
+    .await
+}
+
+async fn ask_consumer(
+    link: &mut Link,
+    groups: &[GroupSnapshot],
+    asked: &[usize],
+    collected: &mut Collected<'_>,
+) -> Result<(), WireError> {
+    let request = |batch: &[usize]| ConsumerGroupDescribeRequest::default().with_group_ids(ids(groups, batch));
+    link.ask(
+        |_| asked.chunks(GROUPS_PER_REQUEST).map(request).collect(),
+        |version, _, cursor| describe_consumer(cursor, version, |group, members| collected.modern(&group, members)),
+    )
+    .await
+}
+
+async fn ask_share(
+    link: &mut Link,
+    groups: &[GroupSnapshot],
+    asked: &[usize],
+    collected: &mut Collected<'_>,
+) -> Result<(), WireError> {
+    let request = |batch: &[usize]| ShareGroupDescribeRequest::default().with_group_ids(ids(groups, batch));
+    link.ask(
+        |_| asked.chunks(GROUPS_PER_REQUEST).map(request).collect(),
+        |_, _, cursor| describe_share(cursor, |group, members| collected.modern(&group, members)),
+    )
+    .await
+}
+
+fn apply(groups: &mut [GroupSnapshot], broker: i32, round: Round, failures: &mut Failures) {
+    for (index, answer) in round.answers {
+        let Some(group) = groups.get_mut(index) else { continue };
+        match answer {
+            Ok(described) => {
+                group.members = Reading::Known(described.members);
+                group.state = described.state;
+                group.protocol = described.protocol;
+            }
+            // GROUP_ID_NOT_FOUND: what older brokers call "Dead".
+            Err(69) => {
+                group.members = Reading::Known(Vec::new());
+                group.state = Reading::Known(GroupState::Dead);
+            }
+            Err(code) => {
+                let reason = reason_of(code);
+                settle(group, reason);
+                failures.add("members of groups", Some(broker), reason, 1, || format!("first: {}", group.id));
+            }
+        }
+    }
+    let reason = round.error.as_ref().map_or(UnknownReason::BadResponse, WireError::reason);
+    let mut open = 0;
+    for index in round.asked {
+        if let Some(group) = groups.get_mut(index)
+            && group.members.reason() == Some(UnknownReason::NotReadYet)
+        {
+            settle(group, reason);
+            open += 1;
+        }
+    }
+    if open > 0 {
+        let detail = || round.error.map_or_else(|| "left out of the answer".to_owned(), |error| error.to_string());
+        failures.add("members of groups", Some(broker), reason, open, detail);
+    }
+}
+
+struct Collected<'a> {
+    groups: &'a [GroupSnapshot],
+    topology: &'a Topology,
+    answers: Answers,
+    hint: usize,
+}
+
+impl Collected<'_> {
+    fn classic(&mut self, group: &DescribedGroup<'_>, members: Vec<ClassicMember<'_>>) {
+        // Other protocols (Kafka Connect) put something else into the same places.
+        let consumer = group.protocol_type == b"consumer";
+        let topology = self.topology;
+        let member = |member: ClassicMember<'_>| {
+            let subscription = if consumer { classic_subscription(member.metadata) } else { None };
+            let assignment = if consumer { classic_assignment(member.assignment) } else { None };
+            Member {
+                id: shared(member.id),
+                client_id: shared(member.client_id),
+                host: host(&member.host),
+                assignment: partitions(topology, assignment.unwrap_or_default()),
+                subscription: subscription.map(|topics| topics.into_iter().map(|name| topology.shared_name(name)).collect()),
+            }
+        };
+        let members = members.into_iter().map(member).collect();
+        self.push(group, members);
+    }
+
+    fn modern(&mut self, group: &DescribedGroup<'_>, members: Vec<ModernMember<'_>>) {
+        let topology = self.topology;
+        let member = |member: ModernMember<'_>| Member {
+            id: shared(member.id),
+            client_id: shared(member.client_id),
+            host: host(&member.host),
+            assignment: partitions(topology, member.assignment),
+            subscription: (!member.by_pattern)
+                .then(|| member.subscription.into_iter().map(|name| topology.shared_name(name)).collect()),
+        };
+        let members = members.into_iter().map(member).collect();
+        self.push(group, members);
+    }
+
+    fn push(&mut self, group: &DescribedGroup<'_>, members: Vec<Member>) {
+        let Some(index) = position(self.groups, group.id, self.hint) else { return };
+        self.hint = index + 1;
+        let state = GroupState::from_kafka(&group.state);
+        let described = Described {
+            state: state.map_or(Reading::Unknown(UnknownReason::BadResponse), Reading::Known),
+            protocol: group.protocol.clone().into_owned(),
+            members,
+        };
+        self.answers.push((index, if group.code == 0 { Ok(described) } else { Err(group.code) }));
+    }
+}
+
+fn shared(text: Cow<'_, str>) -> Arc<str> {
+    text.into()
+}
+
+/// Java brokers write an address as `/10.0.0.7`.
+fn host(text: &str) -> Arc<str> {
+    text.strip_prefix('/').unwrap_or(text).into()
+}
+
+fn partitions(topology: &Topology, assigned: Vec<(&[u8], i32)>) -> Vec<TopicPartition> {
+    let mut partitions: Vec<TopicPartition> = Vec::with_capacity(assigned.len());
+    let mut last: Option<(&[u8], Arc<str>)> = None;
+    for (name, partition) in assigned {
+        let topic = match last.take().filter(|(known, _)| *known == name) {
+            Some((_, topic)) => topic,
+            None => topology.shared_name(name),
+        };
+        last = Some((name, Arc::clone(&topic)));
+        partitions.push(TopicPartition { topic, partition });
+    }
+    partitions.sort();
+    partitions
+}

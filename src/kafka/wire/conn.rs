@@ -1,0 +1,256 @@
+//! One connection: framing, correlation ids, pipelining and version negotiation.
+//!
+//! An exchange owns the connection: requests are written while answers are read, so neither side can block the other.
+//! When an exchange ends early, by an error or because its future was dropped, the connection is broken for good.
+
+use super::{
+    api::{ApiVersions, Call},
+    cursor::Cursor,
+    error::{Malformed, WireError},
+    stats::WireStats,
+    stream::{ByteStream, Connector},
+};
+use bytes::{BufMut, BytesMut};
+use kafka_protocol::{
+    messages::{ApiVersionsRequest, RequestHeader},
+    protocol::{Encodable, HeaderVersion, StrBytes},
+};
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    sync::Semaphore,
+    time::timeout,
+};
+
+/// Requests in flight on one connection. A broker works on one at a time; more only hides the way there and back.
+const IN_FLIGHT: usize = 4;
+/// The answer buffer grows by what has arrived, never by what a frame claims, and is let go above this.
+const KEPT_BUFFER_BYTES: usize = 1 << 20;
+const GROWTH_BYTES: usize = 64 << 10;
+/// A broker that throttles us keeps the next answer back for that long; we wait at most this much longer.
+const MAX_THROTTLE: Duration = Duration::from_secs(30);
+
+/// What bounds a connection, and how it presents itself.
+#[derive(Clone, Debug)]
+pub struct ConnectionSettings {
+    pub connector: Connector,
+    pub client_id: String,
+    pub connect_timeout: Duration,
+    pub request_timeout: Duration,
+    pub max_frame_bytes: usize,
+    pub stats: Arc<WireStats>,
+}
+
+/// An open connection that has negotiated its versions.
+pub struct Connection {
+    reader: FrameReader,
+    writer: Box<dyn tokio::io::AsyncWrite + Send + Unpin>,
+    versions: ApiVersions,
+    next_correlation: i32,
+    client_id: StrBytes,
+    request_timeout: Duration,
+    stats: Arc<WireStats>,
+    broken: bool,
+}
+
+impl Connection {
+    /// Connects and negotiates, within the connect timeout.
+    pub async fn open(address: &str, settings: &ConnectionSettings) -> Result<Self, WireError> {
+        let opening = async {
+            let stream = settings.connector.connect(address).await.map_err(|error| WireError::Connect(error.to_string()))?;
+            let mut connection = Self::over(stream, settings);
+            connection.negotiate().await?;
+            Ok(connection)
+        };
+        let outcome = timeout(settings.connect_timeout, opening)
+            .await
+            .unwrap_or_else(|_| Err(WireError::ConnectTimeout(settings.connect_timeout.as_millis())));
+        match outcome {
+            Ok(_) => settings.stats.connected(),
+            Err(_) => settings.stats.failed(),
+        }
+        outcome
+    }
+
+    fn over(stream: ByteStream, settings: &ConnectionSettings) -> Self {
+        Self {
+            reader: FrameReader {
+                source: BufReader::new(stream.reader),
+                buffer: Vec::new(),
+                max_bytes: settings.max_frame_bytes,
+            },
+            writer: stream.writer,
+            versions: ApiVersions::default(),
+            next_correlation: 1,
+            client_id: StrBytes::from_string(settings.client_id.clone()),
+            request_timeout: settings.request_timeout,
+            stats: Arc::clone(&settings.stats),
+            broken: false,
+        }
+    }
+
+    /// Asks in version 3; a broker that does not know it answers error 35 and is asked again in version 0.
+    async fn negotiate(&mut self) -> Result<(), WireError> {
+        let (code, offered) = self.ask_versions(3).await?;
+        let (code, offered) = if code == 35 { self.ask_versions(0).await? } else { (code, offered) };
+        if code != 0 {
+            return Err(WireError::VersionsRefused(code));
+        }
+        self.versions = offered;
+        Ok(())
+    }
+
+    async fn ask_versions(&mut self, version: i16) -> Result<(i16, ApiVersions), WireError> {
+        let mut request = ApiVersionsRequest::default();
+        if version >= 3 {
+            request.client_software_name = StrBytes::from_static_str("tidemark");
+            request.client_software_version = StrBytes::from_static_str(env!("CARGO_PKG_VERSION"));
+        }
+        let mut answer = None;
+        self.exchange(version, &[request], |_, cursor| {
+            answer = Some(ApiVersions::decode(cursor, version)?);
+            Ok(())
+        })
+        .await?;
+        answer.ok_or(WireError::Malformed(Malformed("no answer")))
+    }
+
+    /// The version in which this broker is asked, or the error that says which API it lacks.
+    pub fn version<R: Call>(&self) -> Result<i16, WireError> {
+        self.versions.pick::<R>().ok_or(WireError::Unsupported(R::NAME))
+    }
+
+    pub const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Sends all requests and hands each answer, in order, to `on` together with its index. The cursor stands behind the
+    /// header and the throttle time.
+    pub async fn exchange<R: Call>(
+        &mut self,
+        version: i16,
+        requests: &[R],
+        mut on: impl FnMut(usize, &mut Cursor<'_>) -> Result<(), Malformed> + Send,
+    ) -> Result<(), WireError> {
+        // Until the last answer is read the stream stands in the middle of something.
+        self.broken = true;
+        let first = self.next_correlation;
+        self.next_correlation = first.wrapping_add(i32::try_from(requests.len()).unwrap_or(i32::MAX));
+        let slots = Semaphore::new(IN_FLIGHT);
+        let (stats, writer, client_id) = (&self.stats, &mut self.writer, &self.client_id);
+        let write = async {
+            let mut buffer = BytesMut::new();
+            for (request, correlation) in requests.iter().zip(correlations(first)) {
+                encode(&mut buffer, request, version, correlation, client_id)?;
+                if let Ok(permit) = slots.acquire().await {
+                    permit.forget();
+                }
+                writer.write_all(&buffer).await.map_err(closed)?;
+                stats.sent(buffer.len());
+            }
+            Ok(())
+        };
+        let (reader, request_timeout) = (&mut self.reader, self.request_timeout);
+        let read = async {
+            let mut throttle = Duration::ZERO;
+            for (index, asked) in (0..requests.len()).zip(correlations(first)) {
+                let limit = request_timeout + throttle;
+                let frame = timeout(limit, reader.next()).await.map_err(|_| WireError::Timeout(limit.as_millis()))??;
+                stats.received(frame.len() + 4);
+                let (mut cursor, throttle_ms) = open_answer::<R>(frame, version, asked)?;
+                throttle = Duration::from_millis(throttle_ms).min(MAX_THROTTLE);
+                stats.throttled(throttle_ms);
+                on(index, &mut cursor)?;
+                slots.add_permits(1);
+            }
+            Ok(())
+        };
+        let outcome: Result<((), ()), WireError> = tokio::try_join!(write, read);
+        self.reader.let_go();
+        match outcome {
+            Ok(_) => self.broken = false,
+            Err(_) => self.stats.failed(),
+        }
+        outcome.map(|_| ())
+    }
+}
+
+fn correlations(first: i32) -> impl Iterator<Item = i32> {
+    (0..).map(move |step| first.wrapping_add(step))
+}
+
+fn closed(error: io::Error) -> WireError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => WireError::Closed("the broker closed it".to_owned()),
+        _ => WireError::Closed(error.to_string()),
+    }
+}
+
+fn encode<R: Call>(
+    buffer: &mut BytesMut,
+    request: &R,
+    version: i16,
+    correlation: i32,
+    client_id: &StrBytes,
+) -> Result<(), WireError> {
+    buffer.clear();
+    buffer.put_i32(0);
+    RequestHeader::default()
+        .with_request_api_key(R::KEY)
+        .with_request_api_version(version)
+        .with_correlation_id(correlation)
+        .with_client_id(Some(client_id.clone()))
+        .encode(buffer, R::header_version(version))
+        .and_then(|()| request.encode(buffer, version))
+        .map_err(|error| WireError::Encode(error.to_string()))?;
+    let length = i32::try_from(buffer.len() - 4).map_err(|error| WireError::Encode(error.to_string()))?;
+    if let Some(head) = buffer.first_chunk_mut::<4>() {
+        *head = length.to_be_bytes();
+    }
+    Ok(())
+}
+
+/// Reads header and throttle time; gives the cursor behind them and the throttle time in milliseconds.
+fn open_answer<R: Call>(frame: &[u8], version: i16, asked: i32) -> Result<(Cursor<'_>, u64), WireError> {
+    let flexible = <R::Response as HeaderVersion>::header_version(version) >= 1;
+    let mut cursor = Cursor::new(frame, flexible);
+    let answered = cursor.i32()?;
+    if answered != asked {
+        return Err(WireError::WrongCorrelation { asked, answered });
+    }
+    cursor.tags()?;
+    let throttle_ms = if version >= R::THROTTLE_FROM { cursor.i32()? } else { 0 };
+    Ok((cursor, u64::try_from(throttle_ms).unwrap_or(0)))
+}
+
+struct FrameReader {
+    source: BufReader<Box<dyn AsyncRead + Send + Unpin>>,
+    buffer: Vec<u8>,
+    max_bytes: usize,
+}
+
+impl FrameReader {
+    /// Reads one frame without its length. The buffer grows with the bytes that arrive.
+    async fn next(&mut self) -> Result<&[u8], WireError> {
+        let claimed = self.source.read_i32().await.map_err(closed)?;
+        let length = usize::try_from(claimed).map_err(|_| Malformed("the frame's length is negative"))?;
+        if length > self.max_bytes {
+            return Err(WireError::FrameTooLarge { bytes: claimed, max: self.max_bytes });
+        }
+        self.buffer.clear();
+        let mut body = (&mut self.source).take(length as u64);
+        while self.buffer.len() < length {
+            self.buffer.reserve((length - self.buffer.len()).min(GROWTH_BYTES));
+            if body.read_buf(&mut self.buffer).await.map_err(closed)? == 0 {
+                return Err(WireError::Closed("the broker closed it in the middle of an answer".to_owned()));
+            }
+        }
+        Ok(&self.buffer)
+    }
+
+    fn let_go(&mut self) {
+        if self.buffer.capacity() > KEPT_BUFFER_BYTES {
+            self.buffer = Vec::new();
+        }
+    }
+}
