@@ -17,8 +17,12 @@ mod groups;
 mod members;
 mod properties;
 mod reader;
+mod rewind;
+mod tail;
 
 pub use collect_error::{BrokerAttempt, CollectError};
 pub use embedded::{EmbeddedError, EmbeddedKafka, PARTITION_BYTES_MAX, member_properties as embedded_member_properties};
 pub use properties::{ClientProperties, PropertyError};
 pub use reader::{ClusterReader, ReaderConfig};
+pub use rewind::{RewindError, rewind};
+pub use tail::{TailedRecord, tail};

@@ -1,0 +1,160 @@
+//! Reading topics from the side: every record from a starting point on, without a group and without committing anything.
+//!
+//! A thread of its own polls, because librdkafka blocks; records come through a bounded channel, so that a slow reader
+//! slows the polling and nothing piles up here.
+
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    config::ClientConfig,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers},
+};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Records that wait between the polling thread and the reader.
+const QUEUE: usize = 1_024;
+/// How long one poll waits: the longest time until the thread notices that it shall stop.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A record as it lies in its topic, copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailedRecord {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub value: Option<Vec<u8>>,
+}
+
+impl TailedRecord {
+    /// The last value of a header, as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let value = self.headers.iter().rev().find(|(header, _)| header == name).map(|(_, value)| value.as_slice())?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+/// Starts reading `topics` from their present ends on; what is produced after this returned is read.
+///
+/// The channel closes when `stop` is cancelled. A broker that goes away is waited for.
+///
+/// # Errors
+/// When the topics' partitions and ends cannot be read within `deadline`, or a topic does not exist.
+pub async fn tail(
+    bootstrap: &str,
+    properties: &BTreeMap<String, String>,
+    topics: &[String],
+    deadline: Duration,
+    stop: CancellationToken,
+) -> Result<mpsc::Receiver<TailedRecord>, KafkaError> {
+    let mut config = ClientConfig::new();
+    config.extend(properties.clone());
+    config.set("bootstrap.servers", bootstrap).set("group.id", "tidemark-tail").set("enable.auto.commit", "false");
+    let topics = topics.to_vec();
+    let consumer = tokio::task::spawn_blocking(move || assigned_to_ends(&config, &topics, deadline))
+        .await
+        .map_err(|error| KafkaError::ClientCreation(error.to_string()))??;
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    tokio::task::spawn_blocking(move || poll_until_stopped(&consumer, &sender, &stop));
+    Ok(receiver)
+}
+
+fn assigned_to_ends(config: &ClientConfig, topics: &[String], deadline: Duration) -> Result<BaseConsumer, KafkaError> {
+    let start = Instant::now();
+    let left = || deadline.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+    let consumer: BaseConsumer = config.create()?;
+    let mut places = TopicPartitionList::new();
+    for topic in topics {
+        let metadata = consumer.fetch_metadata(Some(topic), left())?;
+        let partitions = metadata.topics().first().map_or(&[][..], |found| found.partitions());
+        if partitions.is_empty() {
+            return Err(KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::UnknownTopicOrPartition));
+        }
+        for partition in partitions {
+            let (_, end) = consumer.fetch_watermarks(topic, partition.id(), left())?;
+            places.add_partition_offset(topic, partition.id(), Offset::Offset(end))?;
+        }
+    }
+    consumer.assign(&places)?;
+    Ok(consumer)
+}
+
+fn poll_until_stopped(consumer: &BaseConsumer, sender: &mpsc::Sender<TailedRecord>, stop: &CancellationToken) {
+    while !stop.is_cancelled() && !sender.is_closed() {
+        match consumer.poll(POLL) {
+            None => {}
+            Some(Ok(message)) => {
+                if sender.blocking_send(copied(&message)).is_err() {
+                    return;
+                }
+            }
+            Some(Err(error)) => tracing::debug!(%error, "reading from the side"),
+        }
+    }
+}
+
+fn copied(message: &BorrowedMessage<'_>) -> TailedRecord {
+    let headers = message.headers().map_or_else(Vec::new, |headers| {
+        headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect()
+    });
+    TailedRecord {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        headers,
+        value: message.payload().map(<[u8]>::to_vec),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::EmbeddedKafka;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_comes_after_the_start_is_read_from_every_partition_and_what_was_there_before_is_not() {
+        let kafka = EmbeddedKafka::start(2).unwrap();
+        kafka.create_topic("orders", 3).unwrap();
+        let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create().unwrap();
+        let send = |partition, value: &str| {
+            producer
+                .send(BaseRecord::to("orders").partition(partition).key("k").payload(value))
+                .map_err(|(e, _)| e)
+                .unwrap();
+            producer.flush(DEADLINE).unwrap();
+        };
+        send(1, "before");
+        let stop = CancellationToken::new();
+        let mut records =
+            tail(kafka.bootstrap(), &BTreeMap::new(), &["orders".to_owned()], DEADLINE, stop.clone()).await.unwrap();
+        (0..3).for_each(|partition| send(partition, "after"));
+        let mut read = Vec::new();
+        for _ in 0..3 {
+            let record = tokio::time::timeout(DEADLINE, records.recv()).await.unwrap().unwrap();
+            assert_eq!(record.value.as_deref(), Some(b"after".as_slice()));
+            read.push((record.partition, record.offset));
+        }
+        read.sort_unstable();
+        assert_eq!(read, [(0, 0), (1, 1), (2, 0)]);
+        stop.cancel();
+        assert_eq!(tokio::time::timeout(DEADLINE, records.recv()).await.unwrap(), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_broker_that_is_not_there_is_an_error_within_the_deadline() {
+        let wait = Duration::from_millis(300);
+        let refused = tail("127.0.0.1:1", &BTreeMap::new(), &["orders".to_owned()], wait, CancellationToken::new()).await;
+        assert!(refused.is_err());
+    }
+}
