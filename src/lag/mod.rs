@@ -3,11 +3,13 @@
 //! Nothing here reads a socket or a clock: `now` is always a parameter. Everything that could not be read is a
 //! [`Reading::Unknown`] with its reason, never a zero.
 
+mod drain;
 mod history;
 mod measure;
 mod offsets;
 mod reading;
 mod runs;
+mod sentence;
 mod snapshot;
 mod status;
 #[cfg(test)]
@@ -17,6 +19,7 @@ mod time_lag;
 mod trend;
 pub mod words;
 
+pub use drain::Drain;
 pub use history::{
     Change, GroupTrack, History, HistoryLimits, Moment, PairSamples, PairTrack, PartitionTrack, SPARK_POINTS, SeriesSample,
     Spark, TopicSlot, TopicTotals, TopicTrack, lag_at, lag_samples,
@@ -25,6 +28,7 @@ pub use measure::{Lag, measure, measure_readings, next_readable};
 pub use offsets::{LogRange, Offset};
 pub use reading::{Reading, UnknownReason};
 pub use runs::{Rise, Run, Runs, Tick};
+pub use sentence::{GroupEvidence, WorstPartition, advice, sentence};
 pub use snapshot::{
     Broker, ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, Member, PartitionSnapshot, ReadFailure,
     Retention, TopicPartition, TopicSnapshot,

@@ -77,6 +77,8 @@ pub enum UnknownReason {
     HistoryTooShort,
     /// The committed offset lies beyond the end of the log.
     BeyondEnd,
+    /// Records of the topic are never deleted by time.
+    NeverDeleted,
     /// The coordinator is loading or moving.
     CoordinatorNotReady,
     /// The answer could not be decoded.
@@ -101,6 +103,7 @@ impl UnknownReason {
             Self::TooLittleHistory => "too_little_history",
             Self::HistoryTooShort => "history_too_short",
             Self::BeyondEnd => "beyond_end",
+            Self::NeverDeleted => "never_deleted",
             Self::CoordinatorNotReady => "coordinator_not_ready",
             Self::BadResponse => "bad_response",
             Self::KafkaError(_) => "kafka_error",
@@ -123,6 +126,7 @@ impl fmt::Display for UnknownReason {
             Self::TooLittleHistory => f.write_str("not observed for long enough"),
             Self::HistoryTooShort => f.write_str("our history does not reach back to that record"),
             Self::BeyondEnd => f.write_str("the committed offset lies beyond the end of the log"),
+            Self::NeverDeleted => f.write_str("the topic never deletes by time"),
             Self::CoordinatorNotReady => f.write_str("the group's coordinator is loading or moving"),
             Self::BadResponse => f.write_str("the broker's answer could not be read"),
             Self::KafkaError(code) => write!(f, "Kafka answered with error {code}"),

@@ -123,6 +123,8 @@ pub struct Rewind {
     pub ago: Duration,
     /// Records between the former place and the place that it fell to.
     pub by: u64,
+    /// Records from the committed offset of now to the former place.
+    pub remaining: u64,
 }
 
 /// Whether anybody is in the group.
@@ -152,6 +154,16 @@ impl Verdict {
 }
 
 impl PartitionFacts {
+    /// Whether the verdict may depend on the trend, which is the one fact that is dear to find.
+    pub fn needs_trend(&self, spans: Spans) -> bool {
+        let unread = self.lag.and_then(Lag::unread).known();
+        unread.is_some_and(|unread| unread > 0)
+            && self.observed_for >= spans.stalled_after
+            && self.moves(spans)
+            && !self.was_caught_up(spans)
+            && !self.oldest_unread.is_younger_than(spans.stalled_after)
+    }
+
     fn moves(&self, spans: Spans) -> bool {
         self.rose_ago.is_some_and(|ago| ago <= spans.stalled_after)
     }

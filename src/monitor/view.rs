@@ -6,6 +6,7 @@
 use crate::lag::{
     Broker, GroupKind, GroupState, LogRange, Offset, ReadFailure, Reading, Retention, Status, Thresholds, TimeLag,
 };
+pub use crate::lag::{Drain, SPARK_POINTS};
 pub use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -98,9 +99,6 @@ pub struct TopicPartitionView {
     /// Time for which the last stable offset has been held back. `None` while no transaction is open.
     pub open_transaction_age: Option<Duration>,
 }
-
-/// Points in every small trend line.
-pub const SPARK_POINTS: usize = 48;
 
 #[derive(Clone, Debug)]
 pub struct GroupView {
@@ -202,16 +200,6 @@ pub struct PartitionView {
     /// Records that were delivered between the last two commits: what a crash would deliver again, about.
     pub at_risk: Reading<u64>,
     pub notes: Vec<Note>,
-}
-
-/// Time until the lag is zero at the present speed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Drain {
-    CaughtUp,
-    In(Duration),
-    /// The lag is not shrinking.
-    Never,
-    Unknown,
 }
 
 /// Facts that stand beside a verdict and never replace it.

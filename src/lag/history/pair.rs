@@ -165,7 +165,12 @@ impl PairTrack {
     }
 
     pub fn rewind(&self, now: Tick) -> Option<Rewind> {
-        self.rewound.map(|rewound| Rewind { ago: now.since(rewound.at), by: rewound.by })
+        let committed = Offset::new(self.committed.latest().value());
+        self.rewound.map(|rewound| Rewind {
+            ago: now.since(rewound.at),
+            by: rewound.by,
+            remaining: rewound.former.distance_from(committed),
+        })
     }
 
     /// Records between the last two commits that were seen.

@@ -107,7 +107,7 @@ fn missing_offsets_are_told_apart_by_whether_they_were_ever_there() {
 
 #[test]
 fn a_group_that_was_moved_back_is_rewound_until_it_passes_its_former_place() {
-    let rewind = |ago| Some(Rewind { ago: seconds(ago), by: 12_400 });
+    let rewind = |ago| Some(Rewind { ago: seconds(ago), by: 12_400, remaining: 400 });
     check(&[
         ("moved back within W", PartitionFacts { rewind: rewind(600), ..BUSY }, Verdict::known(Status::Rewound)),
         ("moved back a second before W", PartitionFacts { rewind: rewind(601), ..BUSY }, Verdict::known(Status::CatchingUp)),
@@ -271,7 +271,7 @@ prop_compose! {
         spans in [any_span(), any_span()],
         rose_ago in prop::option::of(any_span()),
         zero_ago in prop::option::of(any_span()),
-        rewind in prop::option::of(any_span().prop_map(|ago| Rewind { ago, by: 1 })),
+        rewind in prop::option::of(any_span().prop_map(|ago| Rewind { ago, by: 1, remaining: 1 })),
         trend in prop_oneof![Just(Trend::Upwards), Just(Trend::NotUpwards), Just(Trend::TooFewSamples)],
         presence in prop_oneof![Just(Presence::Members), Just(Presence::Nobody), Just(Presence::NotReadable)],
         is_owned: bool,
@@ -285,6 +285,15 @@ prop_compose! {
 }
 
 proptest! {
+    #[test]
+    fn a_trend_that_is_not_needed_changes_nothing(facts in any_facts()) {
+        if !facts.needs_trend(SPANS) {
+            let other = |trend| judge(&PartitionFacts { trend, ..facts }, SPANS);
+            prop_assert_eq!(other(Trend::Upwards), other(Trend::NotUpwards));
+            prop_assert_eq!(other(Trend::Upwards), other(Trend::TooFewSamples));
+        }
+    }
+
     #[test]
     fn every_unknown_verdict_has_a_reason_and_no_other_has_one(facts in any_facts()) {
         let verdict = judge(&facts, SPANS);

@@ -1,0 +1,322 @@
+//! The evidence of a group's verdict as one sentence, and what to do. The wording of each verdict stands once, here.
+
+use super::{
+    Drain, Lag, Line, OldestUnread, PartitionFacts, Reading, Rewind, Spans, Status, UnknownReason, Verdict,
+    words::{count, counted, duration, rate, signed_rate},
+};
+use std::time::Duration;
+
+/// What a sentence about a group may use.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupEvidence<'a> {
+    pub verdict: Verdict,
+    pub spans: Spans,
+    /// The partition that decides; `None` when the group has none.
+    pub worst: Option<WorstPartition<'a>>,
+    /// Partitions with the same verdict.
+    pub alike: usize,
+    pub partitions: usize,
+    /// Topics that the group reads, sorted.
+    pub topics: &'a [&'a str],
+    /// `None` when they could not be read.
+    pub members: Option<usize>,
+    pub lag: Reading<u64>,
+    /// The oldest unread record of all partitions.
+    pub oldest_unread: OldestUnread,
+    pub produced_per_second: Option<f64>,
+    pub consumed_per_second: Option<f64>,
+    /// The line through the lag, of the group or of the worst partition, where it rises.
+    pub growth: Option<Line>,
+    pub drain: Drain,
+    /// Until the oldest unread record may be deleted.
+    pub runway: Option<Duration>,
+    /// Of all rewound partitions together; the time is that of the last one.
+    pub rewind: Option<Rewind>,
+}
+
+/// The partition that decides a group's verdict.
+#[derive(Clone, Copy, Debug)]
+pub struct WorstPartition<'a> {
+    pub topic: &'a str,
+    pub partition: i32,
+    /// Client id of its owner.
+    pub owner: Option<&'a str>,
+    pub facts: &'a PartitionFacts,
+    pub committed: Option<u64>,
+    /// Records that came since the committed offset last changed.
+    pub arrived: Option<u64>,
+    pub open_transaction: Option<Duration>,
+}
+
+/// A runway shorter than this is worth saying.
+const SHORT_RUNWAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// States the evidence, verdict first.
+pub fn sentence(group: &GroupEvidence<'_>) -> String {
+    let Some(worst) = &group.worst else {
+        return match group.verdict.reason {
+            Some(UnknownReason::NeverCommitted) | None => {
+                "Nothing has been committed and no member owns a partition.".to_owned()
+            }
+            Some(reason) => format!("Cannot tell: {reason}."),
+        };
+    };
+    match group.verdict.status {
+        Status::Unknown => unknown(group, worst),
+        Status::Ok => ok(group),
+        Status::CatchingUp => catching_up(group),
+        Status::NeverCommitted => never_committed(group, worst),
+        Status::Rewound => rewound(group),
+        Status::FallingBehind => falling_behind(group),
+        Status::NoMembers => no_members(group, worst),
+        Status::Stalled => stalled(group, worst),
+        Status::OffsetsExpired => offsets_expired(group, worst),
+    }
+}
+
+fn ok(group: &GroupEvidence<'_>) -> String {
+    let reads = group.consumed_per_second.filter(|&speed| speed >= 0.05).map(rate);
+    match (group.lag.known(), reads) {
+        (Some(0), None) => "Everything has been read.".to_owned(),
+        (Some(0), Some(speed)) => format!("Reads {speed} messages/s; everything has been read."),
+        (Some(lag), None) => format!("{} wait{}.", counted(lag, "message"), waiting_time(group)),
+        (Some(_), Some(speed)) => match group.oldest_unread {
+            OldestUnread::Aged(time_lag) => format!("Reads {speed} messages/s and is {} behind.", duration(time_lag.age)),
+            OldestUnread::None | OldestUnread::AtLeast(_) | OldestUnread::Unknown(_) => {
+                format!("Reads {speed} messages/s and keeps up.")
+            }
+        },
+        (None, _) => "Nothing has been written to its partitions yet.".to_owned(),
+    }
+}
+
+fn waiting_time(group: &GroupEvidence<'_>) -> String {
+    match group.oldest_unread {
+        OldestUnread::Aged(time_lag) => format!(", the oldest for {}", duration(time_lag.age)),
+        OldestUnread::AtLeast(age) => format!(", the oldest for more than {}", duration(age)),
+        OldestUnread::None | OldestUnread::Unknown(_) => String::new(),
+    }
+}
+
+fn catching_up(group: &GroupEvidence<'_>) -> String {
+    let left = messages(group.lag);
+    match group.drain {
+        Drain::In(time) => format!("{left} left, done in about {} at the present speed.", duration(time)),
+        Drain::CaughtUp | Drain::Never | Drain::Unknown => format!("{left} left; the lag is not growing."),
+    }
+}
+
+fn falling_behind(group: &GroupEvidence<'_>) -> String {
+    let growth = match group.growth {
+        Some(line) if line.per_second >= 0.05 => {
+            format!("{} messages/s for {}", signed_rate(line.per_second), duration(line.span))
+        }
+        Some(line) => {
+            let grown = (line.per_second * line.span.as_secs_f64()).round().max(1.0) as u64;
+            format!("{} more in {}", counted(grown, "message"), duration(line.span))
+        }
+        None => "The lag grows".to_owned(),
+    };
+    match (group.runway.filter(|&runway| runway < SHORT_RUNWAY), group.produced_per_second, group.consumed_per_second) {
+        (Some(runway), _, _) => format!("{growth}; the oldest unread message is deleted in {}.", duration(runway)),
+        (None, Some(produced), Some(consumed)) => {
+            format!("{growth}: {} arrive per second, {} are read.", rate(produced), rate(consumed))
+        }
+        (None, _, _) => format!("{growth}."),
+    }
+}
+
+fn stalled(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
+    let span = duration(worst.facts.unchanged_for);
+    let what = match worst.arrived {
+        Some(arrived) if arrived > 0 => format!("while {} arrived", counted(arrived, "message")),
+        Some(_) | None => format!("though {} wait", messages(worst.facts.lag.and_then(Lag::unread))),
+    };
+    let place = place(group, worst);
+    if group.alike > 1 {
+        let all = format!("{} of {} partitions do not move", group.alike, group.partitions);
+        format!("{all}; {place} has not for {span} {what}.", place = place.to_lowercase())
+    } else {
+        format!("{place} has not moved for {span} {what}.")
+    }
+}
+
+fn no_members(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
+    let wait = format!("Nobody is reading {}; {} wait", topics(group), messages(group.lag));
+    match group.oldest_unread {
+        OldestUnread::Aged(_) | OldestUnread::AtLeast(_) => format!("{wait}{}.", waiting_time(group)),
+        OldestUnread::None | OldestUnread::Unknown(_) => {
+            format!("{wait}, and nothing was committed for {}.", duration(worst.facts.unchanged_for))
+        }
+    }
+}
+
+fn rewound(group: &GroupEvidence<'_>) -> String {
+    match group.rewind {
+        Some(rewind) => format!(
+            "Moved back by {} {} ago; {} to go to its former place.",
+            counted(rewind.by, "message"),
+            duration(rewind.ago),
+            count(rewind.remaining)
+        ),
+        None => "Moved back, and has not yet passed its former place.".to_owned(),
+    }
+}
+
+fn never_committed(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
+    let backlog = messages(worst.facts.retained);
+    if group.alike > 1 {
+        format!(
+            "Nothing has been committed in {} of {} partitions that have an owner; {} alone holds {backlog}.",
+            group.alike,
+            group.partitions,
+            place(group, worst).to_lowercase()
+        )
+    } else {
+        format!("{} has an owner, but nothing has been committed there; it holds {backlog}.", place(group, worst))
+    }
+}
+
+fn offsets_expired(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
+    let since = match worst.facts.committed {
+        super::CommittedState::Gone(since) => format!(" since {}", duration(since)),
+        super::CommittedState::Present | super::CommittedState::Never | super::CommittedState::Unreadable(_) => {
+            String::new()
+        }
+    };
+    if group.alike > 1 {
+        format!("The committed offsets of {} of {} partitions are gone{since}.", group.alike, group.partitions)
+    } else {
+        format!("The committed offset of {} is gone{since}.", place(group, worst).to_lowercase())
+    }
+}
+
+fn unknown(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
+    match group.verdict.reason {
+        Some(UnknownReason::TooLittleHistory) if worst.facts.observed_for < group.spans.stalled_after => format!(
+            "{} left; watched for {}, a verdict takes {}.",
+            messages(group.lag),
+            duration(worst.facts.observed_for),
+            duration(group.spans.stalled_after)
+        ),
+        Some(UnknownReason::TooLittleHistory) => {
+            format!("{} left; too little has been seen to tell whether it moves.", messages(group.lag))
+        }
+        Some(UnknownReason::BeyondEnd) => {
+            let by = worst.facts.lag.known().and_then(Lag::beyond_end).unwrap_or(0);
+            format!("{} is committed {} beyond the end of its log.", place(group, worst), counted(by, "message"))
+        }
+        Some(UnknownReason::NeverCommitted) => {
+            format!("Nothing has been committed in {} and no member owns it.", topics(group))
+        }
+        Some(reason) => format!("Cannot tell: {reason}."),
+        None => "Cannot tell.".to_owned(),
+    }
+}
+
+/// Says what to do, where something is to be done.
+pub fn advice(group: &GroupEvidence<'_>) -> Option<String> {
+    let worst = group.worst.as_ref()?;
+    match group.verdict.status {
+        Status::Ok | Status::CatchingUp => None,
+        Status::Unknown => unknown_advice(group.verdict.reason?),
+        Status::NeverCommitted => Some(
+            "Check that the consumer commits (enable.auto.commit, or a commit after each batch), and that it gets as far as that."
+                .to_owned(),
+        ),
+        Status::Rewound => Some(
+            "If nobody reset the offsets on purpose, find out who did. What is read again are repeats; the ledger counts them."
+                .to_owned(),
+        ),
+        Status::FallingBehind => Some(speed_advice(group, worst)),
+        Status::NoMembers => {
+            Some("Start a consumer of this group, or delete the group if nobody needs it any more.".to_owned())
+        }
+        Status::Stalled => Some(stalled_advice(worst)),
+        Status::OffsetsExpired => Some(
+            "On its next start the group begins where auto.offset.reset says. Set its offsets on purpose before that, and raise \
+             offsets.retention.minutes if it pauses that long again."
+                .to_owned(),
+        ),
+    }
+}
+
+fn unknown_advice(reason: UnknownReason) -> Option<String> {
+    match reason {
+        UnknownReason::NotAuthorized => {
+            Some("Give the monitor's principal DESCRIBE on the group and on the topics that it reads.".to_owned())
+        }
+        UnknownReason::BeyondEnd => Some(
+            "The topic was cut or made again. Set the group's offsets on purpose: it will start where auto.offset.reset says."
+                .to_owned(),
+        ),
+        UnknownReason::NoLeader => Some("Bring back a broker that holds the partition.".to_owned()),
+        _ => None,
+    }
+}
+
+fn stalled_advice(worst: &WorstPartition<'_>) -> String {
+    let place = match worst.committed {
+        Some(offset) => format!("{}/{}@{offset}", worst.topic, worst.partition),
+        None => format!("{}/{}", worst.topic, worst.partition),
+    };
+    if let Some(age) = worst.open_transaction {
+        let age = duration(age);
+        return format!(
+            "A transaction has been open there for {age}: a read-committed consumer waits at {place} until its producer ends it."
+        );
+    }
+    match worst.owner {
+        Some(owner) => format!(
+            "Look at what {owner} does with the record {place}: one that fails again and again, or a call that hangs, holds a partition."
+        ),
+        None => {
+            format!("No member owns this partition; the next record is {place}. Look for a rebalance that does not end.")
+        }
+    }
+}
+
+fn speed_advice(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
+    let unread = worst.facts.lag.and_then(Lag::unread).known();
+    let share = unread.zip(group.lag.known()).filter(|&(_, all)| all > 0).map(|(one, all)| one as f64 / all as f64);
+    if group.partitions > 2 && share.is_some_and(|share| share > 0.5) {
+        let owner = worst.owner.map(|owner| format!(", owned by {owner}")).unwrap_or_default();
+        return format!("{}{owner}, holds more than half of it: look for a hot key or a slow member.", place(group, worst));
+    }
+    match group.members {
+        Some(members) if members > 0 && members < group.partitions => {
+            format!("{} share {} partitions: more members would help.", counted(members as u64, "member"), group.partitions)
+        }
+        Some(members) if members > 0 => {
+            "Every partition has a member of its own: make the processing faster, or add partitions.".to_owned()
+        }
+        Some(_) | None => "Give its consumer more room, or make the processing faster.".to_owned(),
+    }
+}
+
+fn place(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
+    if group.topics.len() > 1 {
+        format!("Partition {} of {}", worst.partition, worst.topic)
+    } else {
+        format!("Partition {}", worst.partition)
+    }
+}
+
+fn topics(group: &GroupEvidence<'_>) -> String {
+    match group.topics {
+        [] => "anything".to_owned(),
+        [one] => (*one).to_owned(),
+        [one, other] => format!("{one} and {other}"),
+        [one, rest @ ..] => format!("{one} and {} more topics", rest.len()),
+    }
+}
+
+fn messages(number: Reading<u64>) -> String {
+    match number {
+        Reading::Known(number) => counted(number, "message"),
+        Reading::Unknown(_) => "an unknown number of messages".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
