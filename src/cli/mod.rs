@@ -3,9 +3,13 @@
 mod healthcheck;
 mod lag;
 
-use crate::{config::ConfigError, telemetry::LogArgs};
+use crate::{config::ConfigError, monitor::alerts, telemetry::LogArgs};
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use std::{fmt, io, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 use tokio_util::sync::CancellationToken;
 
 const EXAMPLES: &str = "\
@@ -41,6 +45,12 @@ enum Command {
     Lag(lag::LagArgs),
     /// Ask whether a running role is well; for container health checks
     Healthcheck(HealthcheckArgs),
+    /// Print the alert rules for Prometheus, from the same table that the built-in alerts use
+    Rules {
+        /// Where the runbooks are, in front of /<alert>.md
+        #[arg(long, env = "TIDEMARK_RUNBOOK_BASE", default_value = alerts::DEFAULT_RUNBOOK_BASE, value_name = "URL")]
+        runbook_base: String,
+    },
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
     /// Print the manual page (roff)
@@ -63,6 +73,10 @@ impl Cli {
         match self.command {
             Command::Lag(args) => lag::run(args, stop).await,
             Command::Healthcheck(args) => Ok(healthcheck::run(&args.url, *args.timeout).await),
+            Command::Rules { runbook_base } => {
+                io::stdout().write_all(alerts::rules_yaml_with(&runbook_base).as_bytes()).map_err(anyhow::Error::from)?;
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "tidemark", &mut io::stdout());
                 Ok(ExitCode::SUCCESS)

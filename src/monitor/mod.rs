@@ -7,6 +7,8 @@
 
 pub mod alerts;
 pub mod exposition;
+#[cfg(test)]
+pub mod fixture;
 pub mod lookup;
 mod published;
 pub mod view;

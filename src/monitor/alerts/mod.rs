@@ -13,6 +13,8 @@ mod engine;
 mod predicates;
 mod rules;
 mod table;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use counters::Counters;

@@ -9,6 +9,10 @@ mod kafka;
 mod ledger;
 mod level;
 mod monitor;
+#[cfg(test)]
+pub(crate) mod parse;
+#[cfg(test)]
+mod tests;
 
 pub use exporter::Exporter;
 pub use groups::exported_lag;
