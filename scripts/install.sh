@@ -150,7 +150,8 @@ fi
 
 if [ "$what" = test ]; then
     verify_test
-    say "Kafka's jars are in $("$root/scripts/kafka.sh" fetch)"
+    jars=$("$root/scripts/kafka.sh" fetch) || fail "Kafka could not be fetched"
+    say "Kafka's jars are in $jars"
     if [ -e "$root/tests/browser/package-lock.json" ]; then
         if [ "$root/tests/browser/node_modules/.package-lock.json" -nt "$root/tests/browser/package-lock.json" ]; then
             say "the browser suite's packages are there"
