@@ -15,7 +15,13 @@ mod books;
 mod calls;
 mod error;
 mod ids;
+mod layout;
 mod memory;
+mod redis;
+mod redis_books;
+mod redis_store;
+mod replies;
+mod scripts;
 
 pub use books::{
     Books, Counters, DuplicateRecord, LedgerEntry, OutboxStats, Overdue, Passport, PassportState, Sagas, ServerFact,
@@ -33,6 +39,7 @@ pub use ids::{
 };
 
 pub use memory::MemoryStore;
+pub use redis::{RedisStore, RedisTimeouts};
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 

@@ -35,23 +35,36 @@ impl MemoryStore {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes over a ledger that another store has created, so that both answer for the same incarnation.
+    #[cfg(test)]
+    pub(super) fn adopt(&self, ledger: &Ledger) {
+        let now = self.now_us();
+        let shards = ledger.shards().map(|_| ShardModel::new(ledger.incarnation.clone(), now)).collect();
+        self.world().ledgers.insert(ledger.name.clone(), shards);
+    }
+
     fn now_us(&self) -> u64 {
         u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0)
     }
 
-    /// Runs a call on its shard at the present time, once incarnation and clock are as they should be.
-    fn on<T>(&self, at: At<'_>, call: impl FnOnce(&mut ShardModel, shard::Now) -> StoreResult<T>) -> StoreResult<T> {
+    /// Reads from a shard, once its incarnation is as it should be.
+    fn look<T>(&self, at: At<'_>, read: impl FnOnce(&mut ShardModel, shard::Now) -> StoreResult<T>) -> StoreResult<T> {
         let mut world = self.world();
         let expected = &at.ledger.incarnation;
         let shard = world.ledgers.get_mut(&at.ledger.name).and_then(|shards| shards.get_mut(at.shard.get() as usize));
         let found = shard.as_ref().map(|shard| shard.incarnation.to_string());
         match shard {
-            Some(shard) if shard.incarnation == *expected => {
-                let now = shard.enter(self.now_us())?;
-                call(shard, now)
-            }
+            Some(shard) if shard.incarnation == *expected => read(shard, shard::Now { us: self.now_us() }),
             Some(_) | None => Err(StoreError::Amnesia { expected: expected.to_string(), found }),
         }
+    }
+
+    /// Runs a call that writes: its time is the shard's, which never goes back.
+    fn on<T>(&self, at: At<'_>, call: impl FnOnce(&mut ShardModel, shard::Now) -> T) -> StoreResult<T> {
+        self.look(at, |shard, now| {
+            let now = shard.enter(now.us)?;
+            Ok(call(shard, now))
+        })
     }
 
     /// Runs `read` on every shard of a ledger, in order; none when the ledger does not exist.
@@ -93,22 +106,22 @@ impl Store for MemoryStore {
 
     async fn claim(&self, at: At<'_>, terms: &Terms, deliveries: &[Delivery]) -> StoreResult<Vec<Claim>> {
         check_count(deliveries.len())?;
-        self.on(at, |shard, now| Ok(shard.claim(now, terms, deliveries)))
+        self.on(at, |shard, now| shard.claim(now, terms, deliveries))
     }
 
     async fn seen(&self, at: At<'_>, terms: &Terms, report: Report, deliveries: &[Delivery]) -> StoreResult<Vec<Seen>> {
         check_count(deliveries.len())?;
-        self.on(at, |shard, now| Ok(shard.seen(now, terms, report, deliveries)))
+        self.on(at, |shard, now| shard.seen(now, terms, report, deliveries))
     }
 
     async fn complete(&self, at: At<'_>, owner: &Owner, grants: &[Grant]) -> StoreResult<Vec<Finish>> {
         check_count(grants.len())?;
-        self.on(at, |shard, now| Ok(shard.finish(now, record::Settled::Completed, owner, grants)))
+        self.on(at, |shard, now| shard.finish(now, record::Settled::Completed, owner, grants))
     }
 
     async fn fail(&self, at: At<'_>, owner: &Owner, grants: &[Grant]) -> StoreResult<Vec<Finish>> {
         check_count(grants.len())?;
-        self.on(at, |shard, now| Ok(shard.finish(now, record::Settled::GivenUp, owner, grants)))
+        self.on(at, |shard, now| shard.finish(now, record::Settled::GivenUp, owner, grants))
     }
 
     async fn release(
@@ -119,60 +132,56 @@ impl Store for MemoryStore {
         grants: &[Grant],
     ) -> StoreResult<Vec<Touch>> {
         check_count(grants.len())?;
-        self.on(at, |shard, now| Ok(shard.release(now, reason, millis(delay), grants)))
+        self.on(at, |shard, now| shard.release(now, reason, millis(delay), grants))
     }
 
     async fn extend(&self, at: At<'_>, lease: Duration, grants: &[Grant]) -> StoreResult<Vec<Touch>> {
         check_count(grants.len())?;
-        self.on(at, |shard, now| Ok(shard.extend(now, millis(lease), grants)))
+        self.on(at, |shard, now| shard.extend(now, millis(lease), grants))
     }
 
     async fn commit(&self, at: At<'_>, _owner: &Owner, requests: &[CommitRequest]) -> StoreResult<Vec<Commit>> {
         check_count(requests.len())?;
         requests.iter().try_for_each(|request| request.change.check())?;
-        self.on(at, |shard, now| Ok(shard.commit(now, requests)))
+        self.on(at, |shard, now| shard.commit(now, requests))
     }
 
     async fn begin(&self, at: At<'_>, change: &Change, unsent_max: u64) -> StoreResult<Begin> {
         change.check_root()?;
-        self.on(at, |shard, now| Ok(shard.begin(now, change, unsent_max)))
+        self.on(at, |shard, now| shard.begin(now, change, unsent_max))
     }
 
     async fn state(&self, at: At<'_>, aggregate: &str) -> StoreResult<Option<AggregateState>> {
-        self.on(at, |shard, now| Ok(shard.state(now, aggregate)))
+        self.look(at, |shard, now| Ok(shard.state(now, aggregate)))
     }
 
     async fn hold_outbox(&self, at: At<'_>, owner: &Owner, lease: Duration) -> StoreResult<RelayLease> {
-        self.on(at, |shard, now| Ok(shard.hold_outbox(now, owner, millis(lease))))
+        self.on(at, |shard, now| shard.hold_outbox(now, owner, millis(lease)))
     }
 
     async fn read_outbox(&self, at: At<'_>, limit: usize) -> StoreResult<Vec<OutboxEntry>> {
-        self.on(at, |shard, _| Ok(shard.read_outbox(limit)))
+        self.look(at, |shard, _| Ok(shard.read_outbox(limit)))
     }
 
     async fn trim_outbox(&self, at: At<'_>, fence: FencingToken, sent: &[OutboxId]) -> StoreResult<Trim> {
         check_count(sent.len())?;
-        self.on(at, |shard, _| Ok(shard.trim_outbox(fence, sent)))
+        self.on(at, |shard, _| shard.trim_outbox(fence, sent))
     }
 
     async fn let_go_of_outbox(&self, at: At<'_>, fence: FencingToken) -> StoreResult<()> {
-        self.on(at, |shard, _| {
-            shard.let_go_of_outbox(fence);
-            Ok(())
-        })
+        self.on(at, |shard, _| shard.let_go_of_outbox(fence))
     }
 
     async fn outbox_stats(&self, at: At<'_>) -> StoreResult<OutboxStats> {
-        self.on(at, |shard, _| Ok(shard.outbox_stats()))
+        self.look(at, |shard, _| Ok(shard.outbox_stats()))
     }
 
     async fn sweep(&self, at: At<'_>, _from: SweepCursor) -> StoreResult<SweepStep> {
-        self.on(at, |shard, now| Ok(SweepStep { next: None, dropped: shard.sweep(now) }))
+        self.on(at, |shard, now| SweepStep { next: None, dropped: shard.sweep(now) })
     }
 
     async fn stats(&self, at: At<'_>) -> StoreResult<ShardStats> {
-        let now = self.now_us();
-        self.on(at, |shard, _| Ok(shard.stats(now)))
+        self.look(at, |shard, now| Ok(shard.stats(now.us)))
     }
 
     async fn ledgers(&self, namespace: &Namespace) -> StoreResult<Vec<LedgerEntry>> {

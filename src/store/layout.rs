@@ -1,0 +1,264 @@
+//! Where things lie in Redis, and how they are packed: keys, arguments, records. Pure.
+
+use super::calls::*;
+use super::ids::{EventDigest, LaneNumber, LedgerName, RecordPlace, ShardNumber, from_micros, label};
+use super::{FencingToken, Namespace, Owner, Passport, PassportState};
+
+/// Set of `<namespace> <group> <shards>`: where ledgers are found.
+pub(super) const INDEX: &str = "led2:index";
+
+pub(super) fn topics(namespace: &Namespace) -> String {
+    format!("led2:{namespace}:topics")
+}
+
+pub(super) fn index_entry(name: &LedgerName, shards: u32) -> String {
+    format!("{} {} {shards}", name.namespace, name.group)
+}
+
+/// Reads an entry of the index; the group's name may hold spaces.
+pub(super) fn parse_index_entry(entry: &str) -> Option<(LedgerName, u32)> {
+    let (namespace, rest) = entry.split_once(' ')?;
+    let (group, shards) = rest.rsplit_once(' ')?;
+    Some((LedgerName::new(Namespace::new(namespace).ok()?, group), shards.parse().ok()?))
+}
+
+/// The common beginning of a shard's keys; its braces keep them in one slot of a cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Prefix(String);
+
+impl Prefix {
+    pub(super) fn new(name: &LedgerName, shard: ShardNumber) -> Self {
+        Self(format!("{{led2:{}:{}:{shard}}}", name.namespace, name.group))
+    }
+
+    pub(super) fn books(&self) -> String {
+        format!("{}:m", self.0)
+    }
+
+    pub(super) fn open(&self) -> String {
+        format!("{}:p", self.0)
+    }
+
+    pub(super) fn suppressed(&self) -> String {
+        format!("{}:x", self.0)
+    }
+
+    pub(super) fn incidents(&self) -> String {
+        format!("{}:y", self.0)
+    }
+
+    pub(super) fn outbox(&self) -> String {
+        format!("{}:o", self.0)
+    }
+
+    pub(super) fn deadlines(&self) -> String {
+        format!("{}:g", self.0)
+    }
+
+    pub(super) fn state(&self, aggregate: &str) -> String {
+        format!("{}:s:{aggregate}", self.0)
+    }
+
+    pub(super) fn bucket(&self, generation: u64, bucket: u32) -> String {
+        format!("{}:d:{generation}:{bucket}", self.0)
+    }
+
+    /// The keys that every call names first.
+    pub(super) fn common(&self) -> Vec<String> {
+        let lane = format!("{}:q:{}", self.0, LaneNumber::NONE.get());
+        vec![self.books(), self.open(), self.suppressed(), self.incidents(), lane, format!("{}:w", self.0)]
+    }
+}
+
+/// A key that a call names after the common ones.
+#[derive(Clone, Debug)]
+pub(super) enum Key {
+    /// The bucket of an event in the present generation and in the one before: two keys.
+    Buckets(u32),
+    Outbox,
+    Deadlines,
+    State(String),
+}
+
+pub(super) fn keys(prefix: &Prefix, generation: u64, rest: &[Key]) -> Vec<String> {
+    let mut all = prefix.common();
+    for key in rest {
+        match key {
+            Key::Buckets(bucket) => {
+                all.push(prefix.bucket(generation, *bucket));
+                all.push(prefix.bucket(generation.saturating_sub(1), *bucket));
+            }
+            Key::Outbox => all.push(prefix.outbox()),
+            Key::Deadlines => all.push(prefix.deadlines()),
+            Key::State(aggregate) => all.push(prefix.state(aggregate)),
+        }
+    }
+    all
+}
+
+/// Arguments of a call, behind lane, generation and incarnation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Args(pub Vec<Vec<u8>>);
+
+impl Args {
+    pub(super) fn push(&mut self, value: impl AsRef<[u8]>) {
+        self.0.push(value.as_ref().to_vec());
+    }
+
+    pub(super) fn number(&mut self, value: u64) {
+        self.push(value.to_string());
+    }
+
+    pub(super) fn delivery(&mut self, delivery: &Delivery) {
+        let Delivery { event, place, payload, waited } = delivery;
+        self.push(event.digest().open_key());
+        self.push(place.to_bytes());
+        self.push(payload.to_bytes());
+        self.push(if *waited { "1" } else { "0" });
+        self.push(label(&event.id));
+        self.push(label(&event.source));
+    }
+
+    pub(super) fn grant(&mut self, grant: &Grant) {
+        self.push(grant.event.digest().open_key());
+        self.number(grant.fence.get());
+        self.push(grant.place.to_bytes());
+        self.push(grant.payload.to_bytes());
+        self.push(label(&grant.event.id));
+        self.push(label(&grant.event.source));
+    }
+
+    pub(super) fn hold(&mut self, grant: &Grant) {
+        self.push(grant.event.digest().open_key());
+        self.number(grant.fence.get());
+    }
+
+    pub(super) fn change(&mut self, change: &Change) {
+        self.push(if change.finished { "1" } else { "0" });
+        match &change.deadline {
+            Deadline::Keep => ["keep", "0", ""].iter().for_each(|part| self.push(part)),
+            Deadline::Clear => ["clear", "0", ""].iter().for_each(|part| self.push(part)),
+            Deadline::Set { step, missing, within } => {
+                self.push("set");
+                self.number(millis(*within));
+                self.push(format!("{step}|{missing}"));
+            }
+        }
+        self.push(&change.aggregate);
+        self.number(change.fields.len() as u64);
+        for (name, value) in &change.fields {
+            self.push(name);
+            self.push(value);
+        }
+        self.number(change.outbox.len() as u64);
+        change.outbox.iter().for_each(|message| self.message(message));
+    }
+
+    fn message(&mut self, message: &OutboxMessage) {
+        self.push(&message.event_type);
+        self.number(4 + message.headers.len() as u64);
+        let fixed: [(&str, &[u8]); 4] = [
+            ("topic", message.topic.as_bytes()),
+            ("key", &message.key),
+            ("type", message.event_type.as_bytes()),
+            ("body", &message.body),
+        ];
+        for (name, value) in fixed {
+            self.push(name);
+            self.push(value);
+        }
+        for (name, value) in &message.headers {
+            self.push(format!("h:{name}"));
+            self.push(value);
+        }
+    }
+}
+
+/// Reads a message back from the fields of its outbox entry.
+pub(super) fn message(fields: Vec<(Vec<u8>, Vec<u8>)>) -> OutboxMessage {
+    let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
+    let mut message = OutboxMessage {
+        topic: String::new(),
+        key: Vec::new(),
+        event_type: String::new(),
+        headers: Vec::new(),
+        body: Vec::new(),
+    };
+    for (name, value) in fields {
+        match text(name).as_str() {
+            "topic" => message.topic = text(value),
+            "key" => message.key = value,
+            "type" => message.event_type = text(value),
+            "body" => message.body = value,
+            name => message.headers.extend(name.strip_prefix("h:").map(|name| (name.to_owned(), value))),
+        }
+    }
+    message
+}
+
+pub(super) fn intent(intent: Intent) -> &'static str {
+    match intent {
+        Intent::Normal => "normal",
+        Intent::Replay => "replay",
+        Intent::Redrive => "redrive",
+    }
+}
+
+pub(super) fn report(report: Report) -> &'static str {
+    match report {
+        Report::Executed => "executed",
+        Report::Skipped => "skipped",
+        Report::Restore => "restore",
+    }
+}
+
+pub(super) fn reason(reason: ReleaseReason) -> &'static str {
+    match reason {
+        ReleaseReason::Failed => "failed",
+        ReleaseReason::HandedBack => "handed_back",
+    }
+}
+
+fn be(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
+}
+
+fn place(bytes: &[u8]) -> Option<RecordPlace> {
+    bytes.try_into().ok().map(RecordPlace::from_bytes)
+}
+
+/// Reads an open record: state (1 byte), fence (7), end of lease or delay in ms (6), attempt (2), place (10), payload hash (2), owner.
+pub(super) fn open_record(shard: ShardNumber, record: &[u8]) -> Option<Passport> {
+    let (head, labels) = record.split_at_checked(28)?;
+    let (fence, till) = (FencingToken::new(be(&head[1..8])), from_micros(be(&head[8..14]).saturating_mul(1_000)));
+    let attempt = u32::try_from(be(&head[14..16])).ok()?;
+    let owner = labels.split(|byte| *byte == 0).next()?;
+    let state = match head[0] {
+        b'P' => {
+            PassportState::InFlight { owner: Owner::new(&String::from_utf8_lossy(owner)).ok()?, attempt, lease_end: till }
+        }
+        b'R' | b'H' => PassportState::Waiting { attempt, not_before: till },
+        _ => return None,
+    };
+    Some(Passport { shard, state, fence, place: place(&head[16..26])? })
+}
+
+/// Reads a remembered id: state (1 byte), fence (7), place (10), payload hash (2).
+pub(super) fn remembered(shard: ShardNumber, record: &[u8], late: bool) -> Option<Passport> {
+    let record: &[u8; 20] = record.try_into().ok()?;
+    let state = match record[0] {
+        b'C' => PassportState::Completed { late },
+        b'F' => PassportState::Dead { late },
+        _ => return None,
+    };
+    Some(Passport { shard, state, fence: FencingToken::new(be(&record[1..8])), place: place(&record[8..18])? })
+}
+
+pub(super) fn buckets(digests: impl Iterator<Item = EventDigest>, count: u32) -> Vec<Key> {
+    digests.map(|digest| Key::Buckets(digest.bucket(count))).collect()
+}
+
+/// A place in an entry of recent duplicates; one of another length is no place of ours.
+pub(super) fn entry_place(bytes: &[u8]) -> RecordPlace {
+    place(bytes).unwrap_or_else(|| RecordPlace::from_bytes([0; 10]))
+}

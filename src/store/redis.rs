@@ -1,0 +1,264 @@
+//! The ledger on Redis 7.0 or later (or Valkey): each call is one script on one shard.
+//!
+//! Connects when first used and again when the connection was lost; every call has a time limit. The server's clock is
+//! the only one: ours merely guesses the generation that a call names, and the server corrects it.
+
+use super::layout::{self, Args, Key, Prefix};
+use super::scripts::{Script, Scripts};
+use super::{At, StoreError, StoreResult};
+use crate::clock::Clock;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{RedisError, Value};
+use sha1::{Digest, Sha1};
+use std::{sync::Arc, time::Duration};
+
+/// Rounds in which a call may be corrected to another generation; one is enough unless the clock is at its turn.
+const GENERATION_ROUNDS: usize = 3;
+
+/// How long the store waits for its server.
+#[derive(Clone, Copy, Debug)]
+pub struct RedisTimeouts {
+    pub connect: Duration,
+    /// For one call, with everything that it needs.
+    pub call: Duration,
+}
+
+impl Default for RedisTimeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(1), call: Duration::from_secs(3) }
+    }
+}
+
+/// Clones share one connection.
+#[derive(Clone)]
+pub struct RedisStore {
+    connection: ConnectionManager,
+    scripts: Arc<Scripts>,
+    clock: Clock,
+    limit: Duration,
+    address: Arc<str>,
+}
+
+/// One call: its script, the keys behind the common ones and the arguments behind the common ones.
+pub(super) struct Call<'a> {
+    pub script: &'a Script,
+    pub keys: Vec<Key>,
+    pub args: Args,
+}
+
+pub(super) fn hex_sha1(text: &str) -> String {
+    Sha1::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl RedisStore {
+    /// Names the server, such as `redis://127.0.0.1:6379`; connects with the first call. To be called within a runtime.
+    ///
+    /// # Errors
+    /// `BadArgument` when the URL is none. An unreachable server is not an error here.
+    pub fn new(url: &str, timeouts: RedisTimeouts) -> StoreResult<Self> {
+        Self::with_scripts(url, timeouts, Clock::System, str::to_owned)
+    }
+
+    /// As [`Self::new`], with each script's text passed through `edit` before it is loaded.
+    pub(super) fn with_scripts(
+        url: &str,
+        timeouts: RedisTimeouts,
+        clock: Clock,
+        edit: impl Fn(&str) -> String,
+    ) -> StoreResult<Self> {
+        let bad = |error: RedisError| StoreError::BadArgument(format!("redis url: {error}"));
+        let client = redis::Client::open(url).map_err(bad)?;
+        let address = client.get_connection_info().addr().to_string().into();
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(timeouts.connect))
+            .set_response_timeout(Some(timeouts.call));
+        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(bad)?;
+        Ok(Self { connection, scripts: Arc::new(Scripts::new(edit)), clock, limit: timeouts.call, address })
+    }
+
+    pub(super) fn scripts(&self) -> &Scripts {
+        &self.scripts
+    }
+
+    pub(super) fn shown_address(&self) -> &str {
+        &self.address
+    }
+
+    /// Our own clock, in microseconds: for ages that are shown and for guesses that the server corrects.
+    pub(super) fn local_us(&self) -> u64 {
+        u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0)
+    }
+
+    /// Sends several commands at once, in order; not atomic.
+    pub(super) async fn pipeline(&self, commands: &[redis::Cmd]) -> StoreResult<Vec<Value>> {
+        let mut pipe = redis::pipe();
+        for command in commands {
+            pipe.add_command(command.clone());
+        }
+        let mut connection = self.connection.clone();
+        let reply = tokio::time::timeout(self.limit, pipe.query_async::<Vec<Value>>(&mut connection)).await;
+        reply.map_err(|_| self.too_late())?.map_err(store_error)
+    }
+
+    pub(super) async fn command(&self, command: redis::Cmd) -> StoreResult<Value> {
+        let mut connection = self.connection.clone();
+        let reply = tokio::time::timeout(self.limit, command.query_async::<Value>(&mut connection)).await;
+        reply.map_err(|_| self.too_late())?.map_err(store_error)
+    }
+
+    fn too_late(&self) -> StoreError {
+        StoreError::Unreachable(format!("no answer within {:?}", self.limit))
+    }
+
+    /// Runs a script by its digest; a server that does not have it yet is sent the text.
+    pub(super) async fn script(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> StoreResult<Vec<String>> {
+        let send = |verb: &str, body: &str| {
+            let mut command = redis::cmd(verb);
+            command.arg(body).arg(keys.len());
+            keys.iter().for_each(|key| {
+                command.arg(key);
+            });
+            args.iter().for_each(|arg| {
+                command.arg(arg.as_slice());
+            });
+            command
+        };
+        let reply = match self.command(send("EVALSHA", &script.sha)).await {
+            Err(StoreError::Refused(why)) if why.starts_with("NOSCRIPT") => self.command(send("EVAL", &script.text)).await,
+            reply => reply,
+        };
+        items(reply?)?.into_iter().map(text).collect()
+    }
+
+    /// Makes a call to a shard and gives what follows the reply's `OK`.
+    pub(super) async fn call(&self, at: At<'_>, call: Call<'_>) -> StoreResult<Vec<String>> {
+        let (prefix, incarnation) = (Prefix::new(&at.ledger.name, at.shard), at.ledger.incarnation.as_str());
+        let window_us = at.ledger.shape().window_millis().saturating_mul(1_000).max(1);
+        let mut generation = self.local_us() / window_us;
+        for _ in 0..GENERATION_ROUNDS {
+            let mut args = Args::default();
+            args.number(super::LaneNumber::NONE.get());
+            args.number(generation);
+            args.push(incarnation);
+            args.0.extend(call.args.0.iter().cloned());
+            let keys = layout::keys(&prefix, generation, &call.keys);
+            let reply = self.script(call.script, &keys, &args.0).await?;
+            let word = |index: usize| reply.get(index).map(String::as_str);
+            let number = || word(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+            match word(0) {
+                Some("OK") => return Ok(reply.into_iter().skip(1).collect()),
+                Some("GEN") => generation = number(),
+                Some("AMNESIA") => {
+                    let found = word(1).filter(|found| !found.is_empty()).map(str::to_owned);
+                    return Err(StoreError::Amnesia { expected: incarnation.to_owned(), found });
+                }
+                Some("CLOCK") => return Err(StoreError::Clock),
+                Some("LOST") => return Err(StoreError::Lost { last: number() }),
+                Some("STALE") => return Err(StoreError::Stale { last: number() }),
+                Some("BADARG") => return Err(StoreError::BadArgument(word(1).unwrap_or("").to_owned())),
+                Some(_) | None => return Err(unexpected(&reply)),
+            }
+        }
+        Err(StoreError::Refused("the generation changed with every attempt".to_owned()))
+    }
+
+    /// As [`Self::call`], with each reply read by `parse`; there have to be `expected` of them.
+    pub(super) async fn call_each<T>(
+        &self,
+        at: At<'_>,
+        call: Call<'_>,
+        expected: usize,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> StoreResult<Vec<T>> {
+        let reply = self.call(at, call).await?;
+        let parsed: Option<Vec<T>> = reply.iter().map(|text| parse(text)).collect();
+        parsed.filter(|replies| replies.len() == expected).ok_or_else(|| unexpected(&reply))
+    }
+
+    pub(super) async fn call_one<T>(&self, at: At<'_>, call: Call<'_>, parse: impl Fn(&str) -> Option<T>) -> StoreResult<T> {
+        let replies = self.call_each(at, call, 1, parse).await?;
+        replies.into_iter().next().ok_or_else(|| unexpected(&[]))
+    }
+}
+
+pub(super) fn unexpected(reply: &[String]) -> StoreError {
+    StoreError::Refused(format!("unexpected reply {:?}", reply.iter().take(4).collect::<Vec<_>>()))
+}
+
+fn store_error(error: RedisError) -> StoreError {
+    /// Codes of servers that will take the call later: starting, failing over, or unable to persist.
+    const LATER: [&str; 6] = ["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF"];
+    let message = error.to_string();
+    match error.code() {
+        Some("OOM") => StoreError::OutOfMemory,
+        Some(code) if LATER.contains(&code) => StoreError::Unreachable(format!("{code}: {message}")),
+        Some(code) => StoreError::Refused(format!("{code}: {message}")),
+        None if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() => {
+            StoreError::Unreachable(message)
+        }
+        None => StoreError::Refused(message),
+    }
+}
+
+// ---- values as they come from the server ----------------------------------------------------------------------------
+
+fn wrong_type() -> StoreError {
+    StoreError::Refused("a reply of another type than the command gives".to_owned())
+}
+
+/// Elements of an array; none for nil.
+pub(super) fn items(value: Value) -> StoreResult<Vec<Value>> {
+    match value {
+        Value::Array(items) | Value::Set(items) => Ok(items),
+        Value::Map(pairs) => Ok(pairs.into_iter().flat_map(|(key, value)| [key, value]).collect()),
+        Value::Nil => Ok(Vec::new()),
+        Value::ServerError(error) => Err(store_error(error.into())),
+        _ => Err(wrong_type()),
+    }
+}
+
+pub(super) fn bytes(value: Value) -> StoreResult<Option<Vec<u8>>> {
+    match value {
+        Value::Nil => Ok(None),
+        Value::BulkString(bytes) => Ok(Some(bytes)),
+        Value::SimpleString(text) => Ok(Some(text.into_bytes())),
+        Value::VerbatimString { text, .. } => Ok(Some(text.into_bytes())),
+        Value::Okay => Ok(Some(b"OK".to_vec())),
+        Value::Int(number) => Ok(Some(number.to_string().into_bytes())),
+        Value::ServerError(error) => Err(store_error(error.into())),
+        _ => Err(wrong_type()),
+    }
+}
+
+/// Text, with what is not UTF-8 replaced; nil is empty.
+pub(super) fn text(value: Value) -> StoreResult<String> {
+    Ok(String::from_utf8_lossy(&bytes(value)?.unwrap_or_default()).into_owned())
+}
+
+pub(super) fn number(value: Value) -> StoreResult<u64> {
+    text(value)?.parse().map_err(|_| wrong_type())
+}
+
+/// Names and their values, in the server's order.
+pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Alternating names and values.
+pub(super) fn pairs(value: Value) -> StoreResult<Pairs> {
+    let mut list = Vec::new();
+    let mut flat = items(value)?.into_iter();
+    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
+        list.push((bytes(name)?.unwrap_or_default(), bytes(value)?.unwrap_or_default()));
+    }
+    Ok(list)
+}
+
+/// Entries of a stream: id and fields.
+pub(super) fn entries(value: Value) -> StoreResult<Vec<(String, Pairs)>> {
+    let entry = |value: Value| {
+        let mut parts = items(value)?.into_iter();
+        let (id, fields) = (parts.next().unwrap_or(Value::Nil), parts.next().unwrap_or(Value::Nil));
+        Ok((text(id)?, pairs(fields)?))
+    };
+    items(value)?.into_iter().map(entry).collect()
+}
