@@ -207,3 +207,40 @@ families! {
     DEAD_LETTERS = Counter "tidemark_dead_letters_total" ["group" "topic"]
         "Events that the consumer copied to the dead-letter topic, by the topic that they came from.";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeMap, fs};
+
+    /// Name to type and labels, as the tables of the page say.
+    fn documented() -> BTreeMap<String, (String, Vec<String>)> {
+        let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+        let mut rows = BTreeMap::new();
+        for line in text.lines().filter(|line| line.starts_with("| `tidemark_")) {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            assert!(cells.len() == 5 && cells.iter().all(|cell| !cell.is_empty()), "{line}");
+            let labels = cells[2].split(", ").filter(|cell| *cell != "-").map(|label| label.trim_matches('`').to_owned());
+            let name = cells[0].trim_matches('`').to_owned();
+            assert!(rows.insert(name, (cells[1].to_owned(), labels.collect())).is_none(), "twice: {line}");
+        }
+        rows
+    }
+
+    #[test]
+    fn the_page_about_metrics_lists_exactly_the_families_of_the_code() {
+        let families = MONITOR.iter().chain(CONSUMER).map(|family| {
+            let labels = family.labels.iter().map(|label| (*label).to_owned()).collect();
+            (family.name.to_owned(), (family.kind.label().to_owned(), labels))
+        });
+        assert_eq!(documented(), families.collect());
+    }
+
+    #[test]
+    fn only_counters_end_in_total_and_help_needs_no_escaping() {
+        for family in MONITOR.iter().chain(CONSUMER) {
+            assert_eq!(family.name.ends_with("_total"), family.kind == Kind::Counter, "{}", family.name);
+            assert!(!family.help.contains(['\\', '\n']) && family.help.ends_with('.'), "{}", family.name);
+        }
+    }
+}

@@ -10,6 +10,7 @@
 
 mod counters;
 mod engine;
+pub mod notify;
 mod predicates;
 mod rules;
 mod table;
@@ -19,6 +20,7 @@ mod words;
 
 pub use counters::Counters;
 pub use engine::{Engine, EngineSettings, Evaluation, evaluate};
+pub use notify::Notifier;
 pub use predicates::{Finding, Scene};
 pub use rules::{DEFAULT_RUNBOOK_BASE, rules_yaml, rules_yaml_with};
 pub use table::{Definition, Predicate, RuleGroup, SeverityRule, definition, definitions};

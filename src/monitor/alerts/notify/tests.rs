@@ -1,0 +1,175 @@
+use super::*;
+use crate::{
+    lag::Status,
+    monitor::{
+        alerts::{Engine, EngineSettings, evaluate},
+        fixture::{self, at, group, group_topic, pair},
+        view::{GroupView, View},
+    },
+};
+use secrecy::SecretString;
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+/// A receiver that answers each request with the next status of a list, then with the last one, and hands the bodies on.
+async fn receiver(statuses: &'static [u16]) -> (String, mpsc::Receiver<Value>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook?token=secret", listener.local_addr().unwrap());
+    let (bodies, received) = mpsc::channel(64);
+    tokio::spawn(async move {
+        for turn in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let body = read_body(&mut stream).await;
+            let status = statuses[turn.min(statuses.len() - 1)];
+            let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            if bodies.send(body).await.is_err() {
+                return;
+            }
+        }
+    });
+    (url, received)
+}
+
+async fn read_body(stream: &mut tokio::net::TcpStream) -> Value {
+    let mut text = Vec::new();
+    let mut chunk = [0; 4_096];
+    loop {
+        let read = stream.read(&mut chunk).await.unwrap();
+        assert_ne!(read, 0, "the request ended early");
+        text.extend_from_slice(&chunk[..read]);
+        if let Some(end) = text.windows(4).position(|window| window == b"\r\n\r\n")
+            && let Ok(body) = serde_json::from_slice(&text[end + 4..])
+        {
+            return body;
+        }
+    }
+}
+
+fn quick() -> RetryPolicy {
+    let delay = Duration::from_millis(1);
+    RetryPolicy { first_delay: delay, longest_delay: delay, retries: 2 }
+}
+
+fn evaluation_of(engine: &mut Engine, minute: i64, status: Status) -> Evaluation {
+    let stalled = GroupView { status, topics: vec![group_topic("orders", vec![pair(0, Some(1), 9)])], ..group("g") };
+    let mut cluster = fixture::cluster("c", at(60 * minute), vec![stalled]);
+    cluster.ledger = None;
+    let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(60 * minute)) };
+    evaluate(&view, engine, view.at)
+}
+
+fn at_once() -> Engine {
+    Engine::new(EngineSettings { hold: Some(Duration::ZERO), ..EngineSettings::default() })
+}
+
+fn config(url: String, send_resolved: bool) -> ReceiverConfig {
+    ReceiverConfig { name: "hook".to_owned(), url: SecretString::from(url), send_resolved }
+}
+
+fn counted(metrics: &ProcessMetrics) -> (f64, f64) {
+    let page = crate::monitor::exposition::parse::parse(&metrics.encode().unwrap().0).unwrap();
+    let of = |name| page.value(name, &[("receiver", "hook")]).unwrap();
+    (of("tidemark_notifications_total"), of("tidemark_notification_failures_total"))
+}
+
+#[tokio::test]
+async fn what_fires_and_what_is_resolved_is_posted_in_the_form_of_alertmanager() {
+    let (url, mut received) = receiver(&[200]).await;
+    let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+    let receivers = [config(url, true)];
+    let notifier = Notifier::start(&receivers, Some("http://tidemark.example"), &metrics, &tasks, &stop).unwrap();
+    assert_eq!(counted(&metrics), (0.0, 0.0));
+    let mut engine = at_once();
+
+    notifier.notify(&evaluation_of(&mut engine, 0, Status::Stalled));
+    let firing = received.recv().await.unwrap();
+    assert_eq!(
+        (&firing["version"], &firing["status"], &firing["receiver"]),
+        (&"4".into(), &"firing".into(), &"hook".into())
+    );
+    let alert = &firing["alerts"][0];
+    assert_eq!(alert["labels"]["alertname"], "KafkaConsumerStalled");
+    assert_eq!(alert["labels"]["group"], "g");
+    assert_eq!(alert["annotations"]["summary"], "g does not move");
+    assert_eq!((&alert["startsAt"], &alert["endsAt"]), (&"1970-01-01T00:00:00Z".into(), &"0001-01-01T00:00:00Z".into()));
+    assert_eq!(alert["generatorURL"], "http://tidemark.example/alerts");
+
+    // Nothing has changed: nothing is sent.
+    notifier.notify(&evaluation_of(&mut engine, 1, Status::Stalled));
+    notifier.notify(&evaluation_of(&mut engine, 2, Status::Ok));
+    let resolved = received.recv().await.unwrap();
+    assert_eq!(
+        (&resolved["status"], &resolved["alerts"][0]["endsAt"]),
+        (&"resolved".into(), &"1970-01-01T00:02:00Z".into())
+    );
+    assert_eq!(resolved["alerts"][0]["fingerprint"], alert["fingerprint"]);
+
+    drop(notifier);
+    tasks.close();
+    tasks.wait().await;
+    assert_eq!(counted(&metrics), (2.0, 0.0));
+}
+
+#[tokio::test]
+async fn a_receiver_that_wants_no_resolved_alerts_gets_none() {
+    let (url, mut received) = receiver(&[200]).await;
+    let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+    let notifier = Notifier::start(&[config(url, false)], None, &metrics, &tasks, &stop).unwrap();
+    let mut engine = at_once();
+    notifier.notify(&evaluation_of(&mut engine, 0, Status::Stalled));
+    notifier.notify(&evaluation_of(&mut engine, 1, Status::Ok));
+    drop(notifier);
+    tasks.close();
+    tasks.wait().await;
+    assert_eq!(received.recv().await.unwrap()["status"], "firing");
+    assert_eq!(counted(&metrics), (1.0, 0.0));
+}
+
+#[tokio::test]
+async fn an_error_of_the_server_is_tried_again_and_a_refusal_is_not() {
+    let message = Message::new("hook", "", &[]);
+    let (url, mut received) = receiver(&[503, 429, 200]).await;
+    Sender::new(SecretString::from(url), quick()).unwrap().send(&message).await.unwrap();
+    for _ in 0..3 {
+        received.recv().await.unwrap();
+    }
+    let (url, mut received) = receiver(&[404, 200]).await;
+    let refused = Sender::new(SecretString::from(url), quick()).unwrap().send(&message).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the receiver answered 404 Not Found");
+    received.recv().await.unwrap();
+    assert!(received.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_gone_is_given_up_without_naming_its_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook?token=secret", listener.local_addr().unwrap());
+    drop(listener);
+    let error =
+        Sender::new(SecretString::from(url), quick()).unwrap().send(&Message::new("hook", "", &[])).await.unwrap_err();
+    assert!(matches!(error, SendError::NoAnswer(_)) && !error.to_string().contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_and_counts() {
+    // Nobody accepts: the first message stays under way, the queue fills behind it.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+    let notifier = Notifier::start(&[config(url, true)], None, &metrics, &tasks, &stop).unwrap();
+    let mut engine = at_once();
+    let firing = evaluation_of(&mut engine, 0, Status::Stalled);
+    for _ in 0..QUEUE_LENGTH + 10 {
+        notifier.notify(&firing);
+    }
+    let (_, dropped) = counted(&metrics);
+    assert!((9.0..=10.0).contains(&dropped), "{dropped}");
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+}
