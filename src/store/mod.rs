@@ -183,3 +183,6 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Address without credentials, for people.
     fn address(&self) -> String;
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,11 +35,6 @@ local function read_change(at, state_key)
   return h, at
 end
 
-local function has_type(key, wanted)
-  local t = redis.call('TYPE', key).ok
-  return t == wanted or t == 'none'
-end
-
 local function write_deadline(c, h)
   local what = h.finished and 'clear' or h.deadline
   if what == 'keep' then return end

@@ -29,6 +29,12 @@ local function whole(s)
   return n and n < 9007199254740992 and n or nil
 end
 
+-- Whether a key is absent or of the type that a write needs.
+local function has_type(key, wanted)
+  local t = redis.call('TYPE', key).ok
+  return t == wanted or t == 'none'
+end
+
 -- Compares incarnation, clock, lane and generation. Gives the call's context, or nil and the reply to send.
 local function enter()
   local m = redis.call('HMGET', KEYS[1], 'inc', 'fence', 'window', 'gen', 'ids', 'ids_before', 'fill', 'fill_before')

@@ -1,0 +1,371 @@
+//! The same random calls on Redis and on the model: every reply, every counter and the books have to be equal after each.
+
+use super::world::*;
+use crate::store::*;
+use proptest::prelude::*;
+use std::cell::RefCell;
+
+/// A delivery in small numbers: event, place, payload, whether it waited.
+type Raw = (u8, u8, u8, bool);
+/// A grant in small numbers: which of those given so far; 0 as the second makes one up.
+type Pick = (u16, u8);
+
+#[derive(Clone, Debug)]
+enum Op {
+    Claim { who: u8, lease_ms: u64, intent: u8, events: Vec<Raw> },
+    Seen { who: u8, report: u8, intent: u8, events: Vec<Raw> },
+    Complete { who: u8, picks: Vec<Pick> },
+    Fail { who: u8, picks: Vec<Pick> },
+    Release { failed: bool, delay_ms: u64, picks: Vec<Pick> },
+    Extend { lease_ms: u64, picks: Vec<Pick> },
+    Commit { picks: Vec<(Pick, RawChange)> },
+    Begin { change: RawChange, unsent_max: u64 },
+    Hold { who: u8, lease_ms: u64 },
+    Trim { stale: bool, count: usize },
+    LetGo { stale: bool },
+    Sweep,
+    Pass { ms: i64 },
+    Read,
+}
+
+/// A change in small numbers: aggregate, how far the expected version is off, fields, messages, deadline.
+type RawChange = (u8, u8, u8, u8, u8);
+
+fn millis() -> impl Strategy<Value = u64> {
+    prop::sample::select(vec![0_u64, 5, 1_000, 15_000, 900_000])
+}
+
+fn events() -> impl Strategy<Value = Vec<Raw>> {
+    prop::collection::vec((0_u8..5, 0_u8..3, 0_u8..6, prop::bool::weighted(0.2)), 1..5)
+}
+
+fn pick() -> impl Strategy<Value = Pick> {
+    (any::<u16>(), 0_u8..10)
+}
+
+fn picks() -> impl Strategy<Value = Vec<Pick>> {
+    prop::collection::vec(pick(), 1..4)
+}
+
+fn raw_change() -> impl Strategy<Value = RawChange> {
+    (0_u8..3, 0_u8..5, 0_u8..3, 0_u8..3, 0_u8..4)
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let passing = prop::sample::select(vec![1_i64, 4, 900, 16_000, 400_000, 990_000, 2_100_000, -3, -2_000, -70_000]);
+    prop_oneof![
+        8 => (0_u8..3, millis(), 0_u8..8, events())
+            .prop_map(|(who, lease_ms, intent, events)| Op::Claim { who, lease_ms, intent, events }),
+        2 => (0_u8..3, 0_u8..3, 0_u8..8, events())
+            .prop_map(|(who, report, intent, events)| Op::Seen { who, report, intent, events }),
+        4 => (0_u8..3, picks()).prop_map(|(who, picks)| Op::Complete { who, picks }),
+        2 => (0_u8..3, picks()).prop_map(|(who, picks)| Op::Fail { who, picks }),
+        3 => (any::<bool>(), millis(), picks())
+            .prop_map(|(failed, delay_ms, picks)| Op::Release { failed, delay_ms, picks }),
+        1 => (millis(), picks()).prop_map(|(lease_ms, picks)| Op::Extend { lease_ms, picks }),
+        4 => prop::collection::vec((pick(), raw_change()), 1..4).prop_map(|picks| Op::Commit { picks }),
+        2 => (raw_change(), 0_u64..6).prop_map(|(change, unsent_max)| Op::Begin { change, unsent_max }),
+        2 => (0_u8..2, millis()).prop_map(|(who, lease_ms)| Op::Hold { who, lease_ms }),
+        1 => (prop::bool::weighted(0.2), 1_usize..4).prop_map(|(stale, count)| Op::Trim { stale, count }),
+        1 => prop::bool::weighted(0.3).prop_map(|stale| Op::LetGo { stale }),
+        1 => Just(Op::Sweep),
+        5 => passing.prop_map(|ms| Op::Pass { ms }),
+        2 => Just(Op::Read),
+    ]
+}
+
+fn delivery((event, place, payload, waited): Raw) -> Delivery {
+    let payload = match payload {
+        0 => PayloadHash::NONE,
+        5 => PayloadHash::of(b"another"),
+        _ => PayloadHash::of(b"one"),
+    };
+    Delivery { payload, waited, ..record(&format!("e{event}"), 100 + u64::from(place)) }
+}
+
+fn intent(number: u8) -> Intent {
+    match number {
+        0 => Intent::Replay,
+        1 => Intent::Redrive,
+        _ => Intent::Normal,
+    }
+}
+
+fn whole_change((aggregate, _, fields, messages, deadline): RawChange) -> Change {
+    let fields: StateFields = (0..fields).map(|n| (format!("f{n}"), vec![n, 0, 255])).collect();
+    let deadline = match deadline {
+        0 => Deadline::Clear,
+        1 if !fields.is_empty() => {
+            Deadline::Set { step: "payment".into(), missing: "PAID".into(), within: Duration::from_secs(20) }
+        }
+        _ => Deadline::Keep,
+    };
+    let types = ["A", "B"];
+    Change { fields, deadline, ..change(&format!("o{aggregate}"), &types[..usize::from(messages.min(2))]) }
+}
+
+/// Both stores with one clock, and what the calls so far have given.
+struct Pair {
+    redis: World<RedisStore>,
+    model: MemoryStore,
+    grants: Vec<Grant>,
+    relay: FencingToken,
+    went_back: bool,
+}
+
+/// A server and a runtime for all cases of the test.
+struct Bench {
+    runtime: tokio::runtime::Runtime,
+    side: RefCell<Option<(RedisSide, RedisStore, crate::clock::ManualClock)>>,
+}
+
+/// Calls both stores and compares what they say, after `same` has taken out what may differ.
+macro_rules! both {
+    ($pair:ident, |$store:ident, $at:ident| $call:expr, $same:expr) => {{
+        let ledger = $pair.redis.ledger.clone();
+        let $at = At::new(&ledger, ShardNumber::new(0));
+        let real = {
+            let $store = &$pair.redis.store;
+            $call.await.map($same)
+        };
+        let model = {
+            let $store = &$pair.model;
+            $call.await.map($same)
+        };
+        prop_assert_eq!(&real, &model);
+        real
+    }};
+    ($pair:ident, |$store:ident, $at:ident| $call:expr) => {
+        both!($pair, |$store, $at| $call, |reply| reply)
+    };
+}
+
+fn without_ids(commits: Vec<Commit>) -> Vec<(Commit, usize)> {
+    let strip = |commit| match commit {
+        Commit::Done { version, outbox } => (Commit::Done { version, outbox: vec![] }, outbox.len()),
+        other => (other, 0),
+    };
+    commits.into_iter().map(strip).collect()
+}
+
+fn without_id(begin: Begin) -> (Begin, usize) {
+    match begin {
+        Begin::Done { outbox } => (Begin::Done { outbox: vec![] }, outbox.len()),
+        Begin::Exists | Begin::Full { .. } => (begin, 0),
+    }
+}
+
+/// Entry ids follow the server's real clock, which the tests do not move.
+fn without_entry_time(mut stats: ShardStats) -> ShardStats {
+    stats.outbox.oldest = None;
+    stats
+}
+
+impl Pair {
+    fn pick(&self, (n, kind): Pick) -> Grant {
+        if self.grants.is_empty() || kind == 0 {
+            return Grant::of(&delivery(((n % 5) as u8, 0, 1, false)), FencingToken::new(12_345));
+        }
+        self.grants[usize::from(n) % self.grants.len()].clone()
+    }
+
+    fn picks(&self, picks: &[Pick]) -> Vec<Grant> {
+        picks.iter().map(|pick| self.pick(*pick)).collect()
+    }
+
+    async fn apply(&mut self, op: &Op) -> Result<(), TestCaseError> {
+        let who = |n: &u8| owner(&format!("w{n}"));
+        match op {
+            Op::Claim { who: n, lease_ms, intent: i, events } => {
+                let lease = Duration::from_millis(*lease_ms);
+                let terms = Terms { owner: who(n), lease, intent: intent(*i) };
+                let events: Vec<Delivery> = events.iter().copied().map(delivery).collect();
+                let replies = both!(self, |s, at| s.claim(at, &terms, &events));
+                for (reply, event) in replies.unwrap_or_default().iter().zip(&events) {
+                    if let Claim::Granted { fence, .. } = reply {
+                        self.grants.push(Grant::of(event, *fence));
+                    }
+                }
+            }
+            Op::Seen { who: n, report, intent: i, events } => {
+                let terms = Terms { owner: who(n), lease: Duration::ZERO, intent: intent(*i) };
+                let events: Vec<Delivery> = events.iter().copied().map(delivery).collect();
+                let report = [Report::Executed, Report::Skipped, Report::Restore][usize::from(*report)];
+                let _ = both!(self, |s, at| s.seen(at, &terms, report, &events));
+            }
+            Op::Complete { who: n, picks } => {
+                let (grants, owner) = (self.picks(picks), who(n));
+                let _ = both!(self, |s, at| s.complete(at, &owner, &grants));
+            }
+            Op::Fail { who: n, picks } => {
+                let (grants, owner) = (self.picks(picks), who(n));
+                let _ = both!(self, |s, at| s.fail(at, &owner, &grants));
+            }
+            Op::Release { failed, delay_ms, picks } => {
+                let (grants, delay) = (self.picks(picks), Duration::from_millis(*delay_ms));
+                let reason = if *failed { ReleaseReason::Failed } else { ReleaseReason::HandedBack };
+                let _ = both!(self, |s, at| s.release(at, reason, delay, &grants));
+            }
+            Op::Extend { lease_ms, picks } => {
+                let (grants, lease) = (self.picks(picks), Duration::from_millis(*lease_ms));
+                let _ = both!(self, |s, at| s.extend(at, lease, &grants));
+            }
+            Op::Commit { .. } | Op::Begin { .. } => self.apply_change(op).await?,
+            Op::Hold { .. } | Op::Trim { .. } | Op::LetGo { .. } => self.apply_relay(op).await?,
+            Op::Sweep => {
+                let _ = both!(self, |s, at| s.sweep(at, SweepCursor::default()));
+            }
+            Op::Pass { ms } => {
+                self.went_back |= *ms < 0;
+                self.redis.pass(*ms as f64 / 1e3);
+            }
+            Op::Read => self.read().await?,
+        }
+        Ok(())
+    }
+
+    async fn apply_change(&mut self, op: &Op) -> Result<(), TestCaseError> {
+        match op {
+            Op::Commit { picks } => {
+                let mut requests = Vec::new();
+                for (pick, raw) in picks {
+                    let change = whole_change(*raw);
+                    let state = self.redis.store.state(self.redis.at(), &change.aggregate).await;
+                    let version = state.ok().flatten().map_or(0, |state| state.version);
+                    let expected_version = if raw.1 == 0 { version + 1 } else { version };
+                    requests.push(CommitRequest { grant: self.pick(*pick), expected_version, change });
+                }
+                let owner = owner("w0");
+                let _ = both!(self, |s, at| s.commit(at, &owner, &requests), without_ids);
+            }
+            Op::Begin { change, unsent_max } => {
+                let change = whole_change(*change);
+                let _ = both!(self, |s, at| s.begin(at, &change, *unsent_max), without_id);
+            }
+            other => unreachable!("{other:?}"),
+        }
+        Ok(())
+    }
+
+    async fn apply_relay(&mut self, op: &Op) -> Result<(), TestCaseError> {
+        let fence_for = |stale: bool| if stale { FencingToken::new(self.relay.get() + 1) } else { self.relay };
+        match op {
+            Op::Hold { who, lease_ms } => {
+                let (owner, lease) = (owner(&format!("r{who}")), Duration::from_millis(*lease_ms));
+                let held = both!(self, |s, at| s.hold_outbox(at, &owner, lease));
+                if let Ok(RelayLease::Held { fence }) = held {
+                    self.relay = fence;
+                }
+            }
+            Op::Trim { stale, count } => {
+                let fence = fence_for(*stale);
+                let real = ids(&self.redis.store, &self.redis.ledger, *count).await;
+                let model = ids(&self.model, &self.redis.ledger, *count).await;
+                let both = (
+                    self.redis.store.trim_outbox(self.redis.at(), fence, &real).await,
+                    self.model.trim_outbox(self.redis.at(), fence, &model).await,
+                );
+                prop_assert_eq!(both.0, both.1);
+            }
+            Op::LetGo { stale } => {
+                let fence = fence_for(*stale);
+                let _ = both!(self, |s, at| s.let_go_of_outbox(at, fence));
+            }
+            other => unreachable!("{other:?}"),
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<(), TestCaseError> {
+        for aggregate in ["o0", "o1", "o2"] {
+            let _ = both!(self, |s, at| s.state(at, aggregate));
+        }
+        let messages = |entries: Vec<OutboxEntry>| entries.into_iter().map(|entry| entry.message).collect::<Vec<_>>();
+        let _ = both!(self, |s, at| s.read_outbox(at, 50), messages);
+        let entry = self.redis.entry();
+        // Who won is kept for an hour of the server's real clock.
+        let owners_out = |all: Vec<DuplicateRecord>| {
+            all.into_iter().map(|r| DuplicateRecord { first_owner: None, ..r }).collect::<Vec<_>>()
+        };
+        let _ = both!(self, |s, _at| s.recent_duplicates(&entry, 30), owners_out);
+        let _ = both!(self, |s, _at| s.sagas(&entry, 2));
+        if !self.went_back {
+            for event in 0..5 {
+                let digest = delivery((event, 0, 0, false)).event.digest();
+                let _ = both!(self, |s, at| s.passport(at.ledger, None, digest));
+            }
+        }
+        let books = |books: Books| {
+            let stats = |shard| match shard {
+                ShardBooks::Read(stats) => ShardBooks::Read(Box::new(without_entry_time(*stats))),
+                forgotten @ ShardBooks::Forgotten { .. } => forgotten,
+            };
+            books.shards.into_iter().map(stats).collect::<Vec<_>>()
+        };
+        let _ = both!(self, |s, _at| s.books(&entry), books);
+        Ok(())
+    }
+
+    async fn check_books(&mut self) -> Result<(), TestCaseError> {
+        let stats = both!(self, |s, at| s.stats(at), without_entry_time).unwrap();
+        prop_assert_eq!(stats.imbalance(), 0, "{:?}", stats);
+        prop_assert!(stats.in_flight() >= 0);
+        Ok(())
+    }
+}
+
+async fn ids<S: Store>(store: &S, ledger: &Ledger, count: usize) -> Vec<OutboxId> {
+    let entries = store.read_outbox(At::new(ledger, ShardNumber::new(0)), count).await.unwrap();
+    let made_up = OutboxId { millis: 1, number: 1 };
+    entries.into_iter().map(|entry| entry.id).chain([made_up]).collect()
+}
+
+fn run_case(bench: &Bench, ops: &[Op]) -> Result<(), TestCaseError> {
+    bench.runtime.block_on(async {
+        let mut slot = bench.side.borrow_mut();
+        let (mut side, store, clock) = slot.take().unwrap_or_else(|| {
+            let (side, clock) = (RedisSide::start(), manual());
+            let store = redis_store(&side.server, &clock);
+            (side, store, clock)
+        });
+        side.raw_command(&["FLUSHALL"]);
+        clock.advance(manual().now() - clock.now());
+        side.set_clock(&clock);
+        let ledger = created(store.init(&ledger_name(), shape(1)).await.unwrap());
+        let model = MemoryStore::new(clock.clone().into());
+        model.adopt(&ledger);
+        let redis = World { store, clock, ledger, redis: Some(side) };
+        let mut pair = Pair { redis, model, grants: vec![], relay: FencingToken::new(1), went_back: false };
+        let mut result = Ok(());
+        for (step, op) in ops.iter().enumerate() {
+            result = match pair.apply(op).await {
+                Ok(()) => pair.check_books().await,
+                failed => failed,
+            };
+            if let Err(TestCaseError::Fail(why)) = result {
+                result = Err(TestCaseError::fail(format!("step {step}, {op:?}: {why}")));
+                break;
+            }
+        }
+        let World { store, clock, redis, .. } = pair.redis;
+        *slot = redis.map(|side| (side, store, clock));
+        result
+    })
+}
+
+#[test]
+fn redis_and_the_model_answer_alike_and_the_books_balance_after_every_call() {
+    let bench = Bench {
+        runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+        side: RefCell::new(None),
+    };
+    let config = ProptestConfig { failure_persistence: None, max_shrink_iters: 4_000, ..ProptestConfig::default() };
+    // PROPTEST_CASES sets another number.
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 1_000 };
+    let config = ProptestConfig { cases, ..config };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let result = runner.run(&prop::collection::vec(op(), 1..50), |ops| run_case(&bench, &ops));
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}

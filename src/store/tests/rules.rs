@@ -1,0 +1,538 @@
+//! Each rule of the ledger as a sentence, shown on the model and on Redis.
+
+use super::world::*;
+use crate::store::DuplicateCause::*;
+use crate::store::DuplicateOutcome::*;
+use crate::store::*;
+
+/// Runs the body on a fresh ledger of either store.
+macro_rules! rule {
+    ($name:ident, |$w:ident| $body:block) => {
+        #[test]
+        fn $name() {
+            run(async {
+                {
+                    #[allow(unused_mut, reason = "not every rule lets time pass")]
+                    let mut $w = World::model().await;
+                    $body
+                }
+                {
+                    #[allow(unused_mut, reason = "not every rule lets time pass")]
+                    let mut $w = World::on_redis().await;
+                    $body
+                }
+            })
+        }
+    };
+}
+
+fn cause_of(claim: &Claim) -> Option<DuplicateCause> {
+    match claim {
+        Claim::Duplicate { cause, .. } => Some(*cause),
+        Claim::Conflict { .. } => Some(Conflict),
+        Claim::Granted { .. } | Claim::Busy { .. } | Claim::NotYet { .. } => None,
+    }
+}
+
+fn granted(claim: &Claim) -> Option<(u32, GrantKind)> {
+    match claim {
+        Claim::Granted { attempt, how, .. } => Some((*attempt, *how)),
+        Claim::Duplicate { .. } | Claim::Busy { .. } | Claim::NotYet { .. } | Claim::Conflict { .. } => None,
+    }
+}
+
+rule!(the_same_record_again_is_a_redelivery, |w| {
+    let a = record("e1", 100);
+    let grant = w.grant("w1", &a).await;
+    assert_eq!(w.complete("w1", &grant).await, Finish::Done);
+    w.pass(1.0);
+    let again = w.claim(&terms("w1"), &a).await;
+    let first_at = grant.fence.granted_at();
+    assert_eq!(again, Claim::Duplicate { cause: Redelivery, first_at, first_place: a.place, late: false });
+    assert_eq!(w.duplicates(Redelivery, Suppressed).await, 1);
+});
+
+rule!(the_same_id_in_another_record_is_a_republish_and_so_is_a_copy_read_again, |w| {
+    let grant = w.grant("w1", &record("e1", 100)).await;
+    w.complete("w1", &grant).await;
+    for _ in 0..2 {
+        assert_eq!(cause_of(&w.claim(&terms("w1"), &record("e1", 177)).await), Some(Republish));
+    }
+    assert_eq!(w.duplicates(Republish, Suppressed).await, 2);
+});
+
+rule!(whoever_replays_on_purpose_wins_over_place, |w| {
+    let a = record("e1", 100);
+    let grant = w.grant("w1", &a).await;
+    w.complete("w1", &grant).await;
+    for delivery in [a.clone(), record("e1", 177), Delivery { waited: true, ..a }] {
+        assert_eq!(cause_of(&w.claim(&with_intent("w1", Intent::Replay), &delivery).await), Some(Replay));
+    }
+    assert_eq!(w.duplicates(Replay, Suppressed).await, 3);
+});
+
+rule!(a_delivery_that_met_a_live_owner_is_counted_once_and_as_concurrent, |w| {
+    let a = record("e1", 100);
+    let grant = w.grant("w1", &a).await;
+    for _ in 0..3 {
+        assert_eq!(
+            w.claim(&terms("w2"), &record("e1", 177)).await,
+            Claim::Busy { wait: Duration::from_secs(15), owner: owner("w1") }
+        );
+    }
+    assert_eq!(w.all_duplicates().await, 0, "nobody knows yet whether it will be one");
+    w.complete("w1", &grant).await;
+    let waited = Delivery { waited: true, ..record("e1", 177) };
+    assert_eq!(cause_of(&w.claim(&terms("w2"), &waited).await), Some(Concurrent));
+    assert_eq!((w.duplicates(Concurrent, Suppressed).await, w.all_duplicates().await), (1, 1));
+});
+
+rule!(a_conflict_beats_every_other_cause, |w| {
+    let other = |delivery: Delivery| Delivery { payload: PayloadHash::of(b"b"), ..delivery };
+    let a = record("e1", 100);
+    let stored = Claim::Conflict { stored: a.payload };
+    let grant = w.grant("w1", &a).await;
+    assert_eq!(w.claim(&terms("w2"), &other(a.clone())).await, stored, "beats busy");
+    w.complete("w1", &grant).await;
+    assert_eq!(w.claim(&terms("w2"), &other(a.clone())).await, stored, "beats redelivery");
+    assert_eq!(w.claim(&with_intent("w2", Intent::Replay), &other(a.clone())).await, stored, "beats replay");
+    let waited = Delivery { waited: true, ..other(a.clone()) };
+    assert_eq!(w.claim(&terms("w2"), &waited).await, stored, "beats concurrent");
+    let dead = record("e2", 101);
+    let grant = w.grant("w1", &dead).await;
+    w.fail("w1", &grant).await;
+    assert_eq!(w.claim(&terms("w2"), &other(dead.clone())).await, stored, "beats dead");
+    assert_eq!(w.claim(&with_intent("w2", Intent::Redrive), &other(dead)).await, stored, "beats redrive");
+    assert_eq!((w.duplicates(Conflict, Suppressed).await, w.all_duplicates().await), (6, 6));
+});
+
+rule!(a_payload_that_is_not_given_is_no_conflict, |w| {
+    let a = record("e1", 100);
+    let bare = Delivery { payload: PayloadHash::NONE, ..a.clone() };
+    let grant = w.grant("w1", &bare).await;
+    w.complete("w1", &grant).await;
+    assert_eq!(cause_of(&w.claim(&terms("w1"), &a).await), Some(Redelivery));
+});
+
+rule!(a_takeover_comes_only_after_the_lease_has_lapsed, |w| {
+    let a = record("e1", 100);
+    w.grant("w1", &a).await;
+    w.pass(14.999);
+    assert_eq!(w.claim(&terms("w2"), &a).await, Claim::Busy { wait: Duration::from_millis(1), owner: owner("w1") });
+    w.pass(0.001);
+    assert_eq!(granted(&w.claim(&terms("w2"), &a).await), Some((2, GrantKind::Takeover)));
+    let books = w.books().await;
+    assert_eq!((books.counters.superseded, books.in_flight()), (1, 1));
+});
+
+rule!(a_living_owner_extends_its_lease_and_a_stranger_does_not, |w| {
+    let a = record("e1", 100);
+    let grant = w.grant("w1", &a).await;
+    w.pass(16.0);
+    let stranger = Grant { fence: FencingToken::new(grant.fence.get() + 1), ..grant.clone() };
+    let unknown = Grant { event: EventKey::new("/shop", "other"), ..grant.clone() };
+    let lease = Duration::from_secs(10);
+    let all = [grant, stranger, unknown];
+    assert_eq!(
+        w.store.extend(w.at(), lease, &all).await.unwrap(),
+        [Touch::Done, Touch::Fenced, Touch::Gone],
+        "also a lapsed one that nobody took"
+    );
+    assert_eq!(w.claim(&terms("w2"), &a).await, Claim::Busy { wait: lease, owner: owner("w1") });
+});
+
+rule!(handing_back_at_a_rebalance_does_not_count_against_the_retry_bound, |w| {
+    let a = record("e1", 100);
+    for _ in 0..3 {
+        let grant = w.grant("w1", &a).await;
+        assert_eq!(w.release(ReleaseReason::HandedBack, 0, &grant).await, Touch::Done);
+    }
+    assert_eq!(granted(&w.claim(&terms("w2"), &a).await), Some((1, GrantKind::Retry)));
+    let counters = w.books().await.counters;
+    assert_eq!((counters.released, counters.handed_back), (3, 3));
+});
+
+rule!(a_failed_release_counts_and_is_not_granted_before_its_delay_is_over, |w| {
+    let a = record("e1", 100);
+    let grant = w.grant("w1", &a).await;
+    assert_eq!(w.release(ReleaseReason::Failed, 5, &grant).await, Touch::Done);
+    assert_eq!(w.release(ReleaseReason::Failed, 5, &grant).await, Touch::Again);
+    w.pass(2.0);
+    assert_eq!(w.claim(&terms("w1"), &a).await, Claim::NotYet { wait: Duration::from_secs(3) });
+    w.pass(3.0);
+    assert_eq!(granted(&w.claim(&terms("w1"), &a).await), Some((2, GrantKind::Retry)));
+    let counters = w.books().await.counters;
+    assert_eq!((counters.released, counters.handed_back, counters.not_yet), (1, 0, 1));
+});
+
+rule!(what_was_given_up_is_dead_until_somebody_redrives_it, |w| {
+    let a = record("e1", 100);
+    let grant = w.grant("w1", &a).await;
+    assert_eq!(w.fail("w1", &grant).await, Finish::Done);
+    assert_eq!(cause_of(&w.claim(&terms("w1"), &a).await), Some(Dead));
+    assert_eq!(cause_of(&w.claim(&with_intent("w1", Intent::Replay), &a).await), Some(Dead));
+    let copy = record("e1", 7);
+    let redriven = w.claim(&with_intent("w1", Intent::Redrive), &copy).await;
+    let Claim::Granted { fence, attempt: 1, how: GrantKind::Redrive } = redriven else { panic!("{redriven:?}") };
+    assert_eq!(w.complete("w1", &Grant::of(&copy, fence)).await, Finish::Done);
+    assert_eq!(cause_of(&w.claim(&with_intent("w1", Intent::Redrive), &copy).await), Some(Replay));
+    assert_eq!((w.duplicates(Dead, Suppressed).await, w.books().await.counters.failed), (2, 1));
+});
+
+rule!(a_fenced_completion_counts_as_executed_twice_with_both_owners, |w| {
+    let a = record("e1", 100);
+    let first = w.grant("w1", &a).await;
+    w.pass(15.0);
+    let second = w.grant("w2", &a).await;
+    assert_eq!(w.complete("w1", &first).await, Finish::Fenced, "while the second works");
+    assert_eq!(w.complete("w2", &second).await, Finish::Done);
+    assert_eq!(w.complete("w1", &first).await, Finish::Fenced, "after the second has ended");
+    assert_eq!(w.complete("w2", &second).await, Finish::Again);
+    assert_eq!(w.duplicates(Concurrent, Executed).await, 2);
+    assert_eq!(w.books().await.counters.fenced, 2);
+    let recent = w.store.recent_duplicates(&w.entry(), 10).await.unwrap();
+    let seen: Vec<_> = recent.iter().map(|r| (r.event_id.as_str(), r.owner.as_str(), r.first_owner.as_deref())).collect();
+    assert_eq!(seen, [("e1", "w1", Some("w2")), ("e1", "w1", Some("w2"))]);
+});
+
+rule!(a_fenced_commit_or_failure_changes_no_duplicate_counter, |w| {
+    let a = record("e1", 100);
+    let first = w.grant("w1", &a).await;
+    w.pass(15.0);
+    w.grant("w2", &a).await;
+    assert_eq!(w.fail("w1", &first).await, Finish::Fenced);
+    assert_eq!(w.commit("w1", &first, 0, change("o1", &["PAID"])).await, Commit::Fenced);
+    assert_eq!((w.all_duplicates().await, w.books().await.counters.fenced), (0, 2));
+    assert_eq!(w.store.state(w.at(), "o1").await.unwrap(), None, "it wrote nothing");
+    assert_eq!(w.store.outbox_stats(w.at()).await.unwrap().entries, 0);
+});
+
+rule!(the_completion_of_an_unknown_event_is_written_and_stands_outside_the_books, |w| {
+    let a = record("e1", 100);
+    let grant = Grant::of(&a, FencingToken::new(1_999_999_999_000_000));
+    assert_eq!(w.complete("w1", &grant).await, Finish::Orphan);
+    assert_eq!(w.complete("w1", &grant).await, Finish::Again);
+    assert_eq!(cause_of(&w.claim(&terms("w1"), &a).await), Some(Redelivery));
+    let counters = w.books().await.counters;
+    assert_eq!((counters.orphans, counters.completed, counters.granted_total()), (1, 0, 0));
+});
+
+rule!(a_report_that_the_work_was_done_again_is_an_execution, |w| {
+    let a = record("e1", 100);
+    assert!(matches!(w.seen("w1", Report::Executed, &a).await, Seen::Recorded { how: GrantKind::First, .. }));
+    assert!(matches!(w.seen("w1", Report::Executed, &a).await, Seen::Duplicate { cause: Redelivery, .. }));
+    assert!(matches!(w.seen("w1", Report::Skipped, &a).await, Seen::Duplicate { cause: Redelivery, .. }));
+    let (executed, suppressed) = (w.duplicates(Redelivery, Executed).await, w.duplicates(Redelivery, Suppressed).await);
+    assert_eq!((executed, suppressed, w.all_duplicates().await), (1, 1, 2));
+});
+
+rule!(a_restore_is_never_a_duplicate, |w| {
+    let a = record("e1", 100);
+    let Seen::Recorded { fence, .. } = w.seen("w1", Report::Restore, &a).await else { panic!("not recorded") };
+    let other = Delivery { payload: PayloadHash::of(b"b"), ..record("e1", 177) };
+    for delivery in [&a, &other] {
+        assert_eq!(w.seen("w1", Report::Restore, delivery).await, Seen::Known { first_at: fence.granted_at() });
+    }
+    assert_eq!(w.all_duplicates().await, 0);
+    assert_eq!(cause_of(&w.claim(&terms("w1"), &a).await), Some(Redelivery), "what was restored is remembered");
+});
+
+rule!(the_same_id_twice_in_a_call_is_busy_with_ones_own_name, |w| {
+    let batch = [record("e1", 100), record("e2", 101), record("e1", 102)];
+    let replies = w.store.claim(w.at(), &terms("w1"), &batch).await.unwrap();
+    assert_eq!(granted(&replies[0]), Some((1, GrantKind::First)));
+    assert_eq!(granted(&replies[1]), Some((1, GrantKind::First)));
+    assert_eq!(replies[2], Claim::Busy { wait: Duration::from_secs(15), owner: owner("w1") });
+    let seen = w.store.seen(w.at(), &terms("w1"), Report::Executed, &[record("e3", 1), record("e3", 2)]).await;
+    assert!(matches!(seen.unwrap()[1], Seen::Duplicate { cause: Republish, .. }));
+});
+
+rule!(fences_rise_and_are_the_time_of_the_grant, |w| {
+    let batch: Vec<Delivery> = (0..5).map(|n| record(&format!("e{n}"), n)).collect();
+    let replies = w.store.claim(w.at(), &terms("w1"), &batch).await.unwrap();
+    let start = u64::try_from(START_S).unwrap() * 1_000_000;
+    for (n, reply) in (0..).zip(&replies) {
+        assert!(matches!(reply, Claim::Granted { fence, .. } if fence.get() == start + n), "{reply:?}");
+    }
+});
+
+rule!(a_clock_that_stepped_back_a_little_stands_still_and_one_far_behind_fails_closed, |w| {
+    let a = record("e1", 100);
+    let grant = w.grant("w1", &a).await;
+    w.pass(-60.0);
+    let next = w.grant("w1", &record("e2", 101)).await;
+    assert!(next.fence > grant.fence);
+    w.pass(-0.001);
+    let one = std::slice::from_ref(&grant);
+    assert_eq!(w.store.claim(w.at(), &terms("w1"), &[record("e3", 102)]).await, Err(StoreError::Clock));
+    assert_eq!(w.store.complete(w.at(), &owner("w1"), one).await, Err(StoreError::Clock));
+    assert_eq!(w.store.extend(w.at(), WINDOW, one).await, Err(StoreError::Clock));
+    assert_eq!(StoreError::Clock.remedy(), Remedy::FailClosed);
+    w.pass(0.002);
+    assert_eq!(w.complete("w1", &grant).await, Finish::Done);
+});
+
+rule!(an_id_found_in_the_older_generation_is_late_and_two_windows_later_it_is_forgotten, |w| {
+    let (a, b) = (record("e1", 100), record("e2", 101));
+    let grant = w.grant("w1", &a).await;
+    w.complete("w1", &grant).await;
+    assert_eq!(w.books().await.remembered_ids, 1);
+    w.pass(1_000.0);
+    assert!(matches!(w.claim(&terms("w1"), &a).await, Claim::Duplicate { late: true, .. }));
+    assert_eq!((w.books().await.counters.late, w.books().await.remembered_ids), (1, 1));
+    let grant = w.grant("w1", &b).await;
+    w.complete("w1", &grant).await;
+    assert_eq!(w.books().await.remembered_ids, 2);
+    w.pass(1_000.0);
+    assert_eq!(w.books().await.remembered_ids, 1);
+    assert_eq!(granted(&w.claim(&terms("w1"), &a).await), Some((1, GrantKind::First)));
+});
+
+rule!(repeats_are_counted_by_the_time_since_the_first_grant, |w| {
+    let a = record("e1", 100);
+    let grant = w.grant("w1", &a).await;
+    w.complete("w1", &grant).await;
+    // The bounds of a window of 1,000 s: 1, 10, 60, 500, 600, 800, 1000, 3600 and 86400 s.
+    for seconds in [1.0, 0.001, 498.999, 0.001] {
+        w.pass(seconds);
+        w.claim(&terms("w1"), &a).await;
+    }
+    assert_eq!(w.books().await.counters.gaps, [1, 1, 0, 1, 1, 0, 0, 0, 0, 0]);
+});
+
+rule!(a_call_notes_at_most_sixteen_duplicates_and_counts_them_all, |w| {
+    let batch: Vec<Delivery> = (0..20).map(|n| record(&format!("e{n}"), n)).collect();
+    w.store.seen(w.at(), &terms("w1"), Report::Executed, &batch).await.unwrap();
+    w.store.claim(w.at(), &terms("w1"), &batch).await.unwrap();
+    assert_eq!(w.duplicates(Redelivery, Suppressed).await, 20);
+    assert_eq!(w.store.recent_duplicates(&w.entry(), 100).await.unwrap().len(), 16);
+});
+
+rule!(common_redeliveries_cannot_push_out_what_was_executed_twice, |w| {
+    let a = record("e1", 100);
+    w.seen("w1", Report::Executed, &a).await;
+    w.seen("w2", Report::Executed, &a).await;
+    let other = Delivery { payload: PayloadHash::of(b"b"), ..a.clone() };
+    w.claim(&terms("w3"), &other).await;
+    let batch = vec![a; 16];
+    for _ in 0..150 {
+        w.store.claim(w.at(), &terms("w1"), &batch).await.unwrap();
+    }
+    let recent = w.store.recent_duplicates(&w.entry(), 2_000).await.unwrap();
+    assert!((1_000..1_200).contains(&recent.len()), "{}", recent.len());
+    let kept: Vec<_> = recent.iter().filter(|r| r.is_incident()).map(|r| (r.cause, r.outcome)).collect();
+    assert_eq!(kept.len(), 2);
+    assert!(kept.contains(&(Redelivery, Executed)) && kept.contains(&(Conflict, Suppressed)));
+});
+
+rule!(state_outbox_deadline_and_completion_are_one_step, |w| {
+    let a = record("e1", 100);
+    let grant = w.grant("w1", &a).await;
+    let wanted = Change {
+        deadline: Deadline::Set { step: "payment".into(), missing: "PAID".into(), within: Duration::from_secs(30) },
+        ..change("o|1", &["PAID", "PAID", "SENT"])
+    };
+    let Commit::Done { version: 1, outbox } = w.commit("w1", &grant, 0, wanted.clone()).await else {
+        panic!("not committed")
+    };
+    let state = w.store.state(w.at(), "o|1").await.unwrap().unwrap();
+    assert_eq!((state.version, state.fields), (1, wanted.fields));
+    let entries = w.store.read_outbox(w.at(), 10).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.id).collect::<Vec<_>>(), outbox);
+    assert_eq!(entries.into_iter().map(|entry| entry.message).collect::<Vec<_>>(), wanted.outbox);
+    let books = w.books().await;
+    assert_eq!((books.counters.completed, books.in_flight(), books.outbox.entries), (1, 0, 3));
+    assert_eq!(books.counters.outbox_by_type, [("PAID".to_owned(), 2), ("SENT".to_owned(), 1)].into());
+    let waiting = w.store.sagas(&w.entry(), 10).await.unwrap();
+    assert_eq!((waiting.open, waiting.stuck), (1, 0));
+    w.pass(30.0);
+    let stuck = w.store.sagas(&w.entry(), 10).await.unwrap();
+    assert_eq!((stuck.open, stuck.stuck), (1, 1));
+    let oldest = &stuck.oldest[0];
+    assert_eq!((&*oldest.aggregate, &*oldest.step, &*oldest.missing), ("o|1", "payment", "PAID"));
+    assert_eq!((oldest.deadline - oldest.since).num_seconds(), 30);
+});
+
+rule!(a_commit_that_met_another_version_wrote_nothing_and_may_try_again, |w| {
+    let (a, b) = (record("e1", 100), record("e2", 101));
+    let (first, second) = (w.grant("w1", &a).await, w.grant("w1", &b).await);
+    w.commit("w1", &first, 0, change("o1", &["PAID"])).await;
+    assert_eq!(w.commit("w1", &second, 0, change("o1", &["SENT"])).await, Commit::VersionMismatch { version: 1 });
+    assert_eq!((w.books().await.outbox.entries, w.books().await.in_flight()), (1, 1));
+    assert!(matches!(w.commit("w1", &second, 1, change("o1", &[])).await, Commit::Done { version: 2, .. }));
+    assert_eq!(w.commit("w1", &second, 2, change("o1", &[])).await, Commit::Again);
+    assert_eq!(w.books().await.counters.version_mismatches, 1);
+});
+
+rule!(several_commits_of_one_call_see_each_other, |w| {
+    let (a, b) = (record("e1", 100), record("e2", 101));
+    let request = |grant, expected_version| CommitRequest { grant, expected_version, change: change("o1", &[]) };
+    let requests = [
+        request(w.grant("w1", &a).await, 0),
+        request(w.grant("w1", &b).await, 1),
+        request(Grant::of(&record("e3", 102), FencingToken::new(7)), 2),
+    ];
+    let replies = w.store.commit(w.at(), &owner("w1"), &requests).await.unwrap();
+    let done = |version| Commit::Done { version, outbox: vec![] };
+    assert_eq!(replies, [done(1), done(2), Commit::Gone]);
+});
+
+rule!(an_empty_change_completes_the_event_and_keeps_the_version, |w| {
+    let grant = w.grant("w1", &record("e1", 100)).await;
+    w.commit("w1", &grant, 0, change("o1", &[])).await;
+    let grant = w.grant("w1", &record("e2", 101)).await;
+    let nothing = Change { fields: StateFields::new(), ..change("o1", &[]) };
+    assert_eq!(w.commit("w1", &grant, 1, nothing).await, Commit::Done { version: 1, outbox: vec![] });
+    assert_eq!(w.books().await.counters.completed, 2);
+});
+
+rule!(a_root_begins_once_and_not_while_the_outbox_is_full, |w| {
+    let order = change("o1", &["ORDER_CREATED"]);
+    let Begin::Done { outbox } = w.store.begin(w.at(), &order, 1).await.unwrap() else { panic!("not begun") };
+    assert_eq!(outbox.len(), 1);
+    assert_eq!(w.store.begin(w.at(), &order, 1).await.unwrap(), Begin::Exists);
+    let other = change("o2", &["ORDER_CREATED"]);
+    assert_eq!(w.store.begin(w.at(), &other, 1).await.unwrap(), Begin::Full { unsent: 1 });
+    assert_eq!(w.store.state(w.at(), "o2").await.unwrap(), None);
+});
+
+rule!(a_finished_saga_clears_its_deadline_and_reserved_names_are_refused, |w| {
+    let deadline = Deadline::Set { step: "payment".into(), missing: "PAID".into(), within: WINDOW };
+    let order = Change { deadline, ..change("o1", &[]) };
+    w.store.begin(w.at(), &order, 10).await.unwrap();
+    assert_eq!(w.store.sagas(&w.entry(), 10).await.unwrap().open, 1);
+    let grant = w.grant("w1", &record("e1", 100)).await;
+    let last = Change { finished: true, ..change("o1", &[]) };
+    assert!(matches!(w.commit("w1", &grant, 1, last).await, Commit::Done { version: 2, .. }));
+    assert_eq!(w.store.sagas(&w.entry(), 10).await.unwrap().open, 0);
+    let reserved = Change { fields: [("_v".to_owned(), vec![])].into(), ..order };
+    assert!(matches!(w.store.begin(w.at(), &reserved, 10).await, Err(StoreError::BadArgument(_))));
+});
+
+rule!(one_relay_holds_an_outbox_and_a_fenced_one_removes_nothing, |w| {
+    w.store.begin(w.at(), &change("o1", &["A", "B", "C"]), 10).await.unwrap();
+    let lease = Duration::from_secs(10);
+    let (r1, r2) = (owner("r1"), owner("r2"));
+    let hold = async |who: &Owner| w.store.hold_outbox(w.at(), who, lease).await.unwrap();
+    let RelayLease::Held { fence } = hold(&r1).await else { panic!("not held") };
+    assert_eq!(hold(&r1).await, RelayLease::Held { fence }, "renewed");
+    assert_eq!(hold(&r2).await, RelayLease::Busy { wait: lease, owner: r1.clone() });
+    let ids: Vec<OutboxId> = w.store.read_outbox(w.at(), 2).await.unwrap().iter().map(|e| e.id).collect();
+    assert_eq!(w.store.trim_outbox(w.at(), fence, &ids).await.unwrap(), Trim::Done { removed: 2 });
+    assert_eq!(w.store.trim_outbox(w.at(), fence, &ids).await.unwrap(), Trim::Done { removed: 0 });
+    w.store.let_go_of_outbox(w.at(), fence).await.unwrap();
+    let RelayLease::Held { fence: newer } = w.store.hold_outbox(w.at(), &r2, lease).await.unwrap() else {
+        panic!("not held")
+    };
+    assert!(newer > fence);
+    assert_eq!(w.store.trim_outbox(w.at(), fence, &ids).await.unwrap(), Trim::Fenced);
+    assert_eq!(w.store.outbox_stats(w.at()).await.unwrap().entries, 1);
+    w.pass(10.0);
+    let taken = w.store.hold_outbox(w.at(), &r1, lease).await.unwrap();
+    assert!(matches!(taken, RelayLease::Held { fence } if fence > newer), "after a lapse anybody may take it");
+});
+
+rule!(the_clean_up_drops_what_is_a_window_past_its_end_and_notes_the_oldest_lapsed_lease, |w| {
+    let grant = w.grant("w1", &record("e1", 100)).await;
+    let waiting = w.grant("w1", &record("e2", 101)).await;
+    w.release(ReleaseReason::Failed, 0, &waiting).await;
+    w.pass(1_000.0);
+    assert_eq!(w.store.sweep(w.at(), SweepCursor::default()).await.unwrap(), SweepStep { next: None, dropped: 0 });
+    assert_eq!(w.books().await.overdue, Duration::from_secs(985));
+    w.pass(0.001);
+    assert_eq!(w.store.sweep(w.at(), SweepCursor::default()).await.unwrap().dropped, 1, "the waiting one");
+    w.pass(15.0);
+    assert_eq!(w.store.sweep(w.at(), SweepCursor::default()).await.unwrap().dropped, 1);
+    let books = w.books().await;
+    assert_eq!((books.counters.abandoned, books.counters.waiting_dropped, books.in_flight()), (1, 1, 0));
+    assert_eq!((books.open_records, books.overdue), (0, Duration::ZERO));
+    assert_eq!(w.complete("w1", &grant).await, Finish::Orphan, "work of a dropped record is still written down");
+});
+
+rule!(an_event_carries_a_passport_through_its_states, |w| {
+    let a = record("e1", 100);
+    let digest = a.event.digest();
+    let passport = async || {
+        let shard = Some(ShardNumber::new(0));
+        let here = w.store.passport(&w.ledger, shard, digest).await.unwrap();
+        assert_eq!(here, w.store.passport(&w.ledger, None, digest).await.unwrap());
+        here.into_iter().next().map(|found| (found.state, found.place))
+    };
+    assert_eq!(passport().await, None);
+    let grant = w.grant("w1", &a).await;
+    let lease_end = grant.fence.granted_at() + Duration::from_secs(15);
+    let held = PassportState::InFlight { owner: owner("w1"), attempt: 1, lease_end };
+    assert_eq!(passport().await, Some((held, a.place)));
+    w.release(ReleaseReason::Failed, 0, &grant).await;
+    assert!(matches!(passport().await, Some((PassportState::Waiting { attempt: 1, .. }, _))));
+    let grant = w.grant("w1", &a).await;
+    w.complete("w1", &grant).await;
+    assert_eq!(passport().await, Some((PassportState::Completed { late: false }, a.place)));
+    w.pass(1_000.0);
+    let late = w.store.passport(&w.ledger, None, digest).await.unwrap();
+    assert_eq!(late[0].state, PassportState::Completed { late: true });
+    w.pass(1_000.0);
+    assert_eq!(w.store.passport(&w.ledger, None, digest).await.unwrap(), []);
+});
+
+rule!(a_ledger_exists_only_after_init_and_another_incarnation_is_amnesia, |w| {
+    let unknown = LedgerName::new(Namespace::new("shop").unwrap(), "group with spaces");
+    assert_eq!(w.store.open(&unknown).await.unwrap(), None);
+    assert_eq!(w.store.open(&w.ledger.name).await.unwrap().as_ref(), Some(&w.ledger));
+    let init = w.store.init(&w.ledger.name, shape(7)).await.unwrap();
+    assert_eq!(init, Init::Exists(w.ledger.clone()), "the shape of the first creation stays");
+    created(w.store.init(&unknown, shape(2)).await.unwrap());
+    let names: Vec<_> = w.store.ledgers(&unknown.namespace).await.unwrap();
+    assert_eq!(
+        names.iter().map(|e| (&*e.name.group, e.shards)).collect::<Vec<_>>(),
+        [("group with spaces", 2), ("orders", 1)]
+    );
+    // Shards, buckets and window are part of the incarnation.
+    let id = w.ledger.incarnation.as_str().split('.').next().unwrap().parse().unwrap();
+    let shapes = [(2, 4, WINDOW), (1, 5, WINDOW), (1, 4, 2 * WINDOW)];
+    for (shards, buckets, window) in shapes {
+        let other = Incarnation::new(id, Shape::new(shards, buckets, window).unwrap());
+        let ledger = Ledger { name: w.ledger.name.clone(), incarnation: other.clone() };
+        let at = At::new(&ledger, ShardNumber::new(0));
+        let expected = StoreError::Amnesia { expected: other.to_string(), found: Some(w.ledger.incarnation.to_string()) };
+        assert_eq!(w.store.claim(at, &terms("w1"), &[record("e1", 1)]).await, Err(expected.clone()));
+        assert_eq!(w.store.state(at, "o1").await, Err(expected.clone()));
+        assert_eq!(w.store.stats(at).await, Err(expected.clone()));
+        assert_eq!(expected.remedy(), Remedy::FailClosed);
+    }
+    assert_eq!(w.books().await.counters, Counters::default());
+});
+
+rule!(a_topic_gets_its_number_once, |w| {
+    let (shop, other) = (Namespace::new("shop").unwrap(), Namespace::new("other").unwrap());
+    let number = async |namespace: &Namespace, topic: &str| w.store.topic_number(namespace, topic).await.unwrap().get();
+    assert_eq!(number(&shop, "orders").await, 1);
+    assert_eq!(number(&shop, "payments").await, 2);
+    assert_eq!(number(&shop, "orders").await, 1);
+    assert_eq!(number(&other, "payments").await, 1);
+    let topics = w.store.topics(&shop).await.unwrap();
+    assert_eq!(topics.into_values().collect::<Vec<_>>(), ["orders", "payments"]);
+});
+
+rule!(a_call_without_events_or_with_too_many_is_refused, |w| {
+    let many: Vec<Delivery> = (0..1_001).map(|n| record("e", n)).collect();
+    for deliveries in [&many[..], &[]] {
+        let refused = w.store.claim(w.at(), &terms("w1"), deliveries).await.unwrap_err();
+        assert_eq!(refused.remedy(), Remedy::Fix, "{refused}");
+    }
+    let full: Vec<Delivery> = (0..1_000).map(|n| record(&format!("e{n}"), n)).collect();
+    assert_eq!(w.store.claim(w.at(), &terms("w1"), &full).await.unwrap().len(), 1_000);
+    let grants: Vec<Grant> = full.iter().map(|d| Grant::of(d, FencingToken::new(1))).collect();
+    assert_eq!(w.store.complete(w.at(), &owner("w1"), &grants).await.unwrap(), vec![Finish::Fenced; 1_000]);
+});
+
+rule!(names_with_quotes_newlines_and_nul_are_kept_for_people, |w| {
+    let odd = Delivery { event: EventKey::new("/shop \"x\"", "a\nb\0c<é>"), ..record("", 1) };
+    w.seen("w 1", Report::Executed, &odd).await;
+    w.claim(&terms("w 2"), &odd).await;
+    let recent = w.store.recent_duplicates(&w.entry(), 10).await.unwrap();
+    assert_eq!((&*recent[0].event_id, &*recent[0].source, &*recent[0].owner), ("a\nbc<é>", "/shop \"x\"", "w 2"));
+    let held = record("h", 2);
+    w.grant("w 1", &held).await;
+    assert!(matches!(w.claim(&terms("w2"), &held).await, Claim::Busy { owner, .. } if owner.as_str() == "w 1"));
+});
