@@ -4,8 +4,10 @@
 //! Reading order: a [`ReaderConfig`] makes a [`ClusterReader`], whose `collect` gives one
 //! [`ClusterSnapshot`](crate::lag::ClusterSnapshot) a cycle.
 
+pub mod poll_loop;
 pub mod wire;
 
+mod client_config;
 mod cluster;
 mod collect_error;
 mod committed;
@@ -15,14 +17,21 @@ mod extras;
 mod failures;
 mod groups;
 mod members;
+mod producer;
 mod properties;
 mod reader;
+mod record;
 mod rewind;
 mod tail;
+mod topics;
 
+pub use client_config::{Connection, KafkaFailure};
 pub use collect_error::{BrokerAttempt, CollectError};
 pub use embedded::{EmbeddedError, EmbeddedKafka, PARTITION_BYTES_MAX, member_properties as embedded_member_properties};
+pub use producer::{OutgoingRecord, Producer, WrittenPlace};
 pub use properties::{ClientProperties, PropertyError};
 pub use reader::{ClusterReader, ReaderConfig};
+pub use record::IncomingRecord;
 pub use rewind::{RewindError, rewind};
 pub use tail::{TailedRecord, tail};
+pub use topics::ensure_topics;

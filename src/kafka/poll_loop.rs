@@ -1,0 +1,277 @@
+//! The consumer's side of Kafka: one blocking thread polls, everybody else sees [`ConsumerEvent`]s.
+//!
+//! librdkafka calls back from within a poll, so a rebalance is answered on this thread: it hands the event over and waits
+//! until the loop has settled what it holds. Only then does the partition go to somebody else. The thread never works on
+//! records and so never stops polling; how much it may hand over is bounded by the channel, and by partitions that the
+//! loop pauses.
+
+use super::client_config::{Connection, KafkaFailure, forward_log, is_outage};
+use super::record::IncomingRecord;
+use crate::lag::TopicPartition;
+use rdkafka::{
+    ClientContext, Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance},
+    error::KafkaError,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+/// What the poll thread has to say, in the order in which it happened.
+#[derive(Debug)]
+pub enum ConsumerEvent {
+    Records(Vec<IncomingRecord>),
+    Assigned(Vec<TopicPartition>),
+    /// The partitions go away as soon as `let_go` is answered or dropped.
+    Revoked {
+        partitions: Vec<TopicPartition>,
+        let_go: oneshot::Sender<()>,
+    },
+    /// No broker answers, in words.
+    Unreachable(String),
+    /// The client cannot go on.
+    Broken(String),
+}
+
+/// A committed offset with the text that was committed beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedPlace {
+    pub partition: TopicPartition,
+    pub offset: Option<u64>,
+    pub metadata: String,
+}
+
+/// A group's consumer without its polling: pausing, committing, asking. Calls to brokers run off the async threads.
+#[derive(Clone)]
+pub struct ConsumerHandle {
+    consumer: Arc<BaseConsumer<LoopContext>>,
+}
+
+/// The poll thread; it closes the consumer when it is told to stop or when nobody listens any more.
+pub struct PollThread {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+const RECORDS_PER_EVENT: usize = 256;
+const EVENTS_IN_CHANNEL: usize = 4;
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Makes a consumer of `group` that does not poll or subscribe yet.
+///
+/// # Errors
+/// A property that librdkafka does not take.
+pub fn connect(
+    connection: &Connection,
+    group: &str,
+    client_id: &str,
+) -> Result<(ConsumerHandle, mpsc::Receiver<ConsumerEvent>), KafkaFailure> {
+    let defaults = [
+        ("client.id", client_id),
+        ("auto.offset.reset", "earliest"),
+        ("session.timeout.ms", "10000"),
+        ("heartbeat.interval.ms", "1000"),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+        ("queued.max.messages.kbytes", "16384"),
+        ("fetch.wait.max.ms", "100"),
+        ("topic.metadata.refresh.interval.ms", "10000"),
+    ];
+    let enforced = [
+        ("group.id", group),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("enable.partition.eof", "false"),
+    ];
+    let (events, receiver) = mpsc::channel(EVENTS_IN_CHANNEL);
+    let context = LoopContext { events, closing: Arc::default() };
+    let consumer = connection.configure(&defaults, &enforced).create_with_context(context)?;
+    Ok((ConsumerHandle { consumer: Arc::new(consumer) }, receiver))
+}
+
+impl ConsumerHandle {
+    /// Subscribes and starts the poll thread.
+    ///
+    /// # Errors
+    /// librdkafka refuses the subscription.
+    pub fn start(&self, topics: &[String]) -> Result<PollThread, KafkaFailure> {
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&names)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (consumer, flag) = (Arc::clone(&self.consumer), Arc::clone(&stop));
+        let thread = tokio::task::spawn_blocking(move || poll_until(&consumer, &flag));
+        Ok(PollThread { stop, thread })
+    }
+
+    /// Stops reading a partition; what is on its way to the loop still arrives.
+    pub fn pause(&self, partition: &TopicPartition) -> Result<(), KafkaFailure> {
+        Ok(self.consumer.pause(&list([partition]))?)
+    }
+
+    pub fn resume(&self, partition: &TopicPartition) -> Result<(), KafkaFailure> {
+        Ok(self.consumer.resume(&list([partition]))?)
+    }
+
+    /// Commits the next record to read of each partition, with `metadata` beside it, and waits for the answer.
+    pub async fn commit(&self, offsets: &BTreeMap<TopicPartition, u64>, metadata: &str) -> Result<(), KafkaFailure> {
+        let mut places = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, &offset) in offsets {
+            let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
+            let mut place = places.add_partition(&partition.topic, partition.partition);
+            place.set_offset(offset)?;
+            place.set_metadata(metadata);
+        }
+        self.blocking(move |consumer| consumer.commit(&places, CommitMode::Sync)).await
+    }
+
+    /// What the group has committed in `partitions`.
+    pub async fn committed(&self, partitions: &[TopicPartition]) -> Result<Vec<CommittedPlace>, KafkaFailure> {
+        let places = list(partitions);
+        let answer = self.blocking(move |consumer| consumer.committed_offsets(places, CALL_TIMEOUT)).await?;
+        let mut committed = Vec::with_capacity(partitions.len());
+        for place in answer.elements() {
+            place.error()?;
+            let offset = match place.offset() {
+                Offset::Offset(offset) => u64::try_from(offset).ok(),
+                Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
+            };
+            let partition = TopicPartition { topic: place.topic().into(), partition: place.partition() };
+            committed.push(CommittedPlace { partition, offset, metadata: place.metadata().to_owned() });
+        }
+        Ok(committed)
+    }
+
+    /// Asks a broker for anything, to see whether one answers.
+    pub async fn probe(&self) -> Result<(), KafkaFailure> {
+        self.blocking(|consumer| consumer.fetch_metadata(None, CALL_TIMEOUT).map(drop)).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&BaseConsumer<LoopContext>) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, KafkaFailure> {
+        let consumer = Arc::clone(&self.consumer);
+        match tokio::task::spawn_blocking(move || call(&consumer)).await {
+            Ok(result) => Ok(result?),
+            Err(error) => Err(KafkaFailure::Call(error.to_string())),
+        }
+    }
+}
+
+impl PollThread {
+    /// Leaves the group and closes the consumer. Nothing is committed by this.
+    pub async fn close(self, handle: ConsumerHandle) {
+        self.stop.store(true, Ordering::Release);
+        handle.consumer.context().closing.store(true, Ordering::Release);
+        drop(handle);
+        if let Err(error) = self.thread.await {
+            tracing::error!(%error, "the poll thread ended badly");
+        }
+    }
+}
+
+fn list<'a>(partitions: impl IntoIterator<Item = &'a TopicPartition>) -> TopicPartitionList {
+    let mut places = TopicPartitionList::new();
+    partitions.into_iter().for_each(|partition| {
+        places.add_partition(&partition.topic, partition.partition);
+    });
+    places
+}
+
+fn partitions_of(places: &TopicPartitionList) -> Vec<TopicPartition> {
+    places
+        .elements()
+        .iter()
+        .map(|place| TopicPartition { topic: place.topic().into(), partition: place.partition() })
+        .collect()
+}
+
+fn poll_until(consumer: &BaseConsumer<LoopContext>, stop: &AtomicBool) {
+    let events = consumer.context().events.clone();
+    let mut topics: BTreeMap<String, Arc<str>> = BTreeMap::new();
+    while !stop.load(Ordering::Acquire) && !events.is_closed() {
+        let mut batch = Vec::new();
+        let mut timeout = POLL_TIMEOUT;
+        while let Some(polled) = consumer.poll(timeout) {
+            match polled {
+                Ok(message) => {
+                    let topic = topics.entry(message.topic().to_owned()).or_insert_with(|| message.topic().into());
+                    batch.push(IncomingRecord::copy(&message, Arc::clone(topic)));
+                }
+                Err(error) => report(&events, &error),
+            }
+            if batch.len() >= RECORDS_PER_EVENT || stop.load(Ordering::Acquire) {
+                break;
+            }
+            timeout = Duration::ZERO;
+        }
+        if !batch.is_empty() && events.blocking_send(ConsumerEvent::Records(batch)).is_err() {
+            break;
+        }
+    }
+    consumer.context().closing.store(true, Ordering::Release);
+}
+
+fn report(events: &mpsc::Sender<ConsumerEvent>, error: &KafkaError) {
+    let event = match error {
+        KafkaError::MessageConsumptionFatal(_) => ConsumerEvent::Broken(error.to_string()),
+        error if is_outage(error) => ConsumerEvent::Unreachable(error.to_string()),
+        error => {
+            tracing::warn!(%error, "kafka reported an error to the consumer");
+            return;
+        }
+    };
+    // The loop hears of an outage again with the next error, so a full channel loses nothing.
+    let _ = events.try_send(event);
+}
+
+/// Runs inside librdkafka's polls.
+pub struct LoopContext {
+    events: mpsc::Sender<ConsumerEvent>,
+    closing: Arc<AtomicBool>,
+}
+
+impl ClientContext for LoopContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        forward_log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, _reason: &str) {
+        report(&self.events, &error);
+    }
+}
+
+impl ConsumerContext for LoopContext {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(places) = rebalance else { return };
+        if places.count() == 0 || self.closing.load(Ordering::Acquire) {
+            return;
+        }
+        let (let_go, gone) = oneshot::channel();
+        let event = ConsumerEvent::Revoked { partitions: partitions_of(places), let_go };
+        if self.events.blocking_send(event).is_ok() {
+            // The loop bounds the time that it takes; an answer that is dropped means that the loop has ended.
+            let _ = gone.blocking_recv();
+        }
+    }
+
+    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(places) => {
+                let _ = self.events.blocking_send(ConsumerEvent::Assigned(partitions_of(places)));
+            }
+            Rebalance::Revoke(_) => {}
+            Rebalance::Error(error) => tracing::warn!(%error, "rebalance failed"),
+        }
+    }
+}
