@@ -13,12 +13,16 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod consumer;
 pub mod events;
 pub mod kafka;
 pub mod lag;
 pub mod metrics;
 pub mod monitor;
+pub mod relay;
+pub mod roles;
 pub mod services;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod web;

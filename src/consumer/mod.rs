@@ -1,0 +1,40 @@
+//! The consumer loop of all three services: from a polled record to a committed offset.
+//!
+//! ```text
+//!  kafka::poll_loop --events--> run --batches, one a partition--> worker --> store
+//!                                ^                                  |
+//!                                '-- settled --> offset_ledger --> commit of the settled prefix
+//! ```
+//!
+//! The loop itself never waits for work: it hears of rebalances, outages and the end of batches in one place. It knows
+//! services by their `decide` alone.
+
+mod setup;
+
+mod access;
+mod admission;
+mod condition;
+mod partition;
+mod run;
+
+mod batch;
+mod claims;
+mod commits;
+mod dead_letter;
+mod in_hand;
+mod keep_alive;
+mod metrics;
+mod offset_ledger;
+mod retry;
+mod worker;
+
+mod order_desk;
+
+pub use access::{LedgerAccess, LedgerGate, ledger_access};
+pub use condition::{Condition, ConditionBoard};
+pub use metrics::ConsumerMetrics;
+pub use order_desk::{DeskClosed, NewOrder, OrderDesk, Placed};
+pub use retry::RetryPolicy;
+pub use run::consume;
+pub use setup::{ConsumerSetup, Stop, Timing};
+pub use worker::WorkTime;

@@ -1,0 +1,132 @@
+//! Taking orders: state and `ORDER_CREATED` in one atomic step, before anything goes to Kafka; and looking one up.
+
+use super::{
+    access::LedgerAccess,
+    commits::{STATE_FIELD, change},
+};
+use crate::clock::Clock;
+use crate::events::{Currency, Event, Item, order_id_for_key, root_id, traceparent};
+use crate::services::{OrderState, Service, Verdict, place_order};
+use crate::store::{At, Begin, Ledger, Store, StoreError};
+use std::{sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// A valid order as a customer sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewOrder {
+    pub customer: String,
+    pub items: Vec<Item>,
+    pub currency: Currency,
+    /// A client's name for this very order: the same again gives the same order.
+    pub idempotency_key: Option<String>,
+    /// Trace context of the request.
+    pub traceparent: Option<String>,
+}
+
+/// What became of an order that was sent in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// Accepted now.
+    Accepted(OrderState),
+    /// Accepted before, under the same key and with the same content.
+    Known(OrderState),
+    /// The key belongs to an order with another content.
+    OtherContent,
+    /// The sum of the items does not fit.
+    TotalTooLarge,
+    /// Too many events wait to be published.
+    Busy { unsent: u64 },
+}
+
+/// Why the desk is closed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeskClosed {
+    #[error("the ledger is not open")]
+    NoLedger,
+    #[error("{0}")]
+    Store(StoreError),
+    #[error("the stored order cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// Accepts orders for as long as the ledger is open.
+#[derive(Clone)]
+pub struct OrderDesk<S> {
+    store: S,
+    access: LedgerAccess,
+    clock: Clock,
+    /// Unsent events above which orders are refused.
+    outbox_limit: u64,
+    step_deadline: Duration,
+}
+
+impl<S: Store> OrderDesk<S> {
+    pub const fn new(store: S, access: LedgerAccess, clock: Clock, outbox_limit: u64, step_deadline: Duration) -> Self {
+        Self { store, access, clock, outbox_limit, step_deadline }
+    }
+
+    /// Places an order. A call that is sent again after a lost answer finds the order and accepts it as known.
+    ///
+    /// # Errors
+    /// The ledger is closed or does not answer: the order may or may not have been accepted.
+    pub async fn place(&self, order: NewOrder) -> Result<Placed, DeskClosed> {
+        let ledger = self.access.latest().ok_or(DeskClosed::NoLedger)?;
+        let now = self.clock.now();
+        let order_id = order.idempotency_key.as_deref().map_or_else(|| root_id(now, &rand::random()), order_id_for_key);
+        let event_id = root_id(now, &rand::random());
+        let decision = place_order(order_id, order.customer.clone(), order.items.clone(), order.currency, (event_id, now));
+        let Some(decision) = decision else { return Ok(Placed::TotalTooLarge) };
+        let Some(state) = decision.state else { return Ok(Placed::TotalTooLarge) };
+        let trace = order.traceparent.clone().or_else(|| Some(traceparent(order_id, event_id)));
+        let event = |data| Event {
+            id: event_id,
+            source: Service::Order.source().to_owned(),
+            time: now,
+            causation_id: None,
+            traceparent: trace.clone(),
+            data,
+        };
+        let verdict = Verdict {
+            state: Some(serde_json::to_string(&state).map_err(|error| DeskClosed::Unreadable(error.to_string()))?),
+            events: decision.events.into_iter().map(event).collect(),
+            progress: decision.progress,
+        };
+        let key = order_id.to_string();
+        let at = At::new(&ledger, ledger.shard_of(Some(key.as_bytes()), &key));
+        let unsent_max = self.outbox_limit.div_ceil(u64::from(ledger.shape().shards).max(1));
+        match self.store.begin(at, &change(key, verdict, self.step_deadline), unsent_max).await {
+            Ok(Begin::Done { .. }) => Ok(Placed::Accepted(state)),
+            Ok(Begin::Full { unsent }) => Ok(Placed::Busy { unsent }),
+            Ok(Begin::Exists) => self.compare(&ledger, order_id, &order).await,
+            Err(error) => Err(self.closed(error)),
+        }
+    }
+
+    async fn compare(&self, ledger: &Arc<Ledger>, order_id: Uuid, order: &NewOrder) -> Result<Placed, DeskClosed> {
+        let Some(first) = self.read(ledger, order_id).await? else { return Err(DeskClosed::NoLedger) };
+        let same = first.customer == order.customer && first.items == order.items && first.total.currency == order.currency;
+        Ok(if same { Placed::Known(first) } else { Placed::OtherContent })
+    }
+
+    /// Looks an order up; `None` when there is none (any more).
+    ///
+    /// # Errors
+    /// The ledger is closed or does not answer.
+    pub async fn find(&self, order_id: Uuid) -> Result<Option<OrderState>, DeskClosed> {
+        let ledger = self.access.latest().ok_or(DeskClosed::NoLedger)?;
+        self.read(&ledger, order_id).await
+    }
+
+    async fn read(&self, ledger: &Arc<Ledger>, order_id: Uuid) -> Result<Option<OrderState>, DeskClosed> {
+        let key = order_id.to_string();
+        let at = At::new(ledger, ledger.shard_of(Some(key.as_bytes()), &key));
+        let state = self.store.state(at, &key).await.map_err(|error| self.closed(error))?;
+        let Some(json) = state.as_ref().and_then(|state| state.fields.get(STATE_FIELD)) else { return Ok(None) };
+        serde_json::from_slice(json).map(Some).map_err(|error| DeskClosed::Unreadable(error.to_string()))
+    }
+
+    fn closed(&self, error: StoreError) -> DeskClosed {
+        self.access.doubt(&error);
+        DeskClosed::Store(error)
+    }
+}

@@ -1,0 +1,69 @@
+//! What a consumer is made of, and how it is told to stop.
+
+use super::{condition::ConditionBoard, metrics::ConsumerMetrics, retry::RetryPolicy, worker::WorkTime};
+use crate::clock::Clock;
+use crate::kafka::{Connection, Producer};
+use crate::services::Service;
+use crate::store::{Intent, LedgerName, Owner, Shape};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Everything that one consumer needs.
+pub struct ConsumerSetup<S> {
+    pub connection: Connection,
+    pub client_id: String,
+    pub service: Service,
+    pub store: S,
+    pub ledger_name: LedgerName,
+    /// Of a ledger that has to be created.
+    pub shape: Shape,
+    pub owner: Owner,
+    pub intent: Intent,
+    pub producer: Producer,
+    pub timing: Timing,
+    pub retry: RetryPolicy,
+    pub work_time: WorkTime,
+    pub clock: Clock,
+    pub metrics: ConsumerMetrics,
+    pub condition: ConditionBoard,
+}
+
+/// The consumer's rhythms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// How long a grant holds without a sign of life.
+    pub lease: Duration,
+    /// Between two commits of offsets.
+    pub commit_interval: Duration,
+    /// Between two tries to open the ledger, or to reach Kafka, while that fails.
+    pub reopen_interval: Duration,
+    /// How long a step of a saga may take before it counts as stuck.
+    pub step_deadline: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: crate::config::defaults::LEASE,
+            commit_interval: Duration::from_millis(250),
+            reopen_interval: Duration::from_secs(1),
+            step_deadline: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The two ways to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Finish or hand back, commit, leave the group.
+    pub clean: CancellationToken,
+    /// Drop everything as a crash would: nothing is handed back, committed or flushed.
+    pub abrupt: CancellationToken,
+}
+
+impl Stop {
+    /// A stop that is clean when `token` is cancelled.
+    pub fn clean(token: CancellationToken) -> Self {
+        Self { clean: token, abrupt: CancellationToken::new() }
+    }
+}

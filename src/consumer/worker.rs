@@ -1,0 +1,205 @@
+//! Takes a batch of one partition's records from claim to commit.
+//!
+//! ```text
+//!  claim --granted--> decide --> commit (state, events, mark: one step) --> settled
+//!    |-- duplicate ----------------------------------------------------> settled
+//!    |-- conflict --> dead-letter copy --------------------------------> settled
+//!    '-- busy, not yet: this record and all after it wait
+//! ```
+//!
+//! A failure holds the records after it: granted ones are handed back and asked for again later.
+
+use super::{
+    batch::{Batch, Hold},
+    claims,
+    commits::{Plan, States},
+    dead_letter::GiveUpReason,
+    in_hand::{BatchEnd, Content, InHand, Next, Standing},
+    keep_alive::keep_alive,
+    metrics::ConsumerMetrics,
+    retry::{AfterFailure, RetryPolicy, after_failure},
+};
+use crate::clock::Clock;
+use crate::kafka::{IncomingRecord, Producer};
+use crate::services::Service;
+use crate::store::{At, Finish, Ledger, Store, Terms};
+use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// How long the work on a record takes besides what the ledger takes; for the demo and for tests.
+pub type WorkTime = Arc<dyn Fn(&IncomingRecord) -> Duration + Send + Sync>;
+
+/// All that is needed to work on records; shared by the partitions of a consumer.
+pub struct Worker<S> {
+    pub store: S,
+    pub ledger: Ledger,
+    pub terms: Terms,
+    pub service: Service,
+    /// Writes dead letters.
+    pub producer: Producer,
+    pub retry: RetryPolicy,
+    /// How long a step of a saga may take before it counts as stuck.
+    pub step_deadline: Duration,
+    pub work_time: WorkTime,
+    pub clock: Clock,
+    pub metrics: ConsumerMetrics,
+}
+
+/// Before a record is asked for again that somebody else has taken, or whose dead letter could not be written.
+pub(super) const SHORT_PAUSE: Duration = Duration::from_millis(250);
+
+/// What is to be done with one granted record.
+enum Step {
+    /// Part of the plan now.
+    Planned,
+    Complete,
+    GiveUp(GiveUpReason),
+    Fail(String),
+}
+
+impl<S: Store> Worker<S> {
+    /// Works through the records in order. When `stop` is cancelled, what is not decided yet is handed back.
+    pub async fn process(&self, records: Vec<InHand>, stop: &CancellationToken) -> BatchEnd {
+        let mut batch = Batch::new(records);
+        let held = Arc::clone(&batch.held);
+        let result = tokio::select! {
+            result = self.work(&mut batch, stop) => result,
+            never = keep_alive(self, &held) => match never {},
+        };
+        let next = match result {
+            Ok(()) => Next::AtOnce,
+            Err(Hold::For(wait)) => Next::After(wait),
+            Err(Hold::Ledger(error)) => Next::LedgerFailed(error),
+        };
+        batch.end(next)
+    }
+
+    pub(super) fn at(&self, record: &InHand) -> At<'_> {
+        At::new(&self.ledger, record.shard)
+    }
+
+    async fn work(&self, batch: &mut Batch, stop: &CancellationToken) -> Result<(), Hold> {
+        let wait = claims::claim(self, batch).await?;
+        claims::bury_conflicts(self, batch).await?;
+        let end = wait.as_ref().map_or(batch.len(), |wait| wait.slot);
+        let worked = self.walk(batch, end, stop).await;
+        if !matches!(worked, Err(Hold::Ledger(_))) {
+            claims::hand_back(self, batch).await;
+        }
+        worked?;
+        match wait {
+            Some(wait) => Err(Hold::For(wait.time)),
+            None => Ok(()),
+        }
+    }
+
+    /// Decides about the granted records before slot `end` and commits what follows.
+    async fn walk(&self, batch: &mut Batch, end: usize, stop: &CancellationToken) -> Result<(), Hold> {
+        let mut states = States::default();
+        states.load(self, batch, end).await?;
+        let mut plan = Plan::default();
+        for slot in 0..end {
+            if batch.held_attempt(slot).is_none() {
+                continue;
+            }
+            if !self.work_on(batch, slot, stop).await {
+                break;
+            }
+            if plan.touches(batch, slot) {
+                plan.commit(self, batch, &mut states).await?;
+            }
+            match self.step(batch, slot, &mut plan, &states) {
+                Step::Planned => {}
+                Step::Complete => {
+                    plan.commit(self, batch, &mut states).await?;
+                    self.complete(batch, slot).await?;
+                }
+                Step::GiveUp(reason) => {
+                    plan.commit(self, batch, &mut states).await?;
+                    claims::give_up(self, batch, slot, &reason).await?;
+                }
+                Step::Fail(problem) => {
+                    plan.commit(self, batch, &mut states).await?;
+                    self.fail(batch, slot, problem).await?;
+                }
+            }
+        }
+        plan.commit(self, batch, &mut states).await
+    }
+
+    /// Spends the record's work time; `false` when stopped meanwhile.
+    async fn work_on(&self, batch: &Batch, slot: usize, stop: &CancellationToken) -> bool {
+        let time = batch.slot(slot).map_or(Duration::ZERO, |record| (self.work_time)(&record.record));
+        if time.is_zero() {
+            return !stop.is_cancelled();
+        }
+        tokio::select! {
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(time) => true,
+        }
+    }
+
+    fn step(&self, batch: &Batch, slot: usize, plan: &mut Plan, states: &States) -> Step {
+        let (Some(record), Some(attempt)) = (batch.slot(slot), batch.held_attempt(slot)) else { return Step::Complete };
+        if attempt > self.retry.max_failures {
+            return Step::GiveUp(GiveUpReason::Failed(format!("its lease lapsed or it failed {} times", attempt - 1)));
+        }
+        match &record.content {
+            Content::Foreign => Step::Complete,
+            Content::Malformed(problem) => Step::GiveUp(GiveUpReason::Malformed(problem.clone())),
+            Content::Event(event) => match plan.add(self, slot, record, event, states) {
+                Ok(()) => Step::Planned,
+                Err(problem) => Step::Fail(problem.to_string()),
+            },
+        }
+    }
+
+    async fn complete(&self, batch: &mut Batch, slot: usize) -> Result<(), Hold> {
+        let Some(record) = batch.slot(slot) else { return Ok(()) };
+        let Some(grant) = record.grant() else { return Ok(()) };
+        let finishes = self.store.complete(self.at(record), &self.terms.owner, &[grant]).await?;
+        match finishes.first() {
+            Some(Finish::Done | Finish::Again | Finish::Orphan) => {
+                self.settled(batch, slot);
+                Ok(())
+            }
+            Some(Finish::Fenced) | None => {
+                batch.lose(slot);
+                Err(Hold::For(SHORT_PAUSE))
+            }
+        }
+    }
+
+    async fn fail(&self, batch: &mut Batch, slot: usize, problem: String) -> Result<(), Hold> {
+        let Some(record) = batch.slot(slot) else { return Ok(()) };
+        let Standing::Held { attempt, .. } = record.standing else { return Ok(()) };
+        let topic = record.record.topic.clone();
+        self.metrics.failed(&topic);
+        tracing::warn!(
+            group = self.service.group(),
+            topic = &*topic,
+            partition = record.record.partition,
+            offset = record.record.offset,
+            event_id = &*record.delivery.event.id,
+            attempt,
+            problem,
+            "event failed"
+        );
+        match after_failure(attempt, self.retry) {
+            AfterFailure::GiveUp => claims::give_up(self, batch, slot, &GiveUpReason::Failed(problem)).await,
+            AfterFailure::TryAgainIn(pause) => {
+                claims::release_failed(self, batch, slot, pause).await?;
+                Err(Hold::For(pause))
+            }
+        }
+    }
+
+    /// Settles a slot whose work is done and measures it.
+    pub(super) fn settled(&self, batch: &mut Batch, slot: usize) {
+        let elapsed = batch.started.elapsed();
+        if let Some(record) = batch.settle(slot) {
+            let age = record.record.timestamp.map(|written| (self.clock.now() - written).to_std().unwrap_or_default());
+            self.metrics.processed(&record.record.topic, elapsed, age);
+        }
+    }
+}
