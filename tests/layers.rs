@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 4] = [
     &["lag", "events", "services"],
     &["kafka", "store", "metrics", "config", "clock", "telemetry", "shutdown"],
     &["monitor", "consumer", "relay", "web"],
-    &["demo", "cli", "main"],
+    &["demo", "roles", "cli", "main"],
 ];
 
 /// Uses that the layers would allow and that are wrong all the same: pages read the published view, never Kafka or Redis.

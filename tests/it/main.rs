@@ -6,6 +6,4 @@
 
 mod support;
 
-mod bad_input;
-mod lag_against_kafka;
 mod servers;

@@ -1,0 +1,246 @@
+//! Publishes what services have put into their outboxes.
+//!
+//! One relay a shard, under a fenced lease: a second process waits until the first lets go or dies. Entries leave from the
+//! head, at most one unacknowledged entry an order, so that an order's events are written in the order of their commits
+//! even when a send fails between them. An entry is removed after Kafka has acknowledged it; a crash in between publishes
+//! it again under the same id.
+
+use crate::consumer::LedgerAccess;
+use crate::kafka::{OutgoingRecord, Producer};
+use crate::store::{
+    At, FencingToken, Ledger, OutboxEntry, OutboxId, Owner, RelayLease, ShardNumber, Store, StoreResult, SweepCursor, Trim,
+};
+use futures_util::future::join_all;
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Entries that are read, and sent at most, at once.
+const WAVE_MAX: usize = 500;
+const IDLE_SHORTEST: Duration = Duration::from_millis(10);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a clean stop goes on publishing what is left.
+const DRAIN_TIME: Duration = Duration::from_secs(3);
+
+/// What a relay needs.
+#[derive(Clone)]
+pub struct RelaySetup<S> {
+    pub store: S,
+    pub access: LedgerAccess,
+    pub owner: Owner,
+    pub producer: Producer,
+    /// How long a shard's outbox is held without a sign of life.
+    pub lease: Duration,
+    /// Longest pause between two looks at an empty outbox.
+    pub idle: Duration,
+}
+
+/// Relays every shard of the open ledger until `stop` is cancelled; then publishes what is left, for a few seconds.
+pub async fn relay<S: Store>(mut setup: RelaySetup<S>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let Some(ledger) = setup.access.latest() else {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                open = setup.access.changed() => if open { continue } else { return },
+            }
+        };
+        let shards_stop = stop.child_token();
+        let mut shards = JoinSet::new();
+        for shard in ledger.shards() {
+            let relay = ShardRelay { setup: setup.clone(), ledger: Arc::clone(&ledger), shard };
+            shards.spawn(relay.run(shards_stop.clone()));
+        }
+        let same = |open: Option<Arc<Ledger>>| open.is_some_and(|open| open.incarnation == ledger.incarnation);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                open = setup.access.changed() => if !open || !same(setup.access.latest()) { break },
+            }
+        }
+        shards_stop.cancel();
+        while shards.join_next().await.is_some() {}
+    }
+}
+
+struct ShardRelay<S> {
+    setup: RelaySetup<S>,
+    ledger: Arc<Ledger>,
+    shard: ShardNumber,
+}
+
+/// A held outbox.
+struct Held {
+    fence: FencingToken,
+    renewed: Instant,
+    swept: Instant,
+    cursor: SweepCursor,
+}
+
+/// What a look at the outbox came to.
+enum Wave {
+    Empty,
+    Sent,
+    /// Kafka did not take all of it.
+    Stuck,
+    /// Somebody else holds the outbox.
+    Fenced,
+}
+
+impl<S: Store> ShardRelay<S> {
+    fn at(&self) -> At<'_> {
+        At::new(&self.ledger, self.shard)
+    }
+
+    async fn run(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let pause = match self.setup.store.hold_outbox(self.at(), &self.setup.owner, self.setup.lease).await {
+                Ok(RelayLease::Held { fence }) => match self.hold(fence, &stop).await {
+                    Ok(()) => Duration::ZERO,
+                    Err(error) => self.doubt(&error),
+                },
+                Ok(RelayLease::Busy { wait, .. }) => wait.clamp(IDLE_SHORTEST, Duration::from_secs(1)),
+                Err(error) => self.doubt(&error),
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    fn doubt(&self, error: &crate::store::StoreError) -> Duration {
+        tracing::debug!(%error, shard = self.shard.get(), "the relay cannot work");
+        self.setup.access.doubt(error);
+        PAUSE_AFTER_FAILURE
+    }
+
+    /// Publishes for as long as the outbox is held.
+    async fn hold(&self, fence: FencingToken, stop: &CancellationToken) -> StoreResult<()> {
+        let now = Instant::now();
+        let mut held = Held { fence, renewed: now, swept: now, cursor: SweepCursor::default() };
+        let mut idle = IDLE_SHORTEST;
+        let mut stop_at: Option<Instant> = None;
+        loop {
+            if held.renewed.elapsed() > self.setup.lease / 3 && !self.renew(&mut held).await? {
+                return Ok(());
+            }
+            let wave = self.wave(&held).await?;
+            if stop.is_cancelled() {
+                let deadline = *stop_at.get_or_insert_with(|| Instant::now() + DRAIN_TIME);
+                if matches!(wave, Wave::Empty | Wave::Fenced) || Instant::now() > deadline {
+                    return self.setup.store.let_go_of_outbox(self.at(), held.fence).await;
+                }
+            }
+            let pause = match wave {
+                Wave::Fenced => return Ok(()),
+                Wave::Stuck => PAUSE_AFTER_FAILURE,
+                Wave::Sent => {
+                    idle = IDLE_SHORTEST;
+                    continue;
+                }
+                Wave::Empty => {
+                    self.sweep(&mut held).await?;
+                    idle = (idle * 2).min(self.setup.idle);
+                    idle
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled(), if stop_at.is_none() => {}
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn renew(&self, held: &mut Held) -> StoreResult<bool> {
+        match self.setup.store.hold_outbox(self.at(), &self.setup.owner, self.setup.lease).await? {
+            RelayLease::Held { fence } => {
+                held.fence = fence;
+                held.renewed = Instant::now();
+                Ok(true)
+            }
+            RelayLease::Busy { .. } => Ok(false),
+        }
+    }
+
+    async fn wave(&self, held: &Held) -> StoreResult<Wave> {
+        let entries = self.setup.store.read_outbox(self.at(), WAVE_MAX).await?;
+        if entries.is_empty() {
+            return Ok(Wave::Empty);
+        }
+        let wave = one_a_key(entries);
+        let records: Vec<(OutboxId, OutgoingRecord)> = wave.into_iter().map(|entry| (entry.id, outgoing(entry))).collect();
+        let sends = join_all(records.iter().map(|(_, record)| self.setup.producer.send(record))).await;
+        let (mut acknowledged, mut failure) = (Vec::with_capacity(records.len()), None);
+        for ((id, _), sent) in records.iter().zip(sends) {
+            match sent {
+                Ok(_) => acknowledged.push(*id),
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(error) = &failure {
+            tracing::warn!(%error, shard = self.shard.get(), left = records.len() - acknowledged.len(), "kafka did not take events");
+        }
+        if !acknowledged.is_empty() {
+            match self.setup.store.trim_outbox(self.at(), held.fence, &acknowledged).await? {
+                Trim::Done { .. } => {}
+                Trim::Fenced => return Ok(Wave::Fenced),
+            }
+        }
+        Ok(if failure.is_some() { Wave::Stuck } else { Wave::Sent })
+    }
+
+    /// One bounded step of the ledger's clean-up, now and then: whoever holds the outbox does it.
+    async fn sweep(&self, held: &mut Held) -> StoreResult<()> {
+        if held.cursor == SweepCursor::default() && held.swept.elapsed() < SWEEP_INTERVAL {
+            return Ok(());
+        }
+        let step = self.setup.store.sweep(self.at(), held.cursor).await?;
+        held.swept = Instant::now();
+        held.cursor = step.next.unwrap_or_default();
+        Ok(())
+    }
+}
+
+/// Keeps the first entry of each key, in order.
+fn one_a_key(entries: Vec<OutboxEntry>) -> Vec<OutboxEntry> {
+    let mut keys = HashSet::new();
+    entries.into_iter().filter(|entry| keys.insert(entry.message.key.clone())).collect()
+}
+
+fn outgoing(entry: OutboxEntry) -> OutgoingRecord {
+    let message = entry.message;
+    OutgoingRecord {
+        topic: message.topic,
+        key: Some(message.key),
+        headers: message.headers.into_iter().map(|(name, value)| (name, Some(value))).collect(),
+        value: Some(message.body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OutboxMessage;
+
+    #[test]
+    fn a_wave_holds_one_entry_an_order_and_keeps_their_order() {
+        let entry = |number: u64, key: &str| OutboxEntry {
+            id: OutboxId { millis: 1, number },
+            message: OutboxMessage {
+                topic: "orders".to_owned(),
+                key: key.into(),
+                event_type: String::new(),
+                headers: Vec::new(),
+                body: Vec::new(),
+            },
+        };
+        let wave = one_a_key(vec![entry(1, "a"), entry(2, "b"), entry(3, "a"), entry(4, "c"), entry(5, "b")]);
+        let numbers: Vec<u64> = wave.iter().map(|entry| entry.id.number).collect();
+        assert_eq!(numbers, [1, 2, 4]);
+    }
+}

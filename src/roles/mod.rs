@@ -1,0 +1,5 @@
+//! The roles: each starts in one readable function, on a bound socket and with a signal to stop.
+
+mod service;
+
+pub use service::{ServiceOptions, run_service};

@@ -1,0 +1,141 @@
+//! One of the three services: its consumer, its relay and its HTTP, wired together.
+//!
+//! Everything is per call: several services, and several of the same, run in one process.
+
+use crate::clock::Clock;
+use crate::config::ServiceConfig;
+use crate::consumer::{
+    ConditionBoard, ConsumerMetrics, ConsumerSetup, OrderDesk, RetryPolicy, Stop, Timing, WorkTime, consume, ledger_access,
+};
+use crate::kafka::{Connection, Producer};
+use crate::relay::{RelaySetup, relay};
+use crate::services::Service;
+use crate::store::{Intent, LedgerName, Namespace, Owner, Shape, Store};
+use crate::web::{order_routes, serve, service_probes};
+use anyhow::Context;
+use prometheus::Registry;
+use std::{sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What the command line does not set: the demo and tests do.
+#[derive(Clone)]
+pub struct ServiceOptions {
+    /// Name of this instance, shown as owner of its grants and as Kafka client id; made up when absent.
+    pub instance: Option<String>,
+    pub timing: Timing,
+    /// Pause after an event's first failure.
+    pub first_retry_pause: Duration,
+    /// How long an outbox is held without a sign of life, and the longest pause between two looks at an empty one.
+    pub relay_lease: Duration,
+    pub relay_idle: Duration,
+    /// Stands for slow work.
+    pub work_time: WorkTime,
+    pub clock: Clock,
+}
+
+impl Default for ServiceOptions {
+    fn default() -> Self {
+        Self {
+            instance: None,
+            timing: Timing::default(),
+            first_retry_pause: RetryPolicy::default().first_pause,
+            relay_lease: Duration::from_secs(10),
+            relay_idle: Duration::from_millis(100),
+            work_time: Arc::new(|_| Duration::ZERO),
+            clock: Clock::System,
+        }
+    }
+}
+
+/// Time after a clean stop for acknowledgements that are still under way.
+const FLUSH_TIME: Duration = Duration::from_secs(3);
+
+/// Runs the service until `stop` says otherwise. Kafka or the ledger being away is not an error: `/readyz` says so.
+///
+/// # Errors
+/// A mistake in the configuration, or a part that cannot go on.
+pub async fn run_service<S: Store>(
+    service: Service,
+    config: ServiceConfig,
+    store: S,
+    options: ServiceOptions,
+    listener: TcpListener,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let instance = options.instance.clone().unwrap_or_else(|| made_up_name(service));
+    let owner = Owner::new(&instance).context("the instance's name cannot be an owner's")?;
+    let connection =
+        Connection { bootstrap: config.cluster.bootstrap.clone(), properties: config.cluster.properties.clone() };
+    let producer = Producer::new(&connection)?;
+    let condition = ConditionBoard::new(service.group());
+    let registry = Registry::new();
+    let (gate, access) = ledger_access();
+    let timing = Timing { lease: config.lease, ..options.timing };
+    let setup = ConsumerSetup {
+        connection,
+        client_id: instance.clone(),
+        service,
+        store: store.clone(),
+        ledger_name: LedgerName::new(Namespace::new(&config.cluster.namespace)?, service.group()),
+        shape: Shape::expecting(config.ledger.expect, u32::from(config.ledger.shards), config.ledger.window)?,
+        owner: owner.clone(),
+        intent: if config.replay { Intent::Replay } else { Intent::Normal },
+        producer: producer.clone(),
+        timing,
+        retry: RetryPolicy { max_failures: config.max_failures, first_pause: options.first_retry_pause },
+        work_time: Arc::clone(&options.work_time),
+        clock: options.clock.clone(),
+        metrics: ConsumerMetrics::register(&registry, service.group(), &topics(service))?,
+        condition: condition.clone(),
+    };
+    let probes = service_probes(condition, registry);
+    let router = match service {
+        Service::Order => {
+            let desk =
+                OrderDesk::new(store.clone(), access.clone(), options.clock, config.outbox_limit, timing.step_deadline);
+            probes.merge(order_routes(desk))
+        }
+        Service::Payment | Service::Delivery => probes,
+    };
+    let relay_setup = RelaySetup {
+        store,
+        access,
+        owner,
+        producer: producer.clone(),
+        lease: options.relay_lease,
+        idle: options.relay_idle,
+    };
+    tracing::info!(service = service.name(), instance, address = ?listener.local_addr().ok(), "started");
+
+    // A clean stop takes no more orders, ends the consumer, and then publishes what is left in the outbox.
+    let (http_stop, relay_stop) = (stop.clean.child_token(), CancellationToken::new());
+    let relay = relay(relay_setup, relay_stop.clone());
+    let consumer = async {
+        let result = consume(setup, gate, stop.clone()).await;
+        relay_stop.cancel();
+        http_stop.cancel();
+        result
+    };
+    let http = serve(listener, router, http_stop.clone());
+    let all = async { tokio::join!(consumer, relay, http) };
+    tokio::select! {
+        () = stop.abrupt.cancelled() => Ok(()),
+        (consumed, (), served) = all => {
+            let flushed = tokio::task::spawn_blocking(move || producer.flush(FLUSH_TIME));
+            flushed.await.context("flushing the producer")?;
+            consumed.context("the consumer ended")?;
+            served.context("the HTTP server ended")?;
+            Ok(())
+        }
+    }
+}
+
+fn topics(service: Service) -> Vec<String> {
+    service.subscriptions().iter().map(|topic| topic.name().to_owned()).collect()
+}
+
+/// `payment-4711-9f86d081`: the process and a random part, so that no two lives share a name.
+fn made_up_name(service: Service) -> String {
+    format!("{}-{}-{:08x}", service.name(), std::process::id(), rand::random::<u32>())
+}
