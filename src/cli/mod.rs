@@ -2,6 +2,7 @@
 
 mod healthcheck;
 mod lag;
+mod ledger;
 
 use crate::{config::ConfigError, monitor::alerts, telemetry::LogArgs};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -43,6 +44,8 @@ pub struct Cli {
 enum Command {
     /// Print the lag of every group and partition, as Kafka knows it now
     Lag(lag::LagArgs),
+    /// Create a ledger on purpose, show its books, run its clean-up
+    Ledger(ledger::LedgerCommand),
     /// Ask whether a running role is well; for container health checks
     Healthcheck(HealthcheckArgs),
     /// Print the alert rules for Prometheus, from the same table that the built-in alerts use
@@ -72,6 +75,7 @@ impl Cli {
     pub async fn run(self, stop: CancellationToken) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Lag(args) => lag::run(args, stop).await,
+            Command::Ledger(command) => ledger::run(command).await,
             Command::Healthcheck(args) => Ok(healthcheck::run(&args.url, *args.timeout).await),
             Command::Rules { runbook_base } => {
                 io::stdout().write_all(alerts::rules_yaml_with(&runbook_base).as_bytes()).map_err(anyhow::Error::from)?;

@@ -1,10 +1,11 @@
 //! Flags and environment variables, as clap reads them. Nothing has a default here: the file comes in between.
 
 use super::{
-    ClusterConfig, ConfigError,
-    monitor::{read_file, resolve_clusters},
+    ClusterConfig, ConfigError, FileConfig,
+    monitor::{resolve_clusters, resolve_redis},
 };
 use clap::Args;
+use secrecy::SecretString;
 use std::path::PathBuf;
 
 /// Which Kafka, which ledger. Shared by every role that needs them.
@@ -36,7 +37,12 @@ pub struct ConnectionArgs {
 impl ConnectionArgs {
     /// The clusters that flags, environment and file name; at least one.
     pub fn clusters(&self) -> Result<Vec<ClusterConfig>, ConfigError> {
-        resolve_clusters(self, &read_file(self.config.as_deref())?)
+        resolve_clusters(self, &FileConfig::of(self)?)
+    }
+
+    /// The ledger's address outside `[[cluster]]`.
+    pub fn redis_url(&self, file: &FileConfig) -> Result<Option<SecretString>, ConfigError> {
+        resolve_redis(self, file)
     }
 }
 

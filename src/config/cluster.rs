@@ -1,6 +1,7 @@
 //! One Kafka cluster and the ledger that belongs to it.
 
 use super::{ARGS, ConfigError};
+use crate::store::Namespace;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 
@@ -23,10 +24,7 @@ impl ClusterConfig {
     /// Checks what can be checked without a connection.
     pub(crate) fn validate(&self, origin: &str) -> Result<(), ConfigError> {
         require_name(origin, "cluster-name", &self.name)?;
-        require_name(origin, "namespace", &self.namespace)?;
-        if self.namespace.contains(['{', '}', ':']) {
-            return Err(ConfigError::new(origin, "namespace", &self.namespace, "must not contain `{`, `}` or `:`"));
-        }
+        Namespace::new(&self.namespace).map_err(|error| ConfigError::new(origin, "namespace", error.value, error.rule))?;
         parse_bootstrap(origin, &self.bootstrap)
     }
 }

@@ -1,6 +1,6 @@
 //! The TOML file. Keys are the flags' names; an unknown key is an error.
 
-use super::{ConfigError, ThresholdTable};
+use super::{ConfigError, ThresholdTable, args::ConnectionArgs};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -89,6 +89,11 @@ impl PropertyValue {
 }
 
 impl FileConfig {
+    /// The file that `--config` names; an empty one when it names none.
+    pub fn of(connection: &ConnectionArgs) -> Result<Self, ConfigError> {
+        connection.config.as_deref().map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
     /// Reads and parses the file; the error names the file, the line and what was expected.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let origin = path.display().to_string();

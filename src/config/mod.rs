@@ -39,6 +39,15 @@ impl ConfigError {
         Self { origin: origin.to_owned(), key: key.to_owned(), value: value.into(), rule: rule.into() }
     }
 
+    /// A setting that has to be given. `rule` says how.
+    pub fn missing(key: &str, rule: &str) -> Self {
+        Self::new(ARGS, key, "", rule)
+    }
+
+    pub fn invalid(key: &str, value: &str, rule: &str) -> Self {
+        Self::new(ARGS, key, value, rule)
+    }
+
     /// A `-X` property that a client cannot use. `value` is shown as it is given: secrets are hidden before.
     pub fn property(key: &str, value: &str, rule: &str) -> Self {
         Self::new(ARGS, &format!("-X {key}"), value, rule)

@@ -57,7 +57,7 @@ pub enum Granularity {
 impl MonitorConfig {
     /// Resolves flags and variables over the file over the defaults.
     pub fn resolve(connection: &ConnectionArgs, collection: &CollectionArgs, web: &WebArgs) -> Result<Self, ConfigError> {
-        let file = read_file(connection.config.as_deref())?;
+        let file = FileConfig::of(connection)?;
         let config = Self {
             clusters: resolve_clusters(connection, &file)?,
             interval: layered_duration("interval", &collection.interval, &file.interval, &file.origin, defaults::INTERVAL)?,
@@ -119,10 +119,6 @@ impl Granularity {
             _ => Err(ConfigError::new(origin, "granularity", value, "must be partition, topic or group")),
         }
     }
-}
-
-pub(crate) fn read_file(path: Option<&Path>) -> Result<FileConfig, ConfigError> {
-    path.map_or_else(|| Ok(FileConfig::default()), FileConfig::read)
 }
 
 /// The value of the highest layer that has one, with where it came from.

@@ -4,8 +4,9 @@ use super::{
     ARGS, ClusterConfig, ConfigError, FileConfig,
     args::{ConnectionArgs, LedgerArgs, ServiceArgs},
     defaults,
-    monitor::{layered_duration, layered_listen, read_file, resolve_clusters},
+    monitor::{layered_duration, layered_listen, resolve_clusters},
 };
+use crate::store::Shape;
 use std::{net::SocketAddr, time::Duration};
 
 /// One of `order`, `payment`, `delivery`.
@@ -37,7 +38,7 @@ pub struct LedgerConfig {
 impl ServiceConfig {
     /// `default_listen` is the role's own address.
     pub fn resolve(connection: &ConnectionArgs, args: &ServiceArgs, default_listen: &str) -> Result<Self, ConfigError> {
-        let file = read_file(connection.config.as_deref())?;
+        let file = FileConfig::of(connection)?;
         let cluster = only_cluster(connection, &file)?;
         if cluster.redis.is_none() {
             return Err(ConfigError::new(
@@ -95,6 +96,14 @@ impl LedgerConfig {
             return Err(ConfigError::new(ARGS, "expect", "0", "must be at least 1"));
         }
         Ok(Self { window, shards, expect })
+    }
+}
+
+impl LedgerConfig {
+    /// Picks the buckets for the expected number of ids.
+    pub fn shape(&self) -> Result<Shape, ConfigError> {
+        Shape::expecting(self.expect, u32::from(self.shards), self.window)
+            .map_err(|error| ConfigError::invalid(error.what, &error.value, error.rule))
     }
 }
 

@@ -38,6 +38,33 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Adds another shard's counters.
+    pub fn add(&mut self, other: &Self) {
+        let Self { granted, duplicates, gaps, outbox_by_type, .. } = self;
+        granted.iter_mut().zip(other.granted).for_each(|(sum, value)| *sum += value);
+        gaps.iter_mut().zip(other.gaps).for_each(|(sum, value)| *sum += value);
+        for (sums, values) in duplicates.iter_mut().zip(other.duplicates) {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+        for (event_type, count) in &other.outbox_by_type {
+            *outbox_by_type.entry(event_type.clone()).or_default() += count;
+        }
+        self.completed += other.completed;
+        self.released += other.released;
+        self.handed_back += other.handed_back;
+        self.failed += other.failed;
+        self.superseded += other.superseded;
+        self.abandoned += other.abandoned;
+        self.waiting_dropped += other.waiting_dropped;
+        self.orphans += other.orphans;
+        self.fenced += other.fenced;
+        self.busy += other.busy;
+        self.not_yet += other.not_yet;
+        self.version_mismatches += other.version_mismatches;
+        self.gone += other.gone;
+        self.late += other.late;
+    }
+
     pub fn granted_of(&self, how: GrantKind) -> u64 {
         self.granted[how as usize]
     }
