@@ -24,6 +24,8 @@ mod record;
 mod rewind;
 mod tail;
 mod topics;
+#[cfg(test)]
+mod testing;
 
 pub use client_config::{Connection, KafkaFailure};
 pub use collect_error::{BrokerAttempt, CollectError};

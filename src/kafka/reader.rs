@@ -146,9 +146,8 @@ impl ClusterReader {
                 Err(failure) => tried.push(attempt(link, failure)),
             }
         }
-        let asking = others
-            .into_iter()
-            .map(|link| async move { read_topology(link, filter).await.map_err(|failure| attempt(link, failure)) });
+        // Made at once: a stream that makes them one by one would tie this future to one thread.
+        let asking: Vec<_> = others.into_iter().map(|link| ask_for_topology(link, filter)).collect();
         let mut answers = stream::iter(asking).buffer_unordered(METADATA_AT_ONCE);
         while let Some(answer) = answers.next().await {
             match answer {
@@ -246,6 +245,10 @@ fn address_of(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
+async fn ask_for_topology(link: &mut Link, filter: &NameFilter) -> Result<Topology, BrokerAttempt> {
+    read_topology(link, filter).await.map_err(|failure| attempt(link, failure))
+}
+
 fn attempt(link: &Link, failure: MetadataFailure) -> BrokerAttempt {
     let (reason, detail) = match failure {
         MetadataFailure::Wire(error) => (error.reason(), error.to_string()),
@@ -253,3 +256,6 @@ fn attempt(link: &Link, failure: MetadataFailure) -> BrokerAttempt {
     };
     BrokerAttempt { address: link.address().to_owned(), reason, detail }
 }
+
+#[cfg(test)]
+mod tests;

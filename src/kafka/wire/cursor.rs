@@ -120,8 +120,13 @@ impl<'a> Cursor<'a> {
     /// The number of elements of an array; null is 0. Every element has at least one byte, so a larger claim is refused
     /// before anything is done with it.
     pub fn count(&mut self) -> Read<usize> {
+        self.count_of(1)
+    }
+
+    /// As [`Self::count`], for elements of at least `bytes` bytes each.
+    pub fn count_of(&mut self, bytes: usize) -> Read<usize> {
         let count = self.length(true)?.unwrap_or(0);
-        if count > self.rest.len() {
+        if count.saturating_mul(bytes) > self.rest.len() {
             return Err(Malformed("an array claims more elements than the frame has bytes"));
         }
         Ok(count)

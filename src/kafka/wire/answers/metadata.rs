@@ -67,7 +67,8 @@ fn topic(cursor: &mut Cursor<'_>, version: i16, sink: &mut impl MetadataSink) ->
     let name = cursor.name()?;
     let id = if version >= 10 { cursor.uuid()? } else { None };
     let internal = version >= 1 && cursor.bool()?;
-    let partitions = cursor.count()?;
+    // Room is made for as many, so the claim is held to their least size: a code, two numbers and two arrays.
+    let partitions = cursor.count_of(12)?;
     sink.topic(TopicMetadata { code, name, id, internal }, partitions);
     for _ in 0..partitions {
         let code = cursor.i16()?;
