@@ -23,9 +23,9 @@ mod reader;
 mod record;
 mod rewind;
 mod tail;
-mod topics;
 #[cfg(test)]
 mod testing;
+mod topics;
 
 pub use client_config::{Connection, KafkaFailure};
 pub use collect_error::{BrokerAttempt, CollectError};
