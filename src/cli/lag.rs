@@ -13,6 +13,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt::Write as _,
     io::{IsTerminal, Write as _},
@@ -212,9 +213,16 @@ fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
+/// A name that a spreadsheet does not take for a formula: anyone who may create a group chooses names.
+fn inert(name: &str) -> Cow<'_, str> {
+    if name.starts_with(['=', '+', '-', '@', '\t', '\r']) { Cow::Owned(format!("'{name}")) } else { Cow::Borrowed(name) }
+}
+
 fn csv_text(rows: &[Row<'_>]) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
+        let (group, topic, member) = (inert(row.group), inert(row.topic), row.member.map(inert));
+        let row = Row { group: &group, topic: &topic, member: member.as_deref(), note: row.note.clone(), ..*row };
         writer.serialize(row).context("a row as CSV")?;
     }
     Ok(String::from_utf8(writer.into_inner().context("rows as CSV")?)?)

@@ -6,4 +6,6 @@
 
 mod support;
 
+mod bad_input;
+mod lag_against_kafka;
 mod servers;

@@ -1,5 +1,7 @@
 //! The real binary in a process of its own.
 
+#![allow(dead_code)] // the users of `Tidemark`, the tests of the roles, come with the roles
+
 use super::process::{Guarded, free_ports, scratch};
 use super::{PATIENCE, eventually};
 use std::path::PathBuf;
@@ -93,4 +95,24 @@ impl Drop for Tidemark {
             eprintln!("--- end of the log of {}:\n{}\n---", self.name, self.process.log_tail(30));
         }
     }
+}
+
+/// What a command that ends by itself has printed.
+pub struct Output {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `tidemark ARGUMENTS` to its end. No variable of the environment that configures it comes from outside.
+pub async fn run(arguments: &[&str]) -> Output {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidemark"));
+    command.args(arguments).stdin(std::process::Stdio::null());
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("TIDEMARK_")) {
+        command.env_remove(key);
+    }
+    let work = tokio::task::spawn_blocking(move || command.output().expect("the binary can be run"));
+    let output = work.await.expect("waiting does not panic");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Output { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }

@@ -1,13 +1,17 @@
 //! What the integration tests share: servers, the binary as a process, Kafka's clients and tools, and waiting.
 
-#[allow(dead_code)] // its users, the tests of the roles, come with the roles
 mod binary;
 mod kafka;
+mod member;
+#[allow(dead_code)] // its users, the tests of the roles, come with the roles
+mod metrics;
 mod process;
 mod redis;
 mod wait;
 
+pub use binary::run;
 pub use kafka::{Kafka, Record};
+pub use member::{Member, Protocol};
 pub use process::{Guarded, scratch};
 pub use redis::Redis;
 pub use wait::eventually;
