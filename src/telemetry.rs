@@ -1,6 +1,7 @@
 //! Logs: one line per event on standard error, as text or JSON. Untrusted text is only ever a field.
 
 use clap::{Args, ValueEnum};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 #[derive(Args, Clone, Debug)]
@@ -31,7 +32,7 @@ pub fn init(args: &LogArgs) {
     let parsed = EnvFilter::builder().parse(&args.log);
     let broken = parsed.is_err();
     let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let started = match args.log_format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),

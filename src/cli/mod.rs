@@ -3,14 +3,20 @@
 mod healthcheck;
 mod lag;
 mod ledger;
+mod service;
 
+use crate::kafka::KafkaFailure;
+use crate::services::Service;
 use crate::{config::ConfigError, monitor::alerts, telemetry::LogArgs};
+use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::{
     fmt,
     io::{self, Write as _},
+    net::SocketAddr,
     process::ExitCode,
 };
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 const EXAMPLES: &str = "\
@@ -42,6 +48,12 @@ pub struct Cli {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
+    /// Take orders: POST /orders, GET /orders/{id}; finish or cancel them as payments and deliveries go
+    Order(service::ServiceCommand),
+    /// Pay for orders, and refund those that cannot be delivered
+    Payment(service::ServiceCommand),
+    /// Deliver what has been paid for
+    Delivery(service::ServiceCommand),
     /// Print the lag of every group and partition, as Kafka knows it now
     Lag(lag::LagArgs),
     /// Create a ledger on purpose, show its books, run its clean-up
@@ -74,6 +86,9 @@ impl Cli {
     /// Runs the role until it ends or `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) -> Result<ExitCode, Failure> {
         match self.command {
+            Command::Order(command) => service::run(Service::Order, command, stop).await,
+            Command::Payment(command) => service::run(Service::Payment, command, stop).await,
+            Command::Delivery(command) => service::run(Service::Delivery, command, stop).await,
             Command::Lag(args) => lag::run(args, stop).await,
             Command::Ledger(command) => ledger::run(command).await,
             Command::Healthcheck(args) => Ok(healthcheck::run(&args.url, *args.timeout).await),
@@ -127,9 +142,19 @@ impl From<ConfigError> for Failure {
 }
 
 impl From<anyhow::Error> for Failure {
+    /// A property that librdkafka refuses is found out only when a client is made; it is a configuration mistake all the same.
     fn from(error: anyhow::Error) -> Self {
-        Self::Run(error)
+        match error.downcast_ref::<KafkaFailure>() {
+            Some(KafkaFailure::Property { key, value, problem }) => Self::Config(ConfigError::property(key, value, problem)),
+            Some(KafkaFailure::Call(_)) | None => Self::Run(error),
+        }
     }
+}
+
+/// Binds the role's address; the error says what to do about a taken one.
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let hint = "is another process listening there? choose another one with --listen";
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}: {hint}"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,44 @@
+//! `tidemark order`, `payment` and `delivery`.
+
+use super::Failure;
+use crate::{
+    config::{
+        ServiceConfig,
+        args::{ConnectionArgs, ServiceArgs},
+        defaults,
+    },
+    consumer::Stop,
+    roles::{ServiceOptions, run_service},
+    services::Service,
+    store::{RedisStore, RedisTimeouts},
+};
+use anyhow::Context;
+use clap::Args;
+use secrecy::ExposeSecret;
+use std::process::ExitCode;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Args, Clone, Debug)]
+pub struct ServiceCommand {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
+}
+
+pub async fn run(service: Service, command: ServiceCommand, stop: CancellationToken) -> Result<ExitCode, Failure> {
+    let config = ServiceConfig::resolve(&command.connection, &command.service, default_listen(service))?;
+    let url = config.cluster.redis.as_ref().context("a service has a ledger")?;
+    let store = RedisStore::new(url.expose_secret(), RedisTimeouts::default()).context("the ledger's address")?;
+    let listener = super::bind(config.listen).await?;
+    run_service(service, config, store, ServiceOptions::default(), listener, Stop::clean(stop)).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn default_listen(service: Service) -> &'static str {
+    match service {
+        Service::Order => defaults::ORDER_LISTEN,
+        Service::Payment => defaults::PAYMENT_LISTEN,
+        Service::Delivery => defaults::DELIVERY_LISTEN,
+    }
+}
