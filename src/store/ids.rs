@@ -393,3 +393,91 @@ impl fmt::Display for PayloadHash {
         write!(f, "{:02x}{:02x}", self.0[0], self.0[1])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(shards: u32) -> Ledger {
+        let shape = Shape::new(shards, 8, Duration::from_secs(3_600)).unwrap();
+        let name = LedgerName::new(Namespace::new("shop").unwrap(), "orders");
+        Ledger { name, incarnation: Incarnation::new(uuid::Uuid::nil(), shape) }
+    }
+
+    #[test]
+    fn a_digest_is_sha1_over_source_nul_id() {
+        // printf '/shop\0evt-1' | sha1sum
+        let digest = EventDigest::of("/shop", "evt-1");
+        assert_eq!(format!("{digest:?}"), "50af8674e39fe3c68ff51af9c70b91791fafaff4");
+        assert_eq!(digest.open_key().len(), 16);
+        assert_eq!(digest.bucket_key(), &[0x8f, 0xf5, 0x1a, 0xf9, 0xc7, 0x0b, 0x91, 0x79]);
+        assert_eq!(digest.bucket(8), 4);
+    }
+
+    #[test]
+    fn source_and_id_cannot_be_shifted_into_each_other() {
+        assert_ne!(EventDigest::of("ab", "c"), EventDigest::of("a", "bc"));
+    }
+
+    #[test]
+    fn a_shard_follows_the_record_key_and_without_one_the_id() {
+        assert_eq!(ledger(4).shard_of(Some(b"order-1"), "evt-1").get(), 3);
+        assert_eq!(ledger(4).shard_of(None, "evt-1").get(), 3);
+        assert_eq!(ledger(4).shard_of(Some(b"evt-1"), "x"), ledger(4).shard_of(None, "evt-1"));
+        assert_eq!(ledger(1).shard_of(Some(b"order-1"), "x").get(), 0);
+    }
+
+    #[test]
+    fn a_place_is_ten_bytes_and_comes_back() {
+        let place = RecordPlace { topic: TopicNumber::new(258), partition: 3, offset: (1 << 48) - 2 };
+        assert_eq!(place.to_bytes(), [1, 2, 0, 3, 255, 255, 255, 255, 255, 254]);
+        assert_eq!(RecordPlace::from_bytes(place.to_bytes()), place);
+    }
+
+    #[test]
+    fn a_payload_hash_is_never_the_mark_of_none() {
+        assert_eq!(PayloadHash::of(b"{}").to_string(), "bf21");
+        // Its SHA-1 begins with 0000.
+        assert_eq!(PayloadHash::of(b"16055").to_string(), "0001");
+        assert!(PayloadHash::of(b"{}").conflicts_with(PayloadHash::of(b"16055")));
+        assert!(!PayloadHash::NONE.conflicts_with(PayloadHash::of(b"{}")));
+        assert!(!PayloadHash::of(b"{}").conflicts_with(PayloadHash::NONE));
+    }
+
+    #[test]
+    fn an_incarnation_names_its_shape_and_comes_back() {
+        let incarnation = ledger(4).incarnation;
+        assert_eq!(incarnation.as_str(), "00000000-0000-0000-0000-000000000000.4.8.3600000");
+        assert_eq!(Incarnation::parse(incarnation.as_str()), Ok(incarnation));
+        for bad in [
+            "",
+            "x.4.8.1000",
+            "00000000-0000-0000-0000-000000000000.4.8",
+            "00000000-0000-0000-0000-000000000000.0.8.1000",
+            "00000000-0000-0000-0000-000000000000.4.8.1000.9",
+            "00000000-0000-0000-0000-000000000000.04.8.1000",
+        ] {
+            assert!(Incarnation::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn buckets_are_picked_so_that_64_ids_fall_into_each() {
+        let week = Duration::from_secs(7 * 86_400);
+        assert_eq!(Shape::expecting(1_000_000, 4, week).unwrap().buckets, 3_907);
+        assert_eq!(Shape::expecting(0, 4, week).unwrap().buckets, 1);
+        assert_eq!(Shape::expecting(u64::MAX, 1, week).unwrap().buckets, 1 << 20);
+        assert!(Shape::new(0, 1, week).is_err() && Shape::new(1, 0, week).is_err());
+        assert!(Shape::new(1, 1, Duration::from_micros(1_000_001)).is_err());
+    }
+
+    #[test]
+    fn names_that_keys_and_records_cannot_carry_are_refused() {
+        for bad in ["", "a b", "a:b", "{a}", "é"] {
+            assert!(Namespace::new(bad).is_err(), "{bad}");
+        }
+        assert!(Owner::new("").is_err() && Owner::new("a\0b").is_err() && Owner::new(&"a".repeat(257)).is_err());
+        assert_eq!(label(&"é".repeat(200)).len(), 256);
+        assert_eq!(label("a\0b"), "ab");
+    }
+}

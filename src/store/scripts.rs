@@ -47,7 +47,7 @@ impl Scripts {
             init: script(script!("#!lua", "init")),
             topic: script(script!("#!lua", "topic")),
             claim: script(script!("#!lua", "grants", "claim")),
-            seen: script(script!("#!lua flags=allow-oom", "grants", "seen")),
+            seen: script(script!("#!lua", "grants", "seen")),
             complete: script(script!("#!lua flags=allow-oom", "finishes", "complete")),
             fail: script(script!("#!lua flags=allow-oom", "finishes", "fail")),
             release: script(script!("#!lua flags=allow-oom", "holds", "release")),

@@ -1,5 +1,6 @@
 //! The rules of the ledger as sentences, run against both stores; random operations that compare them; vectors.
 
+mod outages;
 mod property;
 mod rules;
 mod server;

@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::store::*;
 use proptest::prelude::*;
-use std::cell::RefCell;
+use std::cell::Cell;
 
 /// A delivery in small numbers: event, place, payload, whether it waited.
 type Raw = (u8, u8, u8, bool);
@@ -116,7 +116,7 @@ struct Pair {
 /// A server and a runtime for all cases of the test.
 struct Bench {
     runtime: tokio::runtime::Runtime,
-    side: RefCell<Option<(RedisSide, RedisStore, crate::clock::ManualClock)>>,
+    side: Cell<Option<(RedisSide, RedisStore, crate::clock::ManualClock)>>,
 }
 
 /// Calls both stores and compares what they say, after `same` has taken out what may differ.
@@ -322,8 +322,7 @@ async fn ids<S: Store>(store: &S, ledger: &Ledger, count: usize) -> Vec<OutboxId
 
 fn run_case(bench: &Bench, ops: &[Op]) -> Result<(), TestCaseError> {
     bench.runtime.block_on(async {
-        let mut slot = bench.side.borrow_mut();
-        let (mut side, store, clock) = slot.take().unwrap_or_else(|| {
+        let (mut side, store, clock) = bench.side.take().unwrap_or_else(|| {
             let (side, clock) = (RedisSide::start(), manual());
             let store = redis_store(&side.server, &clock);
             (side, store, clock)
@@ -348,7 +347,7 @@ fn run_case(bench: &Bench, ops: &[Op]) -> Result<(), TestCaseError> {
             }
         }
         let World { store, clock, redis, .. } = pair.redis;
-        *slot = redis.map(|side| (side, store, clock));
+        bench.side.set(redis.map(|side| (side, store, clock)));
         result
     })
 }
@@ -357,7 +356,7 @@ fn run_case(bench: &Bench, ops: &[Op]) -> Result<(), TestCaseError> {
 fn redis_and_the_model_answer_alike_and_the_books_balance_after_every_call() {
     let bench = Bench {
         runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-        side: RefCell::new(None),
+        side: Cell::new(None),
     };
     let config = ProptestConfig { failure_persistence: None, max_shrink_iters: 4_000, ..ProptestConfig::default() };
     // PROPTEST_CASES sets another number.
