@@ -102,6 +102,8 @@ impl Partition {
             Next::AtOnce => None,
             Next::After(wait) => {
                 self.not_before = Some(now + wait);
+                // Only the record that is waited for is worth claiming; those behind it would be handed back again.
+                self.batch_size = 1;
                 None
             }
             Next::LedgerFailed(error) => Some(error),

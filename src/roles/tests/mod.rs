@@ -1,0 +1,294 @@
+//! The services as they run, against an embedded Kafka and the ledger in memory.
+
+mod shop;
+
+use self::shop::{Shop, again, body, eventually, properties};
+use crate::events::{EventType, Topic};
+use crate::kafka::{OutgoingRecord, rewind};
+use crate::services::{DECLINE_PAYMENT_SKU, FAIL_DELIVERY_SKU, Service};
+use crate::store::{At, Begin, Change, Deadline, DuplicateCause, LedgerName, Namespace, StateFields, Store};
+use std::{sync::Arc, time::Duration};
+use uuid::Uuid;
+
+fn count(shop: &Shop, event_type: EventType) -> usize {
+    let records = shop.records(event_type.topic().name());
+    records.iter().filter(|record| record.header("ce_type") == Some(event_type.name())).count()
+}
+
+/// Copies of a record that each service is handed, if each record of `shop` is sent once more.
+fn deliveries(shop: &Shop, service: Service) -> u64 {
+    service.subscriptions().iter().map(|topic| shop.records(topic.name()).len() as u64).sum()
+}
+
+async fn until_read(shop: &Shop, service: Service, wanted: u64) {
+    eventually("everything is read", async || {
+        let books = shop.books(service).await;
+        let duplicates: u64 = books.duplicates.iter().flatten().sum();
+        books.completed + books.failed + duplicates >= wanted
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_flow_to_their_ends_and_nothing_happens_twice() {
+    let shop = Shop::open().await;
+    let roles = shop.start_all().await;
+    let [order, ..] = &roles;
+    let mut orders = Vec::new();
+    for number in 0..30 {
+        let sku = [FAIL_DELIVERY_SKU, DECLINE_PAYMENT_SKU, "TEA", "CUP", "POT"][number % 5];
+        orders.push(shop.order(order, sku).await);
+    }
+    shop.until_ended(order, &orders).await;
+    for (number, id) in orders.iter().enumerate() {
+        let expected = if number % 5 < 2 { "cancelled" } else { "completed" };
+        assert_eq!(shop.status(order, id).await, expected);
+    }
+    let expected = [
+        (EventType::OrderCreated, 30),
+        (EventType::OrderCompleted, 18),
+        (EventType::OrderCancelled, 12),
+        (EventType::PaymentCompleted, 24),
+        (EventType::PaymentFailed, 6),
+        (EventType::PaymentRefunded, 6),
+        (EventType::DeliveryScheduled, 24),
+        (EventType::DeliveryCompleted, 18),
+        (EventType::DeliveryFailed, 6),
+    ];
+    for (event_type, wanted) in expected {
+        eventually("all events are in Kafka", async || count(&shop, event_type) >= wanted).await;
+        assert_eq!(count(&shop, event_type), wanted, "{event_type}");
+    }
+    for service in Service::ALL {
+        until_read(&shop, service, deliveries(&shop, service)).await;
+        let books = shop.books(service).await;
+        assert_eq!(books.completed, deliveries(&shop, service), "{service}");
+        assert_eq!(books.duplicates, [[0; 2]; 6], "{service}");
+    }
+    shop.assert_nothing_ran_twice().await;
+    let (_, metrics) = shop.get(&roles[1], "/metrics").await;
+    let line = "tidemark_event_processing_seconds_count{group=\"payment-service\",topic=\"orders\"} 60";
+    assert!(metrics.contains(line), "{metrics}");
+    for role in roles {
+        role.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_post_answers_the_first_order_and_a_bad_one_names_its_field() {
+    let shop = Shop::open().await;
+    let role = shop.start(Service::Order).await;
+    let (status, _) = shop.get(&role, "/livez").await;
+    assert_eq!(status, 200);
+    shop.until_ready(&role).await;
+    let key = [("idempotency-key", "k-1")];
+    let (status, first, reply) = shop.post(&role, &key, body("TEA")).await;
+    assert_eq!((status, reply["status"].as_str()), (202, Some("pending")));
+    let (status, second, _) = shop.post(&role, &key, body("TEA")).await;
+    assert_eq!((status, &second), (202, &first));
+    let (status, _, reply) = shop.post(&role, &key, body("CUP")).await;
+    assert_eq!((status, reply["field"].as_str()), (422, Some("Idempotency-Key")));
+    let (status, _, reply) = shop.post(&role, &[], body("")).await;
+    assert_eq!((status, reply["field"].as_str()), (400, Some("items[0].sku")));
+    let (status, _, reply) = shop.post(&role, &[], "x".repeat(70_000)).await;
+    assert_eq!((status, reply["status"].as_u64()), (413, Some(413)));
+    assert_eq!(shop.get(&role, "/orders/nonsense").await.0, 404);
+    assert_eq!(shop.get(&role, &format!("/orders/{}", Uuid::new_v4())).await.0, 404);
+    eventually("one order is published", async || count(&shop, EventType::OrderCreated) == 1).await;
+    role.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_republished_event_is_suppressed_and_counted_as_that() {
+    let shop = Shop::open().await;
+    let roles = shop.start_all().await;
+    let mut orders = Vec::new();
+    for sku in ["TEA", "CUP", FAIL_DELIVERY_SKU] {
+        orders.push(shop.order(&roles[0], sku).await);
+    }
+    shop.until_ended(&roles[0], &orders).await;
+    eventually("the last events are in Kafka", async || shop.records("orders").len() == 6).await;
+    let wanted: Vec<u64> = Service::ALL.iter().map(|&service| deliveries(&shop, service)).collect();
+    let all: Vec<_> = Topic::ALL.iter().flat_map(|topic| shop.records(topic.name())).collect();
+    for record in &all {
+        shop.republish(record).await;
+    }
+    for (service, wanted) in Service::ALL.into_iter().zip(wanted) {
+        until_read(&shop, service, 2 * wanted).await;
+        assert_eq!(shop.duplicates(service, DuplicateCause::Republish).await, wanted, "{service}");
+        assert_eq!(shop.books(service).await.completed, wanted, "{service}");
+    }
+    shop.assert_nothing_ran_twice().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_redelivers_and_nothing_is_lost_or_done_twice() {
+    let mut shop = Shop::open().await;
+    // Nothing is committed in time, so that everything comes again.
+    shop.options.timing.commit_interval = Duration::from_secs(600);
+    let roles = shop.start_all().await;
+    let mut orders = Vec::new();
+    for _ in 0..10 {
+        orders.push(shop.order(&roles[0], "TEA").await);
+    }
+    shop.until_ended(&roles[0], &orders).await;
+    let before = shop.books(Service::Payment).await;
+    let [order, payment, _delivery] = roles;
+    payment.crash().await;
+    orders.push(shop.order(&order, "TEA").await);
+    let again = shop.start(Service::Payment).await;
+    shop.until_ended(&order, &orders).await;
+    eventually("everything was delivered again", async || {
+        shop.duplicates(Service::Payment, DuplicateCause::Redelivery).await >= before.completed
+    })
+    .await;
+    shop.assert_nothing_ran_twice().await;
+    again.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewound_group_reads_again_and_suppresses_exactly_that() {
+    let shop = Shop::open().await;
+    let [order, payment, _delivery] = shop.start_all().await;
+    let mut orders = Vec::new();
+    for _ in 0..5 {
+        orders.push(shop.order(&order, "TEA").await);
+    }
+    shop.until_ended(&order, &orders).await;
+    until_read(&shop, Service::Payment, 5 * 4).await;
+    payment.stop().await;
+    let bootstrap = shop.kafka.bootstrap().to_owned();
+    let group = Service::Payment.group();
+    let rewound = tokio::task::spawn_blocking(move || {
+        rewind(&bootstrap, &properties(), group, &["orders", "deliveries"], u64::MAX, Duration::from_secs(30))
+    });
+    let rewound = rewound.await.unwrap().unwrap();
+    assert_eq!(rewound, 5 * 4, "a clean stop had committed everything");
+    let _again = shop.start(Service::Payment).await;
+    until_read(&shop, Service::Payment, 2 * rewound).await;
+    assert_eq!(shop.duplicates(Service::Payment, DuplicateCause::Redelivery).await, rewound);
+    shop.assert_nothing_ran_twice().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_processed_goes_to_the_dead_letter_topic_and_holds_nobody_up() {
+    let shop = Shop::open().await;
+    let roles = shop.start_all().await;
+    let first = shop.order(&roles[0], "TEA").await;
+    shop.until_ended(&roles[0], std::slice::from_ref(&first)).await;
+    eventually("the order is in Kafka", async || count(&shop, EventType::OrderCreated) == 1).await;
+    let created = shop.records("orders").into_iter().find(|r| r.header("ce_type") == Some("ORDER_CREATED")).unwrap();
+
+    // The same id with another payload; no headers at all; and an order whose stored state nobody can read.
+    let mut conflict = again(&created);
+    conflict.value = Some(br#"{"forged":true}"#.to_vec());
+    shop.producer.send(&conflict).await.unwrap();
+    let garbage =
+        OutgoingRecord { topic: "orders".to_owned(), value: Some(b"\xff\xfe".to_vec()), ..OutgoingRecord::default() };
+    shop.producer.send(&garbage).await.unwrap();
+    let broken = Uuid::new_v4();
+    spoil_state(&shop, broken).await;
+    let text = String::from_utf8(created.value.clone().unwrap()).unwrap().replace(&first, &broken.to_string());
+    let mut failing = again(&created);
+    failing.key = Some(broken.to_string().into_bytes());
+    failing.value = Some(text.into_bytes());
+    for (name, value) in &mut failing.headers {
+        match name.as_str() {
+            "ce_id" => *value = Some(Uuid::new_v4().to_string().into_bytes()),
+            "ce_correlationid" => *value = Some(broken.to_string().into_bytes()),
+            _ => {}
+        }
+    }
+    shop.producer.send(&failing).await.unwrap();
+
+    let dead = "orders.payment-service.dlt";
+    eventually("all three are dead letters", async || shop.records(dead).len() == 3).await;
+    let mut letters: Vec<(String, String)> = shop
+        .records(dead)
+        .iter()
+        .map(|letter| {
+            let header = |name| letter.header(name).unwrap().to_owned();
+            (header("tidemark_dlt-reason"), header("tidemark_dlt-attempts"))
+        })
+        .collect();
+    letters.sort();
+    let letter = |reason: &str, attempts: &str| (reason.to_owned(), attempts.to_owned());
+    assert_eq!(letters, [letter("conflict", "1"), letter("failed", "5"), letter("malformed", "1")]);
+    assert_eq!(shop.duplicates(Service::Payment, DuplicateCause::Conflict).await, 1);
+    let books = shop.books(Service::Payment).await;
+    assert_eq!(books.failed, 2);
+    assert_eq!(books.released - books.handed_back, 4, "failures before the last one");
+
+    let after: Vec<String> = vec![shop.order(&roles[0], "TEA").await, shop.order(&roles[0], "CUP").await];
+    shop.until_ended(&roles[0], &after).await;
+    let (_, metrics) = shop.get(&roles[1], "/metrics").await;
+    assert!(metrics.contains("tidemark_dead_letters_total{group=\"payment-service\",topic=\"orders\"} 3"), "{metrics}");
+    assert!(metrics.contains("tidemark_event_failures_total{group=\"payment-service\",topic=\"orders\"} 5"), "{metrics}");
+}
+
+async fn spoil_state(shop: &Shop, order: Uuid) {
+    let name = LedgerName::new(Namespace::new("shop").unwrap(), Service::Payment.group());
+    let ledger = shop.store.open(&name).await.unwrap().unwrap();
+    let key = order.to_string();
+    let at = At::new(&ledger, ledger.shard_of(Some(key.as_bytes()), &key));
+    let change = Change {
+        aggregate: key,
+        fields: StateFields::from([("state".to_owned(), b"{\"state\":\"dreaming\"}".to_vec())]),
+        finished: false,
+        outbox: Vec::new(),
+        deadline: Deadline::Keep,
+    };
+    assert!(matches!(shop.store.begin(at, &change, 100).await, Ok(Begin::Done { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_instance_takes_over_partitions_without_a_single_duplicate() {
+    let mut shop = Shop::open().await;
+    let [order, payment, _delivery] = shop.start_all().await;
+    let mut orders = Vec::new();
+    // Slow work, so that the rebalance finds some in hand.
+    shop.options.work_time = Arc::new(|_| Duration::from_millis(20));
+    payment.stop().await;
+    let first = shop.start(Service::Payment).await;
+    for _ in 0..60 {
+        orders.push(shop.order(&order, "TEA").await);
+    }
+    eventually("the first instance works", async || shop.books(Service::Payment).await.completed > 5).await;
+    let second = shop.start(Service::Payment).await;
+    shop.until_ended(&order, &orders).await;
+    until_read(&shop, Service::Payment, deliveries(&shop, Service::Payment)).await;
+    assert_eq!(shop.books(Service::Payment).await.duplicates, [[0; 2]; 6]);
+    shop.assert_nothing_ran_twice().await;
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_is_gone_closes_the_consumer_until_it_is_made_again() {
+    let mut shop = Shop::open().await;
+    let [order, payment, _delivery] = shop.start_all().await;
+    let first = shop.order(&order, "TEA").await;
+    shop.until_ended(&order, std::slice::from_ref(&first)).await;
+    until_read(&shop, Service::Payment, 4).await;
+    payment.stop().await;
+    // The store comes back empty: the group has committed offsets, so nobody may start over by himself.
+    let full = shop.store.clone();
+    shop.store = crate::store::MemoryStore::new(crate::clock::Clock::System);
+    let payment = shop.start(Service::Payment).await;
+    eventually("it says why it does not work", async || {
+        let (status, text) = shop.get(&payment, "/readyz").await;
+        status == 503 && text.contains("the store forgot")
+    })
+    .await;
+    let second = shop.order(&order, "TEA").await;
+    eventually("the order is published", async || count(&shop, EventType::OrderCreated) == 2).await;
+    assert_eq!(shop.status(&order, &second).await, "pending");
+    assert_eq!(count(&shop, EventType::PaymentCompleted), 1, "work without a claim");
+    // An operator accepts the loss.
+    let name = LedgerName::new(Namespace::new("shop").unwrap(), Service::Payment.group());
+    let shape = full.open(&name).await.unwrap().unwrap().shape();
+    shop.store.init(&name, shape).await.unwrap();
+    shop.until_ended(&order, &[second]).await;
+    shop.until_ready(&payment).await;
+    payment.stop().await;
+}
