@@ -28,7 +28,7 @@ pub use measure::{Lag, measure, measure_readings, next_readable};
 pub use offsets::{LogRange, Offset};
 pub use reading::{Reading, UnknownReason};
 pub use runs::{Rise, Run, Runs, Tick};
-pub use sentence::{GroupEvidence, WorstPartition, advice, sentence};
+pub use sentence::{GroupEvidence, TopicNames, WorstPartition, advice, sentence};
 pub use snapshot::{
     Broker, ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, Member, PartitionSnapshot, ReadFailure,
     Retention, TopicPartition, TopicSnapshot,

@@ -16,8 +16,7 @@ pub struct GroupEvidence<'a> {
     /// Partitions with the same verdict.
     pub alike: usize,
     pub partitions: usize,
-    /// Topics that the group reads, sorted.
-    pub topics: &'a [&'a str],
+    pub topics: TopicNames<'a>,
     /// `None` when they could not be read.
     pub members: Option<usize>,
     pub lag: Reading<u64>,
@@ -32,6 +31,14 @@ pub struct GroupEvidence<'a> {
     pub runway: Option<Duration>,
     /// Of all rewound partitions together; the time is that of the last one.
     pub rewind: Option<Rewind>,
+}
+
+/// Topics that a group reads, in order of their names.
+#[derive(Clone, Copy, Debug)]
+pub struct TopicNames<'a> {
+    pub first: Option<&'a str>,
+    pub second: Option<&'a str>,
+    pub count: usize,
 }
 
 /// The partition that decides a group's verdict.
@@ -295,7 +302,7 @@ fn speed_advice(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String
 }
 
 fn place(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
-    if group.topics.len() > 1 {
+    if group.topics.count > 1 {
         format!("Partition {} of {}", worst.partition, worst.topic)
     } else {
         format!("Partition {}", worst.partition)
@@ -303,11 +310,12 @@ fn place(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
 }
 
 fn topics(group: &GroupEvidence<'_>) -> String {
-    match group.topics {
-        [] => "anything".to_owned(),
-        [one] => (*one).to_owned(),
-        [one, other] => format!("{one} and {other}"),
-        [one, rest @ ..] => format!("{one} and {} more topics", rest.len()),
+    let names = &group.topics;
+    match (names.first, names.second) {
+        (None, _) => "anything".to_owned(),
+        (Some(one), None) => one.to_owned(),
+        (Some(one), Some(other)) if names.count == 2 => format!("{one} and {other}"),
+        (Some(one), Some(_)) => format!("{one} and {} more topics", names.count - 1),
     }
 }
 

@@ -6,11 +6,24 @@
 //! ```
 
 pub mod alerts;
+mod assemble;
+mod board;
+mod books;
+mod charts;
+mod cluster_state;
 pub mod exposition;
 #[cfg(test)]
 pub mod fixture;
 pub mod lookup;
+mod memory;
+mod poller;
 mod published;
+mod run;
+mod settings;
+mod timeline;
 pub mod view;
 
+pub use books::WatchedLedger;
 pub use published::{Charts, Published};
+pub use run::{Monitor, WatchedCluster};
+pub use settings::Settings;

@@ -1,8 +1,8 @@
 //! The one place where the latest view is kept: written by the poller, read by pages, streams and `/metrics`.
 
-use super::view::{GroupSeries, HeatRow, View};
+use super::view::{GroupSeries, HeatRow, TimelineEntry, View};
 use arc_swap::ArcSwap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// The latest [`View`], a signal for each new one, and the charts' history behind it. Reading never waits for a collection.
@@ -10,7 +10,11 @@ pub struct Published {
     view: ArcSwap<View>,
     ticks: watch::Sender<u64>,
     charts: Box<dyn Charts>,
+    notes: Mutex<Vec<TimelineEntry>>,
 }
+
+/// Notes that may wait for the next view; further ones are dropped.
+const NOTES_MAX: usize = 100;
 
 /// History that a chart is drawn from, in memory.
 pub trait Charts: Send + Sync {
@@ -21,7 +25,7 @@ pub trait Charts: Send + Sync {
 impl Published {
     pub fn new(first: View, charts: Box<dyn Charts>) -> Arc<Self> {
         let ticks = watch::Sender::new(first.tick);
-        Arc::new(Self { view: ArcSwap::from_pointee(first), ticks, charts })
+        Arc::new(Self { view: ArcSwap::from_pointee(first), ticks, charts, notes: Mutex::default() })
     }
 
     pub fn latest(&self) -> Arc<View> {
@@ -33,6 +37,18 @@ impl Published {
         let tick = view.tick;
         self.view.store(Arc::new(view));
         self.ticks.send_replace(tick);
+    }
+
+    /// Leaves an entry for the timeline; it stands there from the next view on.
+    pub fn note(&self, entry: TimelineEntry) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < NOTES_MAX {
+            notes.push(entry);
+        }
+    }
+
+    pub(super) fn take_notes(&self) -> Vec<TimelineEntry> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Changes to the tick of each new view.

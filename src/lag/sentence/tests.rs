@@ -39,7 +39,7 @@ fn group(status: Status) -> GroupEvidence<'static> {
         worst: Some(worst(&FACTS)),
         alike: 1,
         partitions: 12,
-        topics: &["payments"],
+        topics: TopicNames { first: Some("payments"), second: None, count: 1 },
         members: Some(4),
         lag: Reading::Known(2_870),
         oldest_unread: FACTS.oldest_unread,
@@ -57,7 +57,7 @@ fn every_verdict_says_its_evidence_in_exact_numbers() {
     let rewind = Some(Rewind { ago: seconds(180), by: 12_400, remaining: 8_000 });
     let caught_up = GroupEvidence { lag: Reading::Known(0), consumed_per_second: Some(0.0), ..group(Status::Ok) };
     let gone = PartitionFacts { committed: CommittedState::Gone(seconds(10_800)), ..FACTS };
-    let two_topics = &["orders", "payments"];
+    let two_topics = TopicNames { first: Some("orders"), second: Some("payments"), count: 2 };
     let cases = [
         (group(Status::Stalled), "Partition 3 has not moved for 12 min 6 s while 343 messages arrived."),
         (

@@ -1,0 +1,39 @@
+//! Who is in a group, and what its members subscribe to.
+
+use crate::lag::{GroupSnapshot, GroupState, Presence, Reading};
+use crate::monitor::view::MemberView;
+use std::collections::HashSet;
+
+pub(super) fn presence(group: &GroupSnapshot) -> Presence {
+    match &group.members {
+        Reading::Known(members) if members.is_empty() => Presence::Nobody,
+        Reading::Known(_) => Presence::Members,
+        Reading::Unknown(_) => Presence::NotReadable,
+    }
+}
+
+pub(super) fn views(group: &GroupSnapshot) -> Reading<Vec<MemberView>> {
+    group.members.as_ref().map(|members| {
+        let view = |member: &crate::lag::Member| MemberView {
+            id: member.id.clone(),
+            client_id: member.client_id.clone(),
+            host: member.host.clone(),
+            assignment: member.assignment.clone(),
+        };
+        members.iter().map(view).collect()
+    })
+}
+
+/// The topics that the members of a stable group subscribe to or own; `None` where that cannot be told.
+pub(super) fn subscribed(group: &GroupSnapshot) -> Option<HashSet<&str>> {
+    let Reading::Known(members) = &group.members else { return None };
+    if group.state != Reading::Known(GroupState::Stable) || members.is_empty() {
+        return None;
+    }
+    let mut topics = HashSet::new();
+    for member in members {
+        topics.extend(member.subscription.as_ref()?.iter().map(AsRef::as_ref));
+        topics.extend(member.assignment.iter().map(|at| at.topic.as_ref()));
+    }
+    Some(topics)
+}

@@ -1,0 +1,50 @@
+//! Charts from the clusters' histories. A reader waits at most for one collection to be taken in, never for one to be made.
+
+use super::{
+    published::Charts,
+    view::{GroupSeries, HeatRow, SeriesPoint},
+};
+use crate::lag::{History, SPARK_POINTS};
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
+
+/// Points of one chart: more than that are not seen on a screen.
+const POINTS_MAX: usize = 360;
+
+pub(super) struct HistoryCharts {
+    clusters: Vec<(Arc<str>, Arc<RwLock<History>>)>,
+    heat_span: Duration,
+}
+
+impl HistoryCharts {
+    /// Heat strips cover the same time as the small trend lines.
+    pub fn new(clusters: Vec<(Arc<str>, Arc<RwLock<History>>)>, spark_bucket: Duration) -> Self {
+        Self { clusters, heat_span: spark_bucket * SPARK_POINTS as u32 }
+    }
+
+    fn history(&self, cluster: &str) -> Option<RwLockReadGuard<'_, History>> {
+        let (_, history) = self.clusters.iter().find(|(name, _)| name.as_ref() == cluster)?;
+        Some(history.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Charts for HistoryCharts {
+    fn group_series(&self, cluster: &str, group: &str) -> Option<GroupSeries> {
+        let samples = self.history(cluster)?.group_series(group, POINTS_MAX)?;
+        let point = |sample: &crate::lag::SeriesSample| SeriesPoint {
+            at: sample.at,
+            lag: sample.lag,
+            produced_per_second: sample.produced_per_second,
+            consumed_per_second: sample.consumed_per_second,
+        };
+        Some(GroupSeries { points: samples.iter().map(point).collect() })
+    }
+
+    fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow> {
+        let Some(history) = self.history(cluster) else { return Vec::new() };
+        let rows = history.pair_samples(group, self.heat_span, buckets);
+        rows.into_iter().map(|row| HeatRow { topic: row.topic, partition: row.partition, lag: row.lag }).collect()
+    }
+}

@@ -1,0 +1,152 @@
+//! Everything that one cluster's loop keeps from cycle to cycle, and how a cycle's result changes the cluster's view.
+//!
+//! A collection that failed as a whole keeps the last good values, with their age and the reason.
+
+use super::{
+    assemble::{Assembled, assemble},
+    books::{Books, LedgerReading},
+    memory::Memory,
+    settings::Settings,
+    view::{ClusterView, CollectionFailure, HistoryUse, TimelineEntry, TimelineKind, Tone},
+};
+use crate::{
+    kafka::CollectError,
+    lag::{ClusterSnapshot, History, UnknownReason, words},
+};
+use chrono::{DateTime, Utc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+pub(super) struct ClusterState {
+    settings: Arc<Settings>,
+    history: Arc<RwLock<History>>,
+    memory: Memory,
+    books: Option<Books>,
+    /// The latest view; the next one begins as a copy.
+    view: ClusterView,
+}
+
+/// What one cycle read, and how long it took.
+pub(super) struct Cycle {
+    pub snapshot: Result<ClusterSnapshot, CollectError>,
+    pub ledger: Option<Result<LedgerReading, String>>,
+    pub duration: Duration,
+    /// Ticks of the interval that passed while the cycle ran.
+    pub skipped_ticks: u64,
+}
+
+/// Reasons that are counted from 0 on, so that a first failure is a step that a rate can see.
+const COLLECTION_REASONS: [UnknownReason; 4] =
+    [UnknownReason::Unreachable, UnknownReason::Timeout, UnknownReason::NotAuthorized, UnknownReason::BadResponse];
+const PARTITION_REASONS: [UnknownReason; 5] = [
+    UnknownReason::NoLeader,
+    UnknownReason::NotLeader,
+    UnknownReason::Unreachable,
+    UnknownReason::Timeout,
+    UnknownReason::NotAuthorized,
+];
+
+fn zeros(reasons: &[UnknownReason]) -> BTreeMap<&'static str, u64> {
+    reasons.iter().map(|reason| (reason.label(), 0)).collect()
+}
+
+/// The view of a cluster before its first cycle has ended.
+pub(super) fn first_view(name: Arc<str>, bootstrap: String, interval: Duration) -> ClusterView {
+    ClusterView {
+        name,
+        bootstrap,
+        last_result: None,
+        collected_at: None,
+        interval,
+        duration: None,
+        collections: 0,
+        skipped_ticks: 0,
+        failures_by_reason: zeros(&COLLECTION_REASONS),
+        partition_failures_by_reason: zeros(&PARTITION_REASONS),
+        read_failures: Vec::new(),
+        cluster_id: None,
+        brokers: Vec::new(),
+        topics: Vec::new(),
+        groups: Vec::new(),
+        ledger: None,
+    }
+}
+
+impl ClusterState {
+    pub fn new(settings: Arc<Settings>, history: Arc<RwLock<History>>, books: Option<Books>, view: ClusterView) -> Self {
+        Self { settings, history, memory: Memory::default(), books, view }
+    }
+
+    /// Takes in one cycle at the time `now`; gives the new view and what happened, oldest first.
+    pub fn take_in(&mut self, cycle: Cycle, now: DateTime<Utc>) -> (ClusterView, HistoryUse, Vec<TimelineEntry>) {
+        let mut entries = Vec::new();
+        self.view.duration = Some(cycle.duration);
+        self.view.skipped_ticks += cycle.skipped_ticks;
+        self.view.collections += 1;
+        match cycle.snapshot {
+            Ok(snapshot) => self.succeed(&snapshot, now, &mut entries),
+            Err(error) => self.fail(&error, now, &mut entries),
+        }
+        if let (Some(books), Some(reading)) = (&mut self.books, cycle.ledger) {
+            let (ledger, of_ledger) = books.assemble(reading, now);
+            self.view.ledger = Some(ledger);
+            entries.extend(of_ledger);
+        }
+        (self.view.clone(), self.history_use(), entries)
+    }
+
+    fn succeed(&mut self, snapshot: &ClusterSnapshot, now: DateTime<Utc>, entries: &mut Vec<TimelineEntry>) {
+        if let Some(Err(failure)) = &self.view.last_result {
+            let down = (now - failure.since).to_std().unwrap_or_default();
+            let text = format!("Cluster {} answers again after {}.", self.view.name, words::duration(down));
+            entries.push(self.entry(Tone::Ok, text, now));
+        }
+        let mut history = self.history.write().unwrap_or_else(PoisonError::into_inner);
+        let Assembled { topics, groups, entries: happened, partition_failures } =
+            assemble(&self.view.name, snapshot, &mut history, &mut self.memory, &self.settings, now);
+        drop(history);
+        entries.extend(happened);
+        for (reason, count) in partition_failures {
+            *self.view.partition_failures_by_reason.entry(reason).or_default() += count;
+        }
+        self.view.last_result = Some(Ok(()));
+        self.view.collected_at = Some(now);
+        self.view.cluster_id.clone_from(&snapshot.cluster_id);
+        self.view.brokers.clone_from(&snapshot.brokers);
+        self.view.read_failures.clone_from(&snapshot.failures);
+        self.view.topics = topics;
+        self.view.groups = groups;
+    }
+
+    fn fail(&mut self, error: &CollectError, now: DateTime<Utc>, entries: &mut Vec<TimelineEntry>) {
+        let reason = error.reason().label();
+        *self.view.failures_by_reason.entry(reason).or_default() += 1;
+        let since = match &self.view.last_result {
+            Some(Err(failure)) => failure.since,
+            Some(Ok(())) | None => {
+                tracing::warn!(cluster = %self.view.name, %error, "the cluster cannot be read");
+                entries.push(self.entry(Tone::Bad, format!("Cluster {} cannot be read: {error}.", self.view.name), now));
+                now
+            }
+        };
+        let message = format!("{error}; {}", error.advice());
+        self.view.last_result = Some(Err(CollectionFailure { reason, message, since }));
+        self.view.read_failures = Vec::new();
+    }
+
+    fn entry(&self, tone: Tone, text: String, now: DateTime<Utc>) -> TimelineEntry {
+        let cluster = self.view.name.clone();
+        TimelineEntry { at: now, tone, kind: TimelineKind::Cluster, cluster, group: None, text }
+    }
+
+    fn history_use(&self) -> HistoryUse {
+        let history = self.history.read().unwrap_or_else(PoisonError::into_inner);
+        HistoryUse { bytes: history.bytes(), budget_bytes: history.limits().budget_bytes, covers: history.covers() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Starts the monitor's loops.
+
+use super::{
+    alerts::Notifier,
+    board::Board,
+    books::{Books, WatchedLedger},
+    charts::HistoryCharts,
+    cluster_state::{ClusterState, first_view},
+    poller::Poller,
+    published::Published,
+    settings::Settings,
+    view::{HistoryUse, View},
+};
+use crate::{
+    clock::Clock,
+    kafka::{ClusterReader, ReaderConfig},
+    lag::History,
+    store::Store,
+};
+use std::sync::{Arc, RwLock};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Everything that the monitor watches, and how.
+pub struct Monitor<S> {
+    /// In the order in which pages name them; names are unique.
+    pub clusters: Vec<WatchedCluster<S>>,
+    pub settings: Settings,
+    /// Told of alerts that begin to fire or are resolved.
+    pub notifier: Option<Notifier>,
+    pub clock: Clock,
+}
+
+/// One Kafka cluster and the ledger of its events.
+pub struct WatchedCluster<S> {
+    pub name: String,
+    /// As it is shown to people.
+    pub bootstrap: String,
+    pub reader: ReaderConfig,
+    pub ledger: Option<WatchedLedger<S>>,
+}
+
+impl<S: Store> Monitor<S> {
+    /// Starts one loop per cluster on `tasks`; they end with `stop`. Clusters that cannot be reached are no error here: the
+    /// views say so. The first view is there at once and says that nothing has been read yet.
+    pub fn start(self, tasks: &TaskTracker, stop: &CancellationToken) -> Arc<Published> {
+        let Self { clusters, settings, notifier, clock } = self;
+        let now = clock.now();
+        let limits = settings.history_limits(clusters.len());
+        let settings = Arc::new(settings);
+        let histories: Vec<_> = clusters
+            .iter()
+            .map(|cluster| (Arc::from(cluster.name.as_str()), Arc::new(RwLock::new(History::new(limits)))))
+            .collect();
+        let views: Vec<_> = clusters
+            .iter()
+            .zip(&histories)
+            .map(|(cluster, (name, _))| first_view(Arc::clone(name), cluster.bootstrap.clone(), settings.interval))
+            .collect();
+        let first = View {
+            tick: 0,
+            at: now,
+            started_at: now,
+            clusters: views.iter().cloned().map(Arc::new).collect(),
+            alerts: Vec::new(),
+            timeline: Vec::new(),
+            history: HistoryUse { budget_bytes: settings.history_bytes, ..HistoryUse::default() },
+        };
+        let charts = HistoryCharts::new(histories.clone(), settings.spark_bucket());
+        let published = Published::new(first, Box::new(charts));
+        let board = Board::new(views.clone(), &settings, Arc::clone(&published), notifier, now);
+        let board = Arc::new(board);
+        for (index, ((cluster, view), (name, history))) in clusters.into_iter().zip(views).zip(histories).enumerate() {
+            let books = cluster
+                .ledger
+                .as_ref()
+                .map(|ledger| Books::new(name, ledger.namespace.as_str().to_owned(), ledger.store.address(), &settings));
+            let poller = Poller {
+                index,
+                interval: settings.interval,
+                reader: ClusterReader::new(cluster.reader),
+                ledger: cluster.ledger,
+                state: ClusterState::new(Arc::clone(&settings), history, books, view),
+                board: Arc::clone(&board),
+                clock: clock.clone(),
+            };
+            tasks.spawn(poller.run(stop.clone()));
+        }
+        published
+    }
+}
+
+#[cfg(test)]
+mod tests;
