@@ -1,5 +1,8 @@
 //! Holds every decoder to the encoder of `kafka-protocol` in every version that is spoken, and to broken frames.
 
+mod members;
+mod offsets;
+
 use super::*;
 use crate::kafka::wire::{
     Cursor, Malformed,
@@ -10,7 +13,6 @@ use kafka_protocol::{
     messages::*,
     protocol::{Encodable, HeaderVersion, StrBytes},
 };
-use proptest::{collection::vec, prelude::*};
 use std::borrow::Cow;
 use uuid::Uuid;
 
@@ -79,137 +81,6 @@ fn committed(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Result<(
         }
     }
     offset_fetch(cursor, version, &mut Sink(seen))
-}
-
-type Topics = Vec<(String, Vec<(i32, i64, i16)>)>;
-
-fn topics() -> impl Strategy<Value = Topics> {
-    vec(("[a-z.]{0,12}", vec((any::<i32>(), any::<i64>(), any::<i16>()), 0..6)), 0..4)
-}
-
-fn expect_topics(topics: &Topics, seen: &mut Seen) {
-    for (name, partitions) in topics {
-        seen.push(format!("topic {name}"));
-        seen.extend(partitions.iter().map(|(index, offset, code)| format!("{index} {offset} {code}")));
-    }
-}
-
-fn one_group(topics: &Topics, code: i16, flexible: bool) -> OffsetFetchResponse {
-    use offset_fetch_response::{OffsetFetchResponsePartition as Partition, OffsetFetchResponseTopic as Topic};
-    let partition = |(index, offset, code): &(i32, i64, i16)| {
-        Partition::default()
-            .with_partition_index(*index)
-            .with_committed_offset(*offset)
-            .with_metadata(Some(text("m")))
-            .with_error_code(*code)
-            .with_unknown_tagged_fields(tagged(flexible))
-    };
-    let topic = |(name, partitions): &(String, Vec<(i32, i64, i16)>)| {
-        Topic::default().with_name(topic_name(name)).with_partitions(partitions.iter().map(partition).collect())
-    };
-    OffsetFetchResponse::default().with_topics(topics.iter().map(topic).collect()).with_error_code(code)
-}
-
-fn many_groups(groups: &[(String, Topics, i16)]) -> OffsetFetchResponse {
-    use offset_fetch_response::{
-        OffsetFetchResponseGroup as Group, OffsetFetchResponsePartitions as Partition, OffsetFetchResponseTopics as Topic,
-    };
-    let partition = |(index, offset, code): &(i32, i64, i16)| {
-        Partition::default()
-            .with_partition_index(*index)
-            .with_committed_offset(*offset)
-            .with_committed_leader_epoch(3)
-            .with_error_code(*code)
-            .with_unknown_tagged_fields(tagged(true))
-    };
-    let topic = |(name, partitions): &(String, Vec<(i32, i64, i16)>)| {
-        Topic::default()
-            .with_name(topic_name(name))
-            .with_partitions(partitions.iter().map(partition).collect())
-            .with_unknown_tagged_fields(tagged(true))
-    };
-    let group = |(name, topics, code): &(String, Topics, i16)| {
-        Group::default()
-            .with_group_id(GroupId(text(name)))
-            .with_topics(topics.iter().map(topic).collect())
-            .with_error_code(*code)
-            .with_unknown_tagged_fields(tagged(true))
-    };
-    OffsetFetchResponse::default()
-        .with_groups(groups.iter().map(group).collect())
-        .with_throttle_time_ms(9)
-        .with_unknown_tagged_fields(tagged(true))
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn committed_offsets_of_one_group_are_read_in_every_old_version(topics in topics(), code: i16) {
-        for version in 1..=7 {
-            let code = if version >= 2 { code } else { 0 };
-            let mut expected = Seen::new();
-            expect_topics(&topics, &mut expected);
-            expected.push(format!("group  {code}"));
-            check::<OffsetFetchRequest>(&one_group(&topics, code, version >= 6), version, committed, &expected);
-        }
-    }
-
-    #[test]
-    fn committed_offsets_of_many_groups_are_read(groups in vec((".{0,12}", topics(), any::<i16>()), 0..4)) {
-        for version in 8..=9 {
-            let mut expected = Seen::new();
-            for (name, topics, code) in &groups {
-                expect_topics(topics, &mut expected);
-                expected.push(format!("group {name} {code}"));
-            }
-            check::<OffsetFetchRequest>(&many_groups(&groups), version, committed, &expected);
-        }
-    }
-
-    #[test]
-    fn listed_offsets_are_read_in_every_version(topics in topics()) {
-        use list_offsets_response::{ListOffsetsPartitionResponse as Partition, ListOffsetsTopicResponse as Topic};
-        for version in versions::<ListOffsetsRequest>() {
-            let partition = |(index, offset, code): &(i32, i64, i16)| Partition::default()
-                .with_partition_index(*index).with_offset(*offset).with_error_code(*code).with_timestamp(5);
-            let topic = |(name, partitions): &(String, Vec<(i32, i64, i16)>)| Topic::default()
-                .with_name(topic_name(name)).with_partitions(partitions.iter().map(partition).collect());
-            let answer = ListOffsetsResponse::default()
-                .with_topics(topics.iter().map(topic).collect())
-                .with_unknown_tagged_fields(tagged(is_flexible::<ListOffsetsRequest>(version)));
-            let expected = topics.iter()
-                .flat_map(|(name, partitions)| partitions.iter().map(move |(index, offset, code)| format!("{name} {index} {offset} {code}")))
-                .collect();
-            check::<ListOffsetsRequest>(&answer, version, ends, &expected);
-        }
-    }
-
-    #[test]
-    fn no_frame_makes_a_decoder_panic(frame in vec(any::<u8>(), 0..200)) {
-        for (decode, versions) in every_decoder() {
-            for version in versions {
-                for flexible in [false, true] {
-                    let _ = decode(&mut Cursor::new(&frame, flexible), version, &mut Seen::new());
-                }
-            }
-        }
-        let _ = classic_subscription(&frame);
-        let _ = classic_assignment(&frame);
-    }
-
-    #[test]
-    fn no_flipped_byte_in_a_real_frame_makes_a_decoder_panic(groups in vec((".{0,6}", topics(), any::<i16>()), 1..3), flips in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
-        for version in 1..=9 {
-            let answer = if version >= 8 { many_groups(&groups) } else { one_group(&groups[0].1, if version >= 2 { groups[0].2 } else { 0 }, version >= 6) };
-            let mut frame = body(&answer, version);
-            for (at, with) in &flips {
-                let at = at.index(frame.len());
-                frame[at] ^= with;
-            }
-            let _ = decoded::<OffsetFetchRequest>(&frame, version, committed);
-        }
-    }
 }
 
 fn every_decoder() -> [(Decode, std::ops::RangeInclusive<i16>); 11] {
@@ -412,94 +283,6 @@ fn coordinators_are_read_in_every_version() {
 }
 
 #[test]
-fn classic_groups_are_read_in_every_version() {
-    use describe_groups_response::{DescribedGroup as Group, DescribedGroupMember as Described};
-    for version in versions::<DescribeGroupsRequest>() {
-        let mut member = Described::default()
-            .with_member_id(text("m"))
-            .with_client_id(text("c"))
-            .with_client_host(text("/h"))
-            .with_member_metadata(Bytes::from_static(&[1, 2]))
-            .with_member_assignment(Bytes::from_static(&[3]));
-        if version >= 4 {
-            member.group_instance_id = Some(text("static"));
-        }
-        let mut group = Group::default()
-            .with_group_id(GroupId(text("g")))
-            .with_group_state(text("Stable"))
-            .with_protocol_type(text("consumer"))
-            .with_protocol_data(text("range"))
-            .with_members(vec![member]);
-        if version >= 6 {
-            group.error_message = Some(text("words"));
-        }
-        let answer = DescribeGroupsResponse::default().with_groups(vec![group]);
-        let expected = vec![format!("{:?} 0 Stable range {:?}", b"g", b"consumer"), "m c /h [1, 2] [3]".to_owned()];
-        check::<DescribeGroupsRequest>(&answer, version, classic_groups, &expected);
-    }
-}
-
-#[test]
-fn consumer_groups_are_read_with_what_members_read_now() {
-    use consumer_group_describe_response::{Assignment, DescribedGroup as Group, Member, TopicPartitions};
-    let owned = |partitions: &[i32]| {
-        Assignment::default().with_topic_partitions(vec![
-            TopicPartitions::default()
-                .with_topic_id(Uuid::from_u128(1))
-                .with_topic_name(topic_name("t"))
-                .with_partitions(partitions.to_vec()),
-        ])
-    };
-    for version in versions::<ConsumerGroupDescribeRequest>() {
-        let mut member = Member::default()
-            .with_member_id(text("m"))
-            .with_instance_id(Some(text("i")))
-            .with_client_id(text("c"))
-            .with_client_host(text("h"))
-            .with_subscribed_topic_names(vec![topic_name("t")])
-            .with_subscribed_topic_regex(Some(text("t.*")))
-            .with_assignment(owned(&[2, 1]))
-            .with_target_assignment(owned(&[9]));
-        if version >= 1 {
-            member.member_type = 1;
-        }
-        let group = Group::default()
-            .with_group_id(GroupId(text("g")))
-            .with_group_state(text("Reconciling"))
-            .with_assignor_name(text("uniform"))
-            .with_error_message(Some(text("words")))
-            .with_members(vec![member]);
-        let answer = ConsumerGroupDescribeResponse::default().with_groups(vec![group]);
-        let owned = [(&b"t"[..], 2), (&b"t"[..], 1)];
-        let expected =
-            vec![format!("{:?} 0 Reconciling uniform []", b"g"), format!("m c h {:?} true {owned:?}", [&b"t"[..]])];
-        check::<ConsumerGroupDescribeRequest>(&answer, version, consumer_groups, &expected);
-    }
-}
-
-#[test]
-fn share_groups_are_read() {
-    use share_group_describe_response::{Assignment, DescribedGroup as Group, Member, TopicPartitions};
-    let member = Member::default()
-        .with_member_id(text("m"))
-        .with_client_id(text("c"))
-        .with_client_host(text("h"))
-        .with_subscribed_topic_names(vec![topic_name("t")])
-        .with_assignment(Assignment::default().with_topic_partitions(vec![
-            TopicPartitions::default().with_topic_name(topic_name("t")).with_partitions(vec![4]),
-        ]));
-    let group = Group::default()
-        .with_group_id(GroupId(text("g")))
-        .with_group_state(text("Stable"))
-        .with_assignor_name(text("simple"))
-        .with_members(vec![member]);
-    let answer = ShareGroupDescribeResponse::default().with_groups(vec![group]);
-    let expected =
-        vec![format!("{:?} 0 Stable simple []", b"g"), format!("m c h {:?} false {:?}", [&b"t"[..]], [(&b"t"[..], 4)])];
-    check::<ShareGroupDescribeRequest>(&answer, 1, share_groups, &expected);
-}
-
-#[test]
 fn sizes_leave_out_replicas_that_are_only_arriving() {
     use describe_log_dirs_response::{
         DescribeLogDirsPartition as Partition, DescribeLogDirsResult as Dir, DescribeLogDirsTopic as Topic,
@@ -563,25 +346,4 @@ fn offered_versions_are_read_also_when_the_broker_refuses_ours() {
     let refusal = body(&ApiVersionsResponse::default().with_error_code(35).with_api_keys(offers()), 0);
     let (seen, _) = decoded::<ApiVersionsRequest>(&refusal, 3, api_versions).unwrap();
     assert_eq!(seen, ["35 None"]);
-}
-
-#[test]
-fn classic_blobs_are_read_and_those_of_other_protocols_are_none() {
-    let mut blob = BytesMut::new();
-    ConsumerProtocolSubscription::default().with_topics(vec![text("a"), text("b")]).encode(&mut blob, 1).unwrap();
-    let mut subscription = vec![0, 1];
-    subscription.extend_from_slice(&blob);
-    assert_eq!(classic_subscription(&subscription), Some(vec![&b"a"[..], b"b"]));
-
-    use consumer_protocol_assignment::TopicPartition;
-    let mut blob = BytesMut::new();
-    let owned = TopicPartition::default().with_topic(topic_name("a")).with_partitions(vec![3, 0]);
-    ConsumerProtocolAssignment::default().with_assigned_partitions(vec![owned]).encode(&mut blob, 1).unwrap();
-    let mut assignment = vec![0, 1];
-    assignment.extend_from_slice(&blob);
-    assert_eq!(classic_assignment(&assignment), Some(vec![(&b"a"[..], 3), (&b"a"[..], 0)]));
-    assert_eq!(classic_assignment(&[]), Some(vec![]), "nothing is assigned while a group rebalances");
-    assert_eq!(classic_assignment(&[0xff, 0xff, 0, 0]), None);
-    assert_eq!(classic_assignment(b"{\"worker\":1}"), None);
-    assert_eq!(classic_subscription(b"{\"worker\":1}"), None);
 }
