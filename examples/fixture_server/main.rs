@@ -1,0 +1,181 @@
+//! Serves the dashboard with made-up data, for the browser suite and the pictures in `docs/`.
+//!
+//! `fixture_server [ADDRESS] [PREFIX]` prints its address once it listens. `POST /fixture/scenario/{name}` changes what is
+//! shown, `POST /fixture/pause` stops the ticks, `GET /fixture/streams` counts open live streams.
+
+mod fixture;
+
+use anyhow::Context;
+use axum::{
+    Router,
+    extract::Path,
+    http::StatusCode,
+    routing::{get, post},
+};
+use chrono::{TimeDelta, Utc};
+use fixture::{MadeUpCharts, Scenario, view};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tidemark::{
+    metrics::ProcessMetrics,
+    monitor::{
+        Published,
+        lookup::{ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpFuture, OrderStep, OrderTimeline},
+    },
+    web::{DashboardState, PreparedMetrics, SettingRow, Settings, router},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+const TICK: Duration = Duration::from_secs(1);
+
+/// Knows every id that begins like ours, is slow for `slow`, and knows nothing else.
+struct MadeUpLookUp(Arc<Published>);
+
+impl LookUp for MadeUpLookUp {
+    fn event(&self, query: EventQuery) -> LookUpFuture<Option<EventPassport>> {
+        let latest = self.0.latest();
+        Box::pin(async move {
+            if query.id == "slow" {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+            let entries =
+                latest.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref()).flat_map(|ledger| &ledger.duplicates);
+            let repeats: Vec<_> = entries.filter(|entry| entry.event_id == query.id).cloned().collect();
+            let Some(first) = repeats.first().cloned() else { return Ok(None) };
+            Ok(Some(EventPassport {
+                event_id: query.id.clone(),
+                source: Some(first.source.clone()),
+                consumers: vec![ConsumerPassport {
+                    group: first.group.clone(),
+                    state: EntryState::Completed,
+                    attempts: Some(1),
+                    first_at: first.first_at,
+                    first_place: first.first_place.clone(),
+                    owner: Some(first.owner.clone()),
+                    repeats,
+                }],
+                order: Some(order("0192f3c1-7d00-7abc-8def-000012345678", &query.id)),
+                window: Duration::from_secs(604_800),
+                unanswered_shards: 0,
+            }))
+        })
+    }
+
+    fn order(&self, order_id: String) -> LookUpFuture<Option<OrderTimeline>> {
+        Box::pin(async move { Ok(order_id.starts_with("0192f3c1-7d").then(|| order(&order_id, ""))) })
+    }
+}
+
+fn order(order_id: &str, event_id: &str) -> OrderTimeline {
+    let step = |seconds: i64, event_type: &str, id: &str| OrderStep {
+        at: Utc::now() - TimeDelta::milliseconds(seconds * 1_111),
+        event_type: event_type.into(),
+        event_id: id.into(),
+    };
+    OrderTimeline {
+        order_id: order_id.into(),
+        status: "paid".into(),
+        steps: vec![
+            step(300, "ORDER_CREATED", "0192f3c1-aaaa-7abc-8def-0123456789ab"),
+            step(
+                298,
+                "PAYMENT_COMPLETED",
+                if event_id.is_empty() { "5f2b8c1e-1111-5abc-8def-0123456789ab" } else { event_id },
+            ),
+            step(297, "DELIVERY_SCHEDULED", "5f2b8c1e-2222-5abc-8def-0123456789ab"),
+        ],
+    }
+}
+
+fn settings(prefix: &str) -> Settings {
+    let setting =
+        |key: &str, value: &str, source: &str| SettingRow { key: key.into(), value: value.into(), source: source.into() };
+    Settings {
+        route_prefix: prefix.into(),
+        max_streams: 24,
+        effective: vec![
+            setting("kafka", "10.0.0.5:9092", "flag"),
+            setting("redis", "redis://default:<redacted>@10.0.0.8:6379", "environment"),
+            setting("interval", "1s", "flag"),
+            setting("stalled-after", "1m", "default"),
+        ],
+        notice: None,
+        ..Settings::default()
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:0".into());
+    let prefix = arguments.next().unwrap_or_default();
+    let stop = CancellationToken::new();
+    let published = Published::new(view(Scenario::Normal, 1, Utc::now()), Box::new(MadeUpCharts));
+    let process = ProcessMetrics::new().context("metrics")?;
+    let dashboard = DashboardState::new(published.clone(), settings(&prefix), process.clone(), stop.clone())
+        .with_look_up(Arc::new(MadeUpLookUp(published.clone())))
+        .with_metrics(|| PreparedMetrics { plain: "# made up\n".into(), gzip: Vec::new().into() });
+
+    let scenario = Arc::new(Mutex::new(Scenario::Normal));
+    let paused = Arc::new(AtomicBool::new(false));
+    let publish = {
+        let (published, scenario) = (published.clone(), scenario.clone());
+        move || {
+            let tick = published.latest().tick + 1;
+            let scenario = *scenario.lock().unwrap_or_else(PoisonError::into_inner);
+            published.publish(view(scenario, tick, Utc::now()));
+        }
+    };
+    let ticking = {
+        let (paused, publish) = (paused.clone(), publish.clone());
+        async move {
+            let mut interval = tokio::time::interval(TICK);
+            loop {
+                interval.tick().await;
+                if !paused.load(Ordering::Relaxed) {
+                    publish();
+                }
+            }
+        }
+    };
+    tokio::spawn(ticking);
+
+    let control = Router::new()
+        .route("/fixture/streams", get(move || async move { process.live_streams().get().to_string() }))
+        .route(
+            "/fixture/pause",
+            post({
+                let paused = paused.clone();
+                move || async move { paused.fetch_xor(true, Ordering::Relaxed).to_string() }
+            }),
+        )
+        .route(
+            "/fixture/scenario/{name}",
+            post(move |Path(name): Path<String>| async move {
+                let Some(wanted) = Scenario::parse(&name) else { return StatusCode::NOT_FOUND };
+                *scenario.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
+                publish();
+                StatusCode::NO_CONTENT
+            }),
+        );
+    let app = control.fallback_service(router(dashboard));
+    let listener = TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
+    println!("http://{}{prefix}", listener.local_addr()?);
+    let mut terminate = signal(SignalKind::terminate())?;
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async move {
+            terminate.recv().await;
+            stop.cancel();
+        })
+        .await?;
+    Ok(())
+}

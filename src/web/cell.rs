@@ -1,0 +1,142 @@
+//! Pieces of HTML that are safe by construction: escaped text, a value that may be unknown, a time.
+
+use super::words;
+use crate::lag::Reading;
+use crate::monitor::view::Tone;
+use askama::filters::HtmlSafe;
+use chrono::{DateTime, Utc};
+use std::fmt::{self, Write};
+
+/// Markup that is already escaped. Only this module and [`super::svg`] make it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Markup(String);
+
+impl Markup {
+    pub(super) fn trusted(html: String) -> Self {
+        Self(html)
+    }
+
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Markup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl HtmlSafe for Markup {}
+
+/// Writes `text` with the five characters that mean something in HTML replaced.
+pub fn escape(text: &str, out: &mut impl Write) -> fmt::Result {
+    for c in text.chars() {
+        match c {
+            '&' => out.write_str("&amp;")?,
+            '<' => out.write_str("&lt;")?,
+            '>' => out.write_str("&gt;")?,
+            '"' => out.write_str("&quot;")?,
+            '\'' => out.write_str("&#39;")?,
+            _ => out.write_char(c)?,
+        }
+    }
+    Ok(())
+}
+
+/// One value in a table, a fact or a tile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cell {
+    Text(String),
+    /// A value that is coloured.
+    Toned(String, Tone),
+    /// A value of no interest, in grey.
+    Quiet(String),
+    /// An em dash; the reason is read aloud and shown on hover.
+    Unknown(String),
+}
+
+impl Cell {
+    pub fn of<T>(reading: &Reading<T>, text: impl FnOnce(&T) -> String) -> Self {
+        match reading {
+            Reading::Known(value) => Self::Text(text(value)),
+            Reading::Unknown(reason) => Self::Unknown(format!("Unknown: {reason}")),
+        }
+    }
+
+    pub fn count(reading: &Reading<u64>) -> Self {
+        Self::of(reading, |&n| words::count(n))
+    }
+
+    /// Colours a known value.
+    pub fn toned(self, tone: Tone) -> Self {
+        match (self, tone) {
+            (Self::Text(text), Tone::Bad | Tone::Warn) => Self::Toned(text, tone),
+            (cell, _) => cell,
+        }
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => escape(text, f),
+            Self::Toned(text, tone) => {
+                write!(f, r#"<b class="t-{}">"#, tone_class(*tone))?;
+                escape(text, f)?;
+                f.write_str("</b>")
+            }
+            Self::Quiet(text) => {
+                f.write_str(r#"<span class="none">"#)?;
+                escape(text, f)?;
+                f.write_str("</span>")
+            }
+            Self::Unknown(reason) => {
+                f.write_str(r#"<span class="none" title=""#)?;
+                escape(reason, f)?;
+                f.write_str(r#""><span aria-hidden="true">—</span><span class="vh">"#)?;
+                escape(reason, f)?;
+                f.write_str("</span></span>")
+            }
+        }
+    }
+}
+
+impl HtmlSafe for Cell {}
+
+pub const fn tone_class(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Ok => "ok",
+        Tone::Info => "info",
+        Tone::Warn => "warn",
+        Tone::Bad => "bad",
+        Tone::Mute => "mute",
+    }
+}
+
+/// `<time datetime="...">text</time>` with the full stamp on hover.
+pub fn time(at: DateTime<Utc>, text: &str) -> Markup {
+    let mut html = format!(r#"<time datetime="{}" title="{}">"#, words::iso(at), words::stamp(at));
+    let _infallible = escape(text, &mut html);
+    html.push_str("</time>");
+    Markup(html)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lag::UnknownReason;
+
+    #[test]
+    fn an_unknown_value_is_a_dash_with_its_reason_and_never_a_zero() {
+        let html = Cell::count(&Reading::Unknown(UnknownReason::NoLeader)).to_string();
+        assert!(html.contains('—') && html.contains("no leader") && !html.contains('0'));
+    }
+
+    #[test]
+    fn text_in_a_cell_is_escaped() {
+        assert_eq!(Cell::Text("<b>\"'&".into()).to_string(), "&lt;b&gt;&quot;&#39;&amp;");
+        assert!(!Cell::Unknown("<script>".into()).to_string().contains("<script>"));
+    }
+}

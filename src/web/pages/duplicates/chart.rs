@@ -1,0 +1,54 @@
+//! The two-panel chart: executed grows up, suppressed hangs down, each on its own scale.
+
+use super::super::super::{cell::Markup, svg, words};
+use super::Totals;
+use crate::monitor::view::{DuplicateBucket, DuplicateOutcome, View};
+
+pub struct Chart {
+    pub up: Markup,
+    pub down: Markup,
+    pub up_max: String,
+    pub down_max: String,
+    pub executed: String,
+    pub suppressed: String,
+    /// Times along the axis between the panels.
+    pub axis: Vec<String>,
+    pub caption: String,
+    pub any: bool,
+}
+
+const AXIS_LABELS: usize = 6;
+
+pub fn build(buckets: &[DuplicateBucket], totals: &Totals, view: &View) -> Chart {
+    let largest = |outcome: DuplicateOutcome, least: u64| {
+        let of = |bucket: &DuplicateBucket| bucket.counts.iter().map(|counts| counts[outcome as usize]).sum::<u64>();
+        let max = buckets.iter().map(of).max().unwrap_or(0).max(least);
+        (max, buckets.iter().max_by_key(|bucket| of(bucket)).copied())
+    };
+    let (up_max, _) = largest(DuplicateOutcome::Executed, 4);
+    let (down_max, peak) = largest(DuplicateOutcome::Suppressed, 10);
+    let label = |bucket: &DuplicateBucket| words::clock_short(bucket.from, view.at);
+    let axis = match buckets.len() {
+        n if n >= AXIS_LABELS => (0..AXIS_LABELS).map(|i| label(&buckets[i * n / AXIS_LABELS])).collect(),
+        _ => buckets.first().map(label).into_iter().collect(),
+    };
+    let peak = peak.filter(|_| totals.suppressed > 0).map_or_else(String::new, |peak| {
+        format!(" Most were suppressed from {} on, within {}.", label(&peak), words::duration(peak.length))
+    });
+    Chart {
+        up: svg::duplicate_bars(buckets, DuplicateOutcome::Executed, up_max),
+        down: svg::duplicate_bars(buckets, DuplicateOutcome::Suppressed, down_max),
+        up_max: words::count(up_max),
+        down_max: words::count(down_max),
+        executed: words::count(totals.executed),
+        suppressed: words::count(totals.suppressed),
+        axis,
+        caption: format!(
+            "{} executed and {} suppressed {}.{peak} Each half has a scale of its own, so that a single executed duplicate stays visible.",
+            words::count(totals.executed),
+            words::count(totals.suppressed),
+            totals.period_words()
+        ),
+        any: !buckets.is_empty(),
+    }
+}

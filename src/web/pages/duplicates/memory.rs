@@ -1,0 +1,78 @@
+//! Whether ids are remembered for long enough: how long repeats take to come, and where the memory ends.
+
+use super::super::super::{cell::Markup, svg, words};
+use super::ledger_groups;
+use crate::monitor::view::{LedgerGroupView, View};
+use std::time::Duration;
+
+pub struct Memory {
+    pub histogram: Markup,
+    /// Upper bound of each bar.
+    pub labels: Vec<String>,
+    pub sentence: String,
+    pub caption: String,
+}
+
+/// Merged over the groups whose bounds are those of the first one; `None` when no group has books.
+pub fn build(view: &View, only_group: &str) -> Option<Memory> {
+    let all: Vec<&LedgerGroupView> =
+        ledger_groups(view).filter(|group| only_group.is_empty() || &*group.group == only_group).collect();
+    let first = all.iter().find(|group| !group.gap_buckets.is_empty())?;
+    let bounds: Vec<f64> = first.gap_buckets.iter().map(|(bound, _)| *bound).collect();
+    let same: Vec<&&LedgerGroupView> =
+        all.iter().filter(|group| group.gap_buckets.iter().map(|(bound, _)| *bound).eq(bounds.iter().copied())).collect();
+    let cumulative: Vec<u64> = (0..bounds.len()).map(|i| same.iter().map(|group| group.gap_buckets[i].1).sum()).collect();
+    let bars: Vec<u64> =
+        cumulative.iter().enumerate().map(|(i, n)| n.saturating_sub(if i == 0 { 0 } else { cumulative[i - 1] })).collect();
+    let window = first.window;
+    let window_at = bounds.iter().position(|bound| *bound >= window.as_secs_f64()).map(|i| (i + 1) as f64);
+    let late: u64 = same.iter().map(|group| group.late).sum();
+    let caption = match late {
+        0 => "No repeat was found in the older half of the memory.".to_owned(),
+        n => format!(
+            "{} found in the older half of the memory: close to being forgotten.",
+            words::plural(n, "repeat was", "repeats were")
+        ),
+    };
+    let left_out = all.len() - same.len();
+    let caption = match left_out {
+        0 => caption,
+        n => format!("{caption} {} another window and left out here.", words::plural(n as u64, "group has", "groups have")),
+    };
+    Some(Memory {
+        histogram: svg::gap_histogram(&bars, window_at),
+        labels: bounds.iter().map(|bound| bound_label(*bound)).collect(),
+        sentence: sentence(&bounds, &cumulative, window),
+        caption,
+    })
+}
+
+fn sentence(bounds: &[f64], cumulative: &[u64], window: Duration) -> String {
+    let remembered = format!("ids are remembered for {} at least", words::duration(window));
+    let total = cumulative.last().copied().unwrap_or(0);
+    if total == 0 {
+        return format!("No repeat yet; {remembered}.");
+    }
+    let wanted = (total as f64 * 0.99).ceil() as u64;
+    match bounds.iter().zip(cumulative).find(|(_, n)| **n >= wanted) {
+        Some((bound, _)) if bound.is_finite() => {
+            format!("99 of 100 repeats come within {}; {remembered}.", words::duration(Duration::from_secs_f64(*bound)))
+        }
+        _ => format!("More than 1 of 100 repeats comes after the window; {remembered}."),
+    }
+}
+
+fn bound_label(bound: f64) -> String {
+    if !bound.is_finite() {
+        return "more".into();
+    }
+    let trimmed = |value: f64, unit: &str| {
+        if value.fract() < 0.05 { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
+    };
+    match bound {
+        b if b < 60.0 => trimmed(b, "s"),
+        b if b < 3_600.0 => trimmed(b / 60.0, "min"),
+        b if b < 86_400.0 => trimmed(b / 3_600.0, "h"),
+        b => trimmed(b / 86_400.0, "d"),
+    }
+}

@@ -1,0 +1,228 @@
+//! `/duplicates`: what came again, what was done twice, and why. The two are never added up.
+
+mod chart;
+mod list;
+mod memory;
+
+pub use list::{csv, json, read_query, row, rows_for};
+
+use super::super::{
+    cell::{Cell, tone_class},
+    frame::{Frame, Page, Section, Visit},
+    links::with_query,
+    reply,
+    state::DashboardState,
+    verdict::{cause_meaning, cause_word},
+    words,
+};
+use super::table::{Chip, ListQuery, Pager, Row};
+use crate::monitor::view::{DuplicateBucket, DuplicateCause, DuplicateOutcome, LedgerGroupView, Tone, View};
+use askama::Template;
+use axum::{extract::State, response::Response};
+use std::{collections::BTreeMap, time::Duration};
+
+pub const PATH: &str = "/duplicates";
+
+/// Duplicates of all ledgers over the time that the chart shows.
+pub struct Totals {
+    pub ledgers: usize,
+    pub executed: u64,
+    pub suppressed: u64,
+    /// Time that the numbers cover.
+    pub period: Duration,
+}
+
+impl Totals {
+    pub fn of(view: &View) -> Self {
+        let buckets = buckets(view);
+        let sum = |outcome: DuplicateOutcome| {
+            buckets.iter().map(|bucket| bucket.counts.iter().map(|counts| counts[outcome as usize]).sum::<u64>()).sum()
+        };
+        Self {
+            ledgers: view.clusters.iter().filter(|cluster| cluster.ledger.is_some()).count(),
+            executed: sum(DuplicateOutcome::Executed),
+            suppressed: sum(DuplicateOutcome::Suppressed),
+            period: buckets.first().map_or(Duration::ZERO, |first| words::between(first.from, view.at)),
+        }
+    }
+
+    /// `in the last 24 h`.
+    pub fn period_words(&self) -> String {
+        match self.period.as_secs() {
+            0..60 => "so far".into(),
+            seconds @ 60..3_600 => format!("in the last {}", words::duration(Duration::from_secs(seconds / 60 * 60))),
+            seconds @ 3_600..172_800 => format!("in the last {} h", (seconds + 1_800) / 3_600),
+            seconds => format!("in the last {} d", (seconds + 43_200) / 86_400),
+        }
+    }
+
+    pub fn sentence(&self) -> String {
+        if self.ledgers == 0 {
+            return "No ledger is configured, so duplicates cannot be seen.".into();
+        }
+        let executed = match self.executed {
+            0 => "No event was executed twice".into(),
+            n => words::plural(n, "event was executed twice", "events were executed twice"),
+        };
+        let suppressed = match self.suppressed {
+            0 => "no delivery was a repeat".into(),
+            n => words::plural(
+                n,
+                "repeated delivery was suppressed without harm",
+                "repeated deliveries were suppressed without harm",
+            ),
+        };
+        format!("{executed} {}; {suppressed}.", self.period_words())
+    }
+}
+
+/// Duplicates over time of all ledgers, oldest first.
+pub fn buckets(view: &View) -> Vec<DuplicateBucket> {
+    let mut merged: BTreeMap<_, DuplicateBucket> = BTreeMap::new();
+    for bucket in
+        view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref()).flat_map(|ledger| &ledger.duplicate_buckets)
+    {
+        merged
+            .entry(bucket.from)
+            .and_modify(|sum| {
+                for (total, counts) in sum.counts.iter_mut().zip(bucket.counts) {
+                    total[0] += counts[0];
+                    total[1] += counts[1];
+                }
+            })
+            .or_insert(*bucket);
+    }
+    merged.into_values().collect()
+}
+
+/// One outcome over time, for a trend line.
+pub fn per_bucket(view: &View, outcome: DuplicateOutcome) -> Vec<Option<f64>> {
+    buckets(view)
+        .iter()
+        .map(|bucket| Some(bucket.counts.iter().map(|counts| counts[outcome as usize]).sum::<u64>() as f64))
+        .collect()
+}
+
+struct CauseRow {
+    key: &'static str,
+    word: &'static str,
+    meaning: &'static str,
+    href: String,
+    executed: Cell,
+    suppressed: Cell,
+    all: String,
+}
+
+#[derive(Template)]
+#[template(path = "duplicates.html", blocks = ["verdict", "chart", "causes", "memory", "chips", "rows"])]
+pub struct DuplicatesPage {
+    pub f: Frame,
+    tone: &'static str,
+    headline: String,
+    sentence: String,
+    period: String,
+    chart: chart::Chart,
+    causes: Vec<CauseRow>,
+    memory: Option<memory::Memory>,
+    list: ListQuery,
+    groups: Vec<String>,
+    chips: Vec<Chip>,
+    pub rows: Vec<Row>,
+    held: usize,
+    pager: Pager,
+    csv: String,
+    json: String,
+}
+
+fn causes(view: &View, f: &Frame, list: &ListQuery) -> Vec<CauseRow> {
+    let buckets = buckets(view);
+    let books: Vec<&LedgerGroupView> = ledger_groups(view).collect();
+    let recent = |cause: DuplicateCause, outcome: DuplicateOutcome| -> u64 {
+        buckets.iter().map(|bucket| bucket.counts[cause as usize][outcome as usize]).sum()
+    };
+    let all = |cause, outcome| words::count(books.iter().map(|books| books.duplicates_of(cause, outcome)).sum());
+    let row = |cause: DuplicateCause| {
+        let executed = recent(cause, DuplicateOutcome::Executed);
+        CauseRow {
+            key: cause.label(),
+            word: cause_word(cause),
+            meaning: cause_meaning(cause),
+            href: list.with("cause", cause.label()).href(&f.links, PATH),
+            executed: match executed {
+                0 => Cell::Quiet("0".into()),
+                n => Cell::Toned(words::count(n), Tone::Bad),
+            },
+            suppressed: match recent(cause, DuplicateOutcome::Suppressed) {
+                0 => Cell::Quiet("0".into()),
+                n => Cell::Text(words::count(n)),
+            },
+            all: format!("{} / {}", all(cause, DuplicateOutcome::Executed), all(cause, DuplicateOutcome::Suppressed)),
+        }
+    };
+    DuplicateCause::ALL.map(row).into()
+}
+
+pub fn ledger_groups(view: &View) -> impl Iterator<Item = &LedgerGroupView> {
+    view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref()).flat_map(|ledger| &ledger.groups)
+}
+
+fn headline(totals: &Totals) -> (Tone, String) {
+    match (totals.ledgers, totals.executed, totals.suppressed) {
+        (0, ..) => (Tone::Mute, "No ledger is configured".into()),
+        (_, 0, 0) => (Tone::Ok, "No event came twice".into()),
+        (_, 0, _) => (Tone::Ok, "No event was executed twice".into()),
+        (_, n, _) => (Tone::Bad, words::plural(n, "event was executed twice", "events were executed twice")),
+    }
+}
+
+fn sentence(totals: &Totals) -> String {
+    let all = totals.executed + totals.suppressed;
+    match (totals.ledgers, all) {
+        (0, _) => "Start the monitor with --redis, and let consumers claim events or report them: then repeats are seen and suppressed.".into(),
+        (_, 0) => format!("Every event that consumers brought to the ledger {} was new.", totals.period_words()),
+        _ => format!(
+            "{} {}; {} ({}) recognised and suppressed.",
+            words::plural(all, "delivery was a repeat", "deliveries were repeats"),
+            totals.period_words(),
+            words::plural(totals.suppressed, "was", "were"),
+            words::percent(totals.suppressed, all)
+        ),
+    }
+}
+
+pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> DuplicatesPage {
+    let mut list = list::read_query(&visit.params);
+    let entries = list::select(view, &list);
+    let slice = list.slice(entries.len());
+    let page =
+        Page { title: "Duplicates", section: Section::Duplicates, live: Some(("duplicates", list.query())), chart: false };
+    let f = Frame::new(dashboard, view, visit, page);
+    let totals = Totals::of(view);
+    let (tone, headline) = headline(&totals);
+    DuplicatesPage {
+        tone: tone_class(tone),
+        headline,
+        sentence: sentence(&totals),
+        period: totals.period_words(),
+        chart: chart::build(&buckets(view), &totals, view),
+        causes: causes(view, &f, &list),
+        memory: memory::build(view, list.filter("group")),
+        groups: list::group_names(view),
+        chips: list::chips(view, &list, &f),
+        rows: entries[slice.clone()].iter().map(|(cluster, entry)| list::row(&f.links, view, cluster, entry)).collect(),
+        held: list::held(view),
+        pager: Pager::new(&list, &slice, entries.len(), ("entry", "entries"), (&f.links, PATH)),
+        csv: f.links.to(&with_query("/duplicates.csv", &list.query())),
+        json: f.links.to(&with_query("/duplicates.json", &list.query())),
+        list,
+        f,
+    }
+}
+
+pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
+    if let Some(redirect) = reply::canonical(&dashboard, &visit) {
+        return redirect;
+    }
+    let view = dashboard.published.latest();
+    reply::html(&build(&dashboard, &view, &visit))
+}

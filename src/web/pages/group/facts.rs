@@ -1,0 +1,97 @@
+//! The eight facts below a group's verdict.
+
+use super::super::super::{
+    cell::{Cell, tone_class},
+    verdict::{drain_cell, lag_tone, time_lag_cell, time_lag_source, time_lag_tone},
+    words,
+};
+use crate::lag::{Reading, UnknownReason};
+use crate::monitor::view::{Drain, DuplicateOutcome, GroupView, LedgerGroupView, Tone};
+use std::time::Duration;
+
+/// A runway shorter than this is coloured.
+const SHORT_RUNWAY: Duration = Duration::from_secs(12 * 3_600);
+
+pub struct Fact {
+    pub label: &'static str,
+    pub value: Cell,
+    pub note: String,
+    pub tone: &'static str,
+}
+
+fn fact(label: &'static str, value: Cell, note: impl Into<String>, tone: Tone) -> Fact {
+    Fact { label, value, note: note.into(), tone: tone_class(tone) }
+}
+
+pub fn facts(group: &GroupView, books: Option<&LedgerGroupView>) -> Vec<Fact> {
+    let rate = |reading: &Reading<f64>| Cell::of(reading, |rate| words::rate(*rate));
+    let unread_note = match (group.expired, group.unknown_partitions) {
+        (0, 0) => "messages".to_owned(),
+        (0, n) => format!("{} unknown", words::plural(n as u64, "partition", "partitions")),
+        (n, _) => format!("{} more expired unread", words::count(n)),
+    };
+    let oldest_note = group.time_lag.known().map_or("", |lag| time_lag_source(lag.source));
+    let (drain_note, drain_tone) = match group.drain {
+        Drain::Never => ("the lag is not shrinking", Tone::Warn),
+        Drain::In(_) => ("at the present speed", Tone::Ok),
+        Drain::CaughtUp | Drain::Unknown => ("", Tone::Ok),
+    };
+    let unread_tone = if group.expired > 0 { Tone::Bad } else { lag_tone(group) };
+    vec![
+        fact("Unread", Cell::count(&group.lag), unread_note, unread_tone),
+        fact("Oldest unread", time_lag_cell(&group.time_lag, false), oldest_note, time_lag_tone(group)),
+        fact("Produced", rate(&group.produced_per_second), "per second", Tone::Ok),
+        fact("Committed", rate(&group.consumed_per_second), "per second", Tone::Ok),
+        fact("Done in", drain_cell(group.drain, false), drain_note, drain_tone),
+        runway(group),
+        members(group),
+        duplicates(books),
+    ]
+}
+
+fn runway(group: &GroupView) -> Fact {
+    let tone = match (group.retention_risk.known(), group.runway.known()) {
+        (Some(risk), _) if risk > 0.8 => Tone::Bad,
+        (_, Some(runway)) if runway < SHORT_RUNWAY => Tone::Warn,
+        _ => Tone::Ok,
+    };
+    let note = group.retention_risk.known().map_or_else(
+        || "oldest unread record".to_owned(),
+        |risk| format!("{:.0} % of retention used", (risk * 100.0).min(999.0)),
+    );
+    let caught_up = group.lag.known() == Some(0);
+    let value = match &group.runway {
+        _ if caught_up => return fact("Deleted unread in", Cell::Quiet("nothing unread".into()), "", Tone::Ok),
+        // Without a retention by time there is no such moment: that is known, not unknown.
+        Reading::Unknown(UnknownReason::Unsupported) => Cell::Unknown("Never: its topics do not delete by time".into()),
+        runway => Cell::of(runway, |runway| words::duration(*runway)),
+    };
+    fact("Deleted unread in", value, note, tone)
+}
+
+fn members(group: &GroupView) -> Fact {
+    let value = Cell::of(&group.members, |members| words::count(members.len() as u64));
+    let idle =
+        group.members.as_ref().known().map_or(0, |members| members.iter().filter(|m| m.assignment.is_empty()).count());
+    let note = match idle {
+        0 => words::plural(group.partitions().count() as u64, "partition", "partitions"),
+        n => format!("{n} without a partition"),
+    };
+    let nobody = group.members.as_ref().known().is_some_and(Vec::is_empty) && group.lag.known().is_some_and(|lag| lag > 0);
+    fact("Members", value, note, if nobody { Tone::Bad } else { Tone::Ok })
+}
+
+fn duplicates(books: Option<&LedgerGroupView>) -> Fact {
+    let Some(books) = books else {
+        return fact(
+            "Executed twice",
+            Cell::Unknown("Unknown: this group does not report to a ledger".into()),
+            "no ledger",
+            Tone::Ok,
+        );
+    };
+    let executed = books.total(DuplicateOutcome::Executed);
+    let suppressed = books.total(DuplicateOutcome::Suppressed);
+    let tone = if executed > 0 { Tone::Bad } else { Tone::Ok };
+    fact("Executed twice", Cell::Text(words::count(executed)), format!("{} suppressed", words::count(suppressed)), tone)
+}

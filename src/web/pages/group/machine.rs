@@ -1,0 +1,70 @@
+//! One group as JSON, down to its partitions and members.
+
+use super::super::super::links::Links;
+use super::super::groups::GroupJson;
+use crate::monitor::view::{ClusterView, GroupTopicView, GroupView, PartitionView};
+use serde_json::{Value, json};
+
+pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
+    let members = group.members.as_ref().known().map(|members| {
+        let member = |m: &crate::monitor::view::MemberView| {
+            let assignment: Vec<_> =
+                m.assignment.iter().map(|tp| json!({ "topic": &*tp.topic, "partition": tp.partition })).collect();
+            json!({ "id": &*m.id, "client_id": &*m.client_id, "host": &*m.host, "assignment": assignment })
+        };
+        members.iter().map(member).collect::<Vec<_>>()
+    });
+    json!({
+        "group": GroupJson::new(links, cluster, group),
+        "topics": group.topics.iter().map(topic).collect::<Vec<_>>(),
+        "members": members,
+        "thresholds": {
+            "lag_messages": { "warning": group.thresholds.lag_messages.warning, "critical": group.thresholds.lag_messages.critical },
+            "lag_seconds": { "warning": group.thresholds.lag_seconds.warning, "critical": group.thresholds.lag_seconds.critical },
+            "own": group.thresholds.own,
+        },
+    })
+}
+
+fn topic(topic: &GroupTopicView) -> Value {
+    json!({
+        "topic": &*topic.topic,
+        "lag": topic.lag.known(),
+        "expired": topic.expired,
+        "lost_total": topic.lost_total,
+        "consumed_total": topic.consumed_total,
+        "rewound_total": topic.rewound_total,
+        "unsubscribed": topic.unsubscribed,
+        "partitions": topic.partitions.iter().map(partition).collect::<Vec<_>>(),
+    })
+}
+
+fn partition(p: &PartitionView) -> Value {
+    let mut unknown = serde_json::Map::new();
+    let mut note = |field: &str, reason: Option<crate::lag::UnknownReason>| {
+        if let Some(reason) = reason {
+            unknown.insert(field.into(), reason.label().into());
+        }
+    };
+    note("lag", p.lag.reason());
+    note("committed", p.committed.reason());
+    note("range", p.range.reason());
+    note("lag_seconds", p.time_lag.reason());
+    json!({
+        "partition": p.partition,
+        "owner": p.owner.as_deref(),
+        "status": p.status.label(),
+        "committed": p.committed.known().map(|offset| offset.get()),
+        "start": p.range.known().map(|range| range.start.get()),
+        "end": p.range.known().map(|range| range.end.get()),
+        "lag": p.lag.known(),
+        "expired": p.expired,
+        "beyond_end": p.beyond_end,
+        "lag_seconds": p.time_lag.known().map(|lag| lag.age.as_secs_f64()),
+        "lag_seconds_source": p.time_lag.known().map(|lag| lag.source.label()),
+        "consumed_per_second": p.consumed_per_second.known(),
+        "produced_per_second": p.produced_per_second.known(),
+        "at_risk": p.at_risk.known(),
+        "unknown": unknown,
+    })
+}

@@ -1,0 +1,108 @@
+//! The partition table: the same numbers as the heat strip, exact, and what a crash would deliver again.
+
+use super::super::super::{
+    cell::{Cell, Markup, tone_class},
+    links::{Links, element_id},
+    svg,
+    verdict::{drain_cell, note_words, status_tone, status_word, time_lag_cell},
+    words,
+};
+use super::super::table::Row;
+use crate::monitor::view::{GroupTopicView, GroupView, PartitionView, View};
+use askama::Template;
+
+/// Rows of the table; the worst ones where there are more.
+const MAX_ROWS: usize = 500;
+
+#[derive(Template)]
+#[template(path = "partition_row.html")]
+struct PartitionRow {
+    id: String,
+    topic: String,
+    topic_href: String,
+    partition: i32,
+    owner: Cell,
+    bar: Markup,
+    lag: Cell,
+    oldest: Cell,
+    drain: Cell,
+    committed: Cell,
+    end: Cell,
+    last_commit: Cell,
+    at_risk: Cell,
+    tone: &'static str,
+    word: &'static str,
+    bad: bool,
+    notes: String,
+}
+
+/// Rendered rows, and how many partitions are left out.
+pub fn rows(view: &View, group: &GroupView, links: &Links) -> (Vec<Row>, usize) {
+    let max = group.partitions().filter_map(|(_, p)| p.lag.known()).max().unwrap_or(0);
+    let mut all: Vec<(&GroupTopicView, &PartitionView)> = group.partitions().collect();
+    let hidden = all.len().saturating_sub(MAX_ROWS);
+    if hidden > 0 {
+        all.sort_by_key(|(_, p)| std::cmp::Reverse((p.status.badness(), p.lag.known())));
+        all.truncate(MAX_ROWS);
+        all.sort_by(|a, b| a.0.topic.cmp(&b.0.topic).then(a.1.partition.cmp(&b.1.partition)));
+    }
+    let several = group.topics.len() > 1;
+    (all.into_iter().map(|(topic, p)| row(view, group, links, (topic, p), max, several)).collect(), hidden)
+}
+
+fn row(
+    view: &View,
+    group: &GroupView,
+    links: &Links,
+    of: (&GroupTopicView, &PartitionView),
+    max: u64,
+    several: bool,
+) -> Row {
+    let (topic, p) = of;
+    let unassigned = if group.members.is_known() { "nobody" } else { "" };
+    let mut notes: Vec<String> = p.notes.iter().map(|note| note_words(*note).to_owned()).collect();
+    if p.expired > 0 {
+        notes.push(format!("{} were deleted before they were read.", words::plural(p.expired, "record", "records")));
+    }
+    let template = PartitionRow {
+        id: element_id("p", &[&topic.topic, &p.partition.to_string()]),
+        topic: if several { words::shown(&topic.topic).into_owned() } else { String::new() },
+        topic_href: links.topic(&group.cluster, &topic.topic),
+        partition: p.partition,
+        owner: match &p.owner {
+            Some(owner) => Cell::Text(words::shown(owner).into_owned()),
+            None if unassigned.is_empty() => Cell::Unknown("Unknown: the members could not be read".into()),
+            None => Cell::Quiet(unassigned.into()),
+        },
+        bar: svg::bar(p.lag.known().unwrap_or(0), max),
+        lag: Cell::count(&p.lag),
+        oldest: time_lag_cell(&p.time_lag, true),
+        drain: drain_cell(p.drain, true),
+        committed: Cell::of(&p.committed, |offset| words::count(offset.get())),
+        end: Cell::of(&p.range, |range| words::count(range.end.get())),
+        last_commit: match p.last_commit_at {
+            Some(at) => Cell::Text(format!("{} ago", words::compact_duration(words::between(at, view.at)))),
+            None => Cell::Unknown("Unknown: not seen to change since the monitor started".into()),
+        },
+        at_risk: Cell::count(&p.at_risk),
+        tone: tone_class(status_tone(p.status)),
+        word: status_word(p.status),
+        bad: super::is_bad(p.status),
+        notes: notes.join(" "),
+    };
+    let html = template.render().unwrap_or_else(|error| {
+        tracing::error!(%error, "a row could not be rendered");
+        String::new()
+    });
+    Row { id: template.id, html: Markup::trusted(html) }
+}
+
+/// How unevenly the lag lies: the largest partition against the mean.
+pub fn skew(group: &GroupView) -> String {
+    let known: Vec<u64> = group.partitions().filter_map(|(_, p)| p.lag.known()).collect();
+    let (sum, max) = (known.iter().sum::<u64>(), known.iter().copied().max().unwrap_or(0));
+    if known.len() < 2 || sum == 0 {
+        return String::new();
+    }
+    format!("largest is {:.1} × the mean", max as f64 * known.len() as f64 / sum as f64)
+}

@@ -1,0 +1,148 @@
+//! Groups for machines. A value that is not known is absent in CSV and `null` in JSON, with its reason beside it.
+
+use super::super::super::{export, export::or_empty, links::Links, reply, state::DashboardState};
+use super::duplicates_of;
+use crate::lag::Reading;
+use crate::monitor::view::{ClusterView, Drain, DuplicateOutcome, GroupView};
+use axum::response::Response;
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Duration};
+
+#[derive(Serialize)]
+pub struct GroupJson<'a> {
+    pub cluster: &'a str,
+    pub group: &'a str,
+    pub status: &'static str,
+    pub sentence: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<&'a str>,
+    pub notes: Vec<&'static str>,
+    pub kind: &'static str,
+    pub state: Option<&'static str>,
+    pub members: Option<usize>,
+    pub partitions: usize,
+    pub unknown_partitions: usize,
+    pub lag: Option<u64>,
+    pub lag_seconds: Option<f64>,
+    pub lag_seconds_source: Option<&'static str>,
+    pub expired: u64,
+    pub produced_per_second: Option<f64>,
+    pub consumed_per_second: Option<f64>,
+    pub trend_per_second: Option<f64>,
+    /// `caught_up`, `in`, `never` or `unknown`.
+    pub drain: &'static str,
+    pub drain_seconds: Option<f64>,
+    pub runway_seconds: Option<f64>,
+    pub retention_risk: Option<f64>,
+    pub duplicates_executed: Option<u64>,
+    pub duplicates_suppressed: Option<u64>,
+    pub url: String,
+    /// Field -> why it is null.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unknown: BTreeMap<&'static str, &'static str>,
+}
+
+impl<'a> GroupJson<'a> {
+    pub fn new(links: &Links, cluster: &ClusterView, group: &'a GroupView) -> Self {
+        let mut unknown = BTreeMap::new();
+        fn note<T>(unknown: &mut BTreeMap<&'static str, &'static str>, field: &'static str, reading: &Reading<T>) {
+            if let Some(reason) = reading.reason() {
+                unknown.insert(field, reason.label());
+            }
+        }
+        note(&mut unknown, "lag", &group.lag);
+        note(&mut unknown, "lag_seconds", &group.time_lag);
+        note(&mut unknown, "state", &group.state);
+        note(&mut unknown, "members", &group.members);
+        note(&mut unknown, "produced_per_second", &group.produced_per_second);
+        note(&mut unknown, "consumed_per_second", &group.consumed_per_second);
+        note(&mut unknown, "trend_per_second", &group.trend_per_second);
+        let books = duplicates_of(cluster, &group.id);
+        let (drain, drain_seconds) = drain_json(group.drain);
+        Self {
+            cluster: &group.cluster,
+            group: &group.id,
+            status: group.status.label(),
+            sentence: &group.sentence,
+            advice: group.advice.as_deref(),
+            notes: group.notes.iter().map(|note| note.label()).collect(),
+            kind: group.kind.label(),
+            state: group.state.known().map(|state| state.label()),
+            members: group.members.as_ref().known().map(Vec::len),
+            partitions: group.partitions().count(),
+            unknown_partitions: group.unknown_partitions,
+            lag: group.lag.known(),
+            lag_seconds: group.time_lag.known().map(|lag| lag.age.as_secs_f64()),
+            lag_seconds_source: group.time_lag.known().map(|lag| lag.source.label()),
+            expired: group.expired,
+            produced_per_second: group.produced_per_second.known(),
+            consumed_per_second: group.consumed_per_second.known(),
+            trend_per_second: group.trend_per_second.known(),
+            drain,
+            drain_seconds,
+            runway_seconds: group.runway.known().map(|runway| runway.as_secs_f64()),
+            retention_risk: group.retention_risk.known(),
+            duplicates_executed: books.map(|books| books.total(DuplicateOutcome::Executed)),
+            duplicates_suppressed: books.map(|books| books.total(DuplicateOutcome::Suppressed)),
+            url: links.group(&group.cluster, &group.id),
+            unknown,
+        }
+    }
+}
+
+pub fn drain_json(drain: Drain) -> (&'static str, Option<f64>) {
+    match drain {
+        Drain::CaughtUp => ("caught_up", Some(0.0)),
+        Drain::In(time) => ("in", Some(time.as_secs_f64())),
+        Drain::Never => ("never", None),
+        Drain::Unknown => ("unknown", None),
+    }
+}
+
+pub fn json(dashboard: &DashboardState, groups: &[(&ClusterView, &GroupView)]) -> Response {
+    let groups: Vec<_> = groups.iter().map(|(cluster, group)| GroupJson::new(&dashboard.links, cluster, group)).collect();
+    reply::json(&serde_json::json!({ "total": groups.len(), "groups": groups }))
+}
+
+pub fn csv(groups: &[(&ClusterView, &GroupView)]) -> Response {
+    let columns = [
+        "cluster",
+        "group",
+        "status",
+        "sentence",
+        "lag",
+        "lag_seconds",
+        "trend_per_second",
+        "drain",
+        "drain_seconds",
+        "expired",
+        "members",
+        "partitions",
+        "unknown_partitions",
+        "duplicates_executed",
+        "duplicates_suppressed",
+    ];
+    let seconds = |d: Duration| format!("{:.3}", d.as_secs_f64());
+    let rows = groups.iter().map(|(cluster, group)| {
+        let books = duplicates_of(cluster, &group.id);
+        let (drain, drain_seconds) = drain_json(group.drain);
+        [
+            group.cluster.to_string(),
+            group.id.to_string(),
+            group.status.label().to_owned(),
+            group.sentence.clone(),
+            or_empty(group.lag.known()),
+            or_empty(group.time_lag.known().map(|lag| seconds(lag.age))),
+            or_empty(group.trend_per_second.known()),
+            drain.to_owned(),
+            or_empty(drain_seconds),
+            group.expired.to_string(),
+            or_empty(group.members.as_ref().known().map(Vec::len)),
+            group.partitions().count().to_string(),
+            group.unknown_partitions.to_string(),
+            or_empty(books.map(|books| books.total(DuplicateOutcome::Executed))),
+            or_empty(books.map(|books| books.total(DuplicateOutcome::Suppressed))),
+        ]
+    });
+    export::csv("groups.csv", &columns, rows)
+}

@@ -1,0 +1,279 @@
+//! `/`: what needs somebody now, and how the whole is doing.
+
+use super::super::{
+    cell::{Cell, Markup, tone_class},
+    frame::{Frame, Page, Section, Visit},
+    links::element_id,
+    reply,
+    state::DashboardState,
+    svg,
+    verdict::{self, needs_attention},
+    words,
+};
+use super::{duplicates, flow, groups::Watch};
+use crate::lag::Status;
+use crate::monitor::view::{DuplicateOutcome, GroupView, SPARK_POINTS, TimelineEntry, Tone, View};
+use askama::Template;
+use axum::{extract::State, response::Response};
+
+/// Rows in the attention list, chips of groups that keep up, lines of what happened.
+const ATTENTION: usize = 8;
+const KEEPING_UP: usize = 12;
+const HAPPENED: usize = 8;
+
+pub struct Tile {
+    label: &'static str,
+    value: Cell,
+    note: String,
+    tone: &'static str,
+    href: String,
+    spark: Markup,
+}
+
+pub struct AttentionRow {
+    id: String,
+    href: String,
+    name: String,
+    tone: &'static str,
+    word: &'static str,
+    sentence: String,
+    lag: Cell,
+    oldest: Cell,
+    drain: Cell,
+    spark: Markup,
+}
+
+pub struct KeepChip {
+    id: String,
+    href: String,
+    name: String,
+    sentence: String,
+    spark: Markup,
+}
+
+/// One line of a timeline.
+pub struct Happened {
+    pub time: Markup,
+    pub tone: &'static str,
+    pub kind: &'static str,
+    pub text: String,
+    pub href: String,
+}
+
+#[derive(Template)]
+#[template(path = "overview.html", blocks = ["verdict", "tiles", "flow", "attention", "keep", "happened"])]
+pub struct OverviewPage {
+    pub f: Frame,
+    tone: &'static str,
+    headline: String,
+    sentence: String,
+    tiles: Vec<Tile>,
+    flow: Option<flow::Strip>,
+    attention: Vec<AttentionRow>,
+    attention_left_out: usize,
+    groups: usize,
+    keep_count: usize,
+    keep: Vec<KeepChip>,
+    happened: Vec<Happened>,
+    watches: Watch,
+    bootstrap: String,
+}
+
+pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> OverviewPage {
+    let f = Frame::new(
+        dashboard,
+        view,
+        visit,
+        Page { title: "Overview", section: Section::Overview, live: Some(("overview", String::new())), chart: false },
+    );
+    let all = verdict::attention(view);
+    let groups = verdict::groups(view).count();
+    let keeping: Vec<&GroupView> = verdict::groups(view)
+        .map(|(_, group)| group)
+        .filter(|group| !needs_attention(group) && matches!(group.status, Status::Ok | Status::CatchingUp))
+        .collect();
+    let duplicates = duplicates::Totals::of(view);
+    let (tone, headline) = headline(all.len(), groups, view, &duplicates);
+    OverviewPage {
+        tone: tone_class(tone),
+        headline,
+        sentence: duplicates.sentence(),
+        tiles: tiles(&f, view, &duplicates, groups),
+        flow: flow::strip(view, &f.links),
+        attention: all.iter().take(ATTENTION).map(|group| attention_row(&f, group)).collect(),
+        attention_left_out: all.len().saturating_sub(ATTENTION),
+        groups,
+        keep_count: keeping.len(),
+        keep: keeping.iter().take(KEEPING_UP).map(|group| keep_chip(&f, group)).collect(),
+        happened: view.timeline.iter().take(HAPPENED).map(|entry| happened(&f, view, entry)).collect(),
+        watches: Watch::of(view, groups > 0),
+        bootstrap: view.clusters.first().map_or_else(String::new, |cluster| words::shown(&cluster.bootstrap).into_owned()),
+        f,
+    }
+}
+
+fn headline(attention: usize, groups: usize, view: &View, duplicates: &duplicates::Totals) -> (Tone, String) {
+    let unread = view.clusters.iter().any(|cluster| !matches!(cluster.last_result, Some(Ok(()))));
+    let unknown = verdict::groups(view).filter(|(_, group)| group.status == Status::Unknown).count();
+    let of = words::count(groups as u64);
+    match (groups, attention) {
+        (0, _) if unread => (Tone::Mute, "Nothing can be said yet".into()),
+        (0, _) => (Tone::Mute, "No consumer group yet".into()),
+        (_, 0) if duplicates.executed > 0 => (Tone::Bad, "All groups keep up, but events were executed twice".into()),
+        (_, 0) if unknown > 0 => {
+            (Tone::Mute, format!("{} of {of} cannot be judged", words::plural(unknown as u64, "group", "groups")))
+        }
+        (_, 0) => (Tone::Ok, "All groups keep up".into()),
+        (_, 1) => (Tone::Bad, format!("1 of {of} groups needs attention")),
+        (_, n) => (Tone::Bad, format!("{} of {of} groups need attention", words::count(n as u64))),
+    }
+}
+
+fn tiles(f: &Frame, view: &View, duplicates: &duplicates::Totals, groups: usize) -> Vec<Tile> {
+    vec![oldest_tile(f, view), unread_tile(f, view, groups), executed_tile(f, view, duplicates), stuck_tile(f, view)]
+}
+
+fn oldest_tile(f: &Frame, view: &View) -> Tile {
+    let oldest =
+        verdict::groups(view).filter_map(|(_, group)| Some((group.time_lag.known()?, group))).max_by_key(|(lag, _)| lag.age);
+    let (value, note, tone, spark) = match oldest {
+        Some((lag, group)) => {
+            let tone = verdict::time_lag_tone(group);
+            let note =
+                if lag.age.is_zero() { "everything is read".to_owned() } else { words::shown(&group.id).into_owned() };
+            (verdict::time_lag_cell(&group.time_lag, false), note, tone, svg::spark(&group.spark, tone))
+        }
+        None => (
+            Cell::Unknown("Unknown: no group's oldest unread record is known".into()),
+            String::new(),
+            Tone::Mute,
+            Markup::default(),
+        ),
+    };
+    Tile {
+        label: "Oldest unread",
+        value: value.toned(tone),
+        note,
+        tone: tone_class(tone),
+        href: f.links.to("/groups?sort=oldest&dir=desc"),
+        spark,
+    }
+}
+
+fn unread_tile(f: &Frame, view: &View, groups: usize) -> Tile {
+    let known: Vec<u64> = verdict::groups(view).filter_map(|(_, group)| group.lag.known()).collect();
+    let left_out = groups - known.len();
+    let mut sum = [None; SPARK_POINTS];
+    for (_, group) in verdict::groups(view) {
+        for (total, value) in sum.iter_mut().zip(&group.spark) {
+            *total = match (*total, value) {
+                (Some(total), Some(value)) => Some(total + value),
+                (total, value) => total.or(*value),
+            };
+        }
+    }
+    let worst = verdict::groups(view)
+        .map(|(_, group)| verdict::lag_tone(group))
+        .max_by_key(|tone| tone_order(*tone))
+        .unwrap_or(Tone::Ok);
+    let note = match left_out {
+        0 => format!("in {}", words::plural(groups as u64, "group", "groups")),
+        n => format!("in {}; {n} unknown", words::plural(known.len() as u64, "group", "groups")),
+    };
+    let value = match known.is_empty() {
+        true => Cell::Unknown("Unknown: no group's lag is known".into()),
+        false => Cell::Text(words::count(known.iter().sum())),
+    };
+    Tile {
+        label: "Unread messages",
+        value,
+        note,
+        tone: tone_class(worst),
+        href: f.links.to("/groups?sort=lag&dir=desc"),
+        spark: svg::spark(&sum, worst),
+    }
+}
+
+const fn tone_order(tone: Tone) -> u8 {
+    match tone {
+        Tone::Bad => 2,
+        Tone::Warn => 1,
+        Tone::Ok | Tone::Info | Tone::Mute => 0,
+    }
+}
+
+fn executed_tile(f: &Frame, view: &View, duplicates: &duplicates::Totals) -> Tile {
+    let tone = if duplicates.executed > 0 { Tone::Bad } else { Tone::Ok };
+    let value = match duplicates.ledgers {
+        0 => Cell::Unknown("Unknown: no ledger is configured".into()),
+        _ => Cell::Text(words::count(duplicates.executed)).toned(tone),
+    };
+    let note = match duplicates.ledgers {
+        0 => "no ledger is configured".to_owned(),
+        _ => format!("{} suppressed", words::count(duplicates.suppressed)),
+    };
+    let spark = svg::spark(&duplicates::per_bucket(view, DuplicateOutcome::Suppressed), Tone::Mute);
+    Tile { label: "Executed twice", value, note, tone: tone_class(tone), href: f.links.to("/duplicates"), spark }
+}
+
+fn stuck_tile(f: &Frame, view: &View) -> Tile {
+    let ledgers: Vec<_> = view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref()).collect();
+    let stuck: u64 = ledgers.iter().flat_map(|ledger| ledger.saga.stuck_by_step.values()).sum();
+    let open: u64 = ledgers.iter().map(|ledger| ledger.saga.open).sum();
+    let tone = if stuck > 0 { Tone::Warn } else { Tone::Ok };
+    let (value, note) = match ledgers.is_empty() {
+        true => (Cell::Unknown("Unknown: no ledger is configured".into()), "no ledger is configured".to_owned()),
+        false => {
+            (Cell::Text(words::count(stuck)).toned(tone), format!("of {} under way", words::plural(open, "order", "orders")))
+        }
+    };
+    Tile {
+        label: "Stuck in the flow",
+        value,
+        note,
+        tone: tone_class(tone),
+        href: f.links.to("/flow"),
+        spark: Markup::default(),
+    }
+}
+
+fn attention_row(f: &Frame, group: &GroupView) -> AttentionRow {
+    let tone = verdict::status_tone(group.status);
+    AttentionRow {
+        id: element_id("a", &[&group.cluster, &group.id]),
+        href: f.links.group(&group.cluster, &group.id),
+        name: words::shown(&group.id).into_owned(),
+        tone: tone_class(tone),
+        word: verdict::status_word(group.status),
+        sentence: words::shown(&group.sentence).into_owned(),
+        lag: Cell::of(&group.lag, |&lag| words::compact_count(lag)),
+        oldest: verdict::time_lag_cell(&group.time_lag, true),
+        drain: verdict::drain_cell(group.drain, true),
+        spark: svg::spark(&group.spark, tone),
+    }
+}
+
+fn keep_chip(f: &Frame, group: &GroupView) -> KeepChip {
+    KeepChip {
+        id: element_id("k", &[&group.cluster, &group.id]),
+        href: f.links.group(&group.cluster, &group.id),
+        name: words::shown(&group.id).into_owned(),
+        sentence: words::shown(&group.sentence).into_owned(),
+        spark: svg::spark(&group.spark, verdict::status_tone(group.status)),
+    }
+}
+
+pub fn happened(f: &Frame, view: &View, entry: &TimelineEntry) -> Happened {
+    Happened {
+        time: super::super::cell::time(entry.at, &words::clock_short(entry.at, view.at)),
+        tone: tone_class(entry.tone),
+        kind: entry.kind.label(),
+        text: words::shown(&entry.text).into_owned(),
+        href: entry.group.as_ref().map_or_else(String::new, |group| f.links.group(&entry.cluster, group)),
+    }
+}
+
+pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
+    let view = dashboard.published.latest();
+    reply::html(&build(&dashboard, &view, &visit))
+}

@@ -1,0 +1,299 @@
+//! `/status`: whether the monitor itself can be believed. Clusters, ledger, books, history, versions, configuration.
+
+use super::super::{
+    cell::{Cell, Markup, time, tone_class},
+    frame::{Frame, Page, Section, Visit},
+    links::element_id,
+    reply,
+    settings::SettingRow,
+    state::DashboardState,
+    words,
+};
+use super::trouble;
+use crate::lag::{Reading, Retention};
+use crate::monitor::view::{ClusterView, LedgerGroupView, LedgerView, Tone, View};
+use askama::Template;
+use axum::{extract::State, response::Response};
+
+struct Fact {
+    name: String,
+    value: Cell,
+    problem: String,
+}
+
+struct Books {
+    id: String,
+    group: String,
+    href: String,
+    balanced: bool,
+    verdict: String,
+    granted: String,
+    completed: String,
+    in_flight: String,
+    failed: String,
+    window: String,
+    window_problem: String,
+    remembered: String,
+    outbox: Cell,
+    overdue: Cell,
+}
+
+struct ClusterRows {
+    id: String,
+    name: String,
+    tone: &'static str,
+    word: &'static str,
+    collected: Option<Markup>,
+    facts: Vec<Fact>,
+    ledger: Option<(String, Vec<Fact>)>,
+    books: Vec<Books>,
+    failures: Vec<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "status.html", blocks = ["verdict", "clusters", "monitor"])]
+pub struct StatusPage {
+    pub f: Frame,
+    tone: &'static str,
+    headline: String,
+    sentence: String,
+    clusters: Vec<ClusterRows>,
+    monitor: Vec<Fact>,
+    effective: Vec<SettingRow>,
+}
+
+fn fact(name: &str, value: impl Into<String>) -> Fact {
+    Fact { name: name.to_owned(), value: Cell::Text(value.into()), problem: String::new() }
+}
+
+fn unknown(name: &str, why: &str) -> Fact {
+    Fact { name: name.to_owned(), value: Cell::Unknown(format!("Unknown: {why}")), problem: String::new() }
+}
+
+fn cluster_rows(f: &Frame, view: &View, cluster: &ClusterView) -> ClusterRows {
+    let (tone, word) = match &cluster.last_result {
+        None => (Tone::Mute, "Not read yet"),
+        Some(Ok(())) if cluster.read_failures.is_empty() => (Tone::Ok, "Readable"),
+        Some(Ok(())) => (Tone::Warn, "Readable in part"),
+        Some(Err(_)) => (Tone::Bad, "Not readable"),
+    };
+    let by_reason = |map: &std::collections::BTreeMap<&'static str, u64>| -> Vec<(String, String)> {
+        map.iter().filter(|(_, n)| **n > 0).map(|(reason, n)| ((*reason).to_owned(), words::count(*n))).collect()
+    };
+    let mut failures = by_reason(&cluster.failures_by_reason);
+    failures.extend(
+        by_reason(&cluster.partition_failures_by_reason).into_iter().map(|(reason, n)| (format!("partition: {reason}"), n)),
+    );
+    ClusterRows {
+        id: element_id("c", &[&cluster.name]),
+        name: words::shown(&cluster.name).into_owned(),
+        tone: tone_class(tone),
+        word,
+        collected: cluster.collected_at.map(|at| time(at, &words::clock_short(at, view.at))),
+        facts: kafka_facts(cluster),
+        ledger: cluster
+            .ledger
+            .as_ref()
+            .map(|ledger| (words::shown(&ledger.address).into_owned(), ledger_facts(view, ledger))),
+        books: cluster.ledger.iter().flat_map(|ledger| &ledger.groups).map(|group| books(f, cluster, group)).collect(),
+        failures,
+    }
+}
+
+fn kafka_facts(cluster: &ClusterView) -> Vec<Fact> {
+    let down: Vec<String> = cluster
+        .brokers
+        .iter()
+        .filter(|broker| !broker.reachable)
+        .map(|broker| format!("{} ({}:{})", broker.id, words::shown(&broker.host), broker.port))
+        .collect();
+    let pairs: usize = cluster.groups.iter().map(|group| group.partitions().count()).sum();
+    let mut brokers = fact("Brokers", words::count(cluster.brokers.len() as u64));
+    if !down.is_empty() {
+        brokers.problem = format!("Not reachable: {}.", down.join(", "));
+    }
+    let mut duration = cluster.duration.map_or_else(
+        || unknown("Last collection took", "none has ended"),
+        |d| fact("Last collection took", words::duration_fine(d)),
+    );
+    if cluster.duration.is_some_and(|d| d > cluster.interval) {
+        duration.problem = "Longer than the interval: raise --interval, or read fewer groups.".into();
+    }
+    vec![
+        fact("Address", words::shown(&cluster.bootstrap)),
+        cluster
+            .cluster_id
+            .as_ref()
+            .map_or_else(|| unknown("Cluster id", "not read yet"), |id| fact("Cluster id", words::shown(id))),
+        brokers,
+        fact(
+            "Read",
+            format!(
+                "{} groups, {} topics, {} pairs of group and partition",
+                words::count(cluster.groups.len() as u64),
+                words::count(cluster.topics.len() as u64),
+                words::count(pairs as u64)
+            ),
+        ),
+        duration,
+        fact(
+            "Collections",
+            format!(
+                "{} every {}, {} skipped",
+                words::count(cluster.collections),
+                words::duration(cluster.interval),
+                words::count(cluster.skipped_ticks)
+            ),
+        ),
+    ]
+}
+
+fn ledger_facts(view: &View, ledger: &LedgerView) -> Vec<Fact> {
+    let mut facts = vec![fact("Namespace", words::shown(&ledger.namespace))];
+    facts.push(match ledger.read_at {
+        Some(at) => fact("Read", format!("{} ago", words::duration(words::between(at, view.at)))),
+        None => unknown("Read", "it has not answered yet"),
+    });
+    facts.extend(ledger.server.iter().map(|server| Fact {
+        name: server.name.to_owned(),
+        value: Cell::Text(words::shown(&server.value).into_owned()),
+        problem: server.problem.clone().unwrap_or_default(),
+    }));
+    facts
+}
+
+fn books(f: &Frame, cluster: &ClusterView, group: &LedgerGroupView) -> Books {
+    let verdict = match (&group.state, group.imbalance) {
+        (Err(cause), _) => words::sentence(&words::shown(cause)),
+        (Ok(()), 0) => "Balanced".to_owned(),
+        (Ok(()), by) => format!("Off by {by}"),
+    };
+    Books {
+        id: element_id("b", &[&cluster.name, &group.group]),
+        group: words::shown(&group.group).into_owned(),
+        href: f.links.group(&cluster.name, &group.group),
+        balanced: group.state.is_ok() && group.imbalance == 0,
+        verdict,
+        granted: words::count(group.granted()),
+        completed: words::count(group.completed),
+        in_flight: words::count(group.in_flight),
+        failed: words::count(group.failed),
+        window: words::duration(group.window),
+        window_problem: window_problem(cluster, group),
+        remembered: words::count(group.remembered_ids),
+        outbox: match group.outbox_entries {
+            0 => Cell::Quiet("empty".into()),
+            n => Cell::Text(format!("{}, oldest {}", words::count(n), words::duration(group.outbox_oldest))),
+        },
+        overdue: match group.overdue.is_zero() {
+            true => Cell::Quiet("none".into()),
+            false => Cell::Toned(words::duration(group.overdue), Tone::Warn),
+        },
+    }
+}
+
+/// A topic that keeps records longer than ids are remembered can be replayed past the memory.
+fn window_problem(cluster: &ClusterView, group: &LedgerGroupView) -> String {
+    let Some(reads) = cluster.groups.iter().find(|known| known.id == group.group) else { return String::new() };
+    let longer = reads.topics.iter().find_map(|read| {
+        let topic = cluster.topics.iter().find(|topic| topic.name == read.topic)?;
+        match topic.retention {
+            Reading::Known(Retention::Time(time)) if time > group.window => Some(format!(
+                "{} keeps records for {}: a replay of older ones would run them again.",
+                words::shown(&topic.name),
+                words::duration(time)
+            )),
+            Reading::Known(Retention::Forever) => Some(format!(
+                "{} keeps records for ever: a replay of those older than the window would run them again.",
+                words::shown(&topic.name)
+            )),
+            Reading::Known(Retention::Time(_)) | Reading::Unknown(_) => None,
+        }
+    });
+    longer.unwrap_or_default()
+}
+
+fn monitor_facts(dashboard: &DashboardState, view: &View) -> Vec<Fact> {
+    let used = format!("{} of {}", words::bytes(view.history.bytes), words::bytes(view.history.budget_bytes));
+    let streams = dashboard.settings.max_streams - dashboard.streams.available_permits().min(dashboard.settings.max_streams);
+    vec![
+        fact("Version", dashboard.settings.version.clone()),
+        fact("Running for", words::duration(words::between(view.started_at, view.at))),
+        fact("History", format!("{used}, covers {}", words::duration(view.history.covers))),
+        fact("Open live streams", format!("{streams} of {} at most", dashboard.settings.max_streams)),
+        fact(
+            "Look-ups in the ledger",
+            format!(
+                "{} at once at most, {} each",
+                dashboard.settings.max_look_ups,
+                words::duration_fine(dashboard.settings.look_up_deadline)
+            ),
+        ),
+    ]
+}
+
+pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> StatusPage {
+    let f = Frame::new(
+        dashboard,
+        view,
+        visit,
+        Page { title: "Status", section: Section::Status, live: Some(("status", String::new())), chart: false },
+    );
+    let found = trouble::find(view);
+    let (tone, headline) = match found.len() {
+        0 => (Tone::Ok, "Everything can be read".to_owned()),
+        n if found.iter().any(|trouble| trouble.tone == tone_class(Tone::Bad)) => {
+            (Tone::Bad, words::plural(n as u64, "thing is wrong", "things are wrong"))
+        }
+        n => (Tone::Warn, words::plural(n as u64, "thing is not as it should be", "things are not as they should be")),
+    };
+    let slowest = view.clusters.iter().filter_map(|cluster| cluster.duration).max();
+    let sentence = match slowest {
+        Some(slowest) => format!(
+            "Kafka and the ledger are read every {}; the last collection took {}.",
+            words::duration(view.clusters.iter().map(|c| c.interval).max().unwrap_or_default()),
+            words::duration_fine(slowest)
+        ),
+        None => "No collection has ended yet.".to_owned(),
+    };
+    StatusPage {
+        tone: tone_class(tone),
+        headline,
+        sentence,
+        clusters: view.clusters.iter().map(|cluster| cluster_rows(&f, view, cluster)).collect(),
+        monitor: monitor_facts(dashboard, view),
+        effective: dashboard.settings.effective.clone(),
+        f,
+    }
+}
+
+pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
+    let view = dashboard.published.latest();
+    if visit.params.get("format") == "json" {
+        return machine(&dashboard, &view);
+    }
+    reply::html(&build(&dashboard, &view, &visit))
+}
+
+fn machine(dashboard: &DashboardState, view: &View) -> Response {
+    let group = |g: &LedgerGroupView| {
+        serde_json::json!({ "group": &*g.group, "state": g.state.as_ref().err(), "granted": g.granted(), "completed": g.completed, "released": g.released,
+            "failed": g.failed, "superseded": g.superseded, "abandoned": g.abandoned, "in_flight": g.in_flight, "imbalance": g.imbalance,
+            "orphans": g.orphans, "fenced": g.fenced, "window_seconds": g.window.as_secs(), "remembered_ids": g.remembered_ids, "outbox_entries": g.outbox_entries })
+    };
+    let cluster = |c: &std::sync::Arc<ClusterView>| {
+        let ledger = c.ledger.as_ref().map(|l| {
+            serde_json::json!({ "namespace": l.namespace, "address": l.address, "error": l.last_result.as_ref().err(),
+            "read_at": l.read_at.map(words::iso), "groups": l.groups.iter().map(group).collect::<Vec<_>>() })
+        });
+        serde_json::json!({ "name": &*c.name, "bootstrap": c.bootstrap, "readable": c.last_result.as_ref().map(Result::is_ok),
+            "error": c.last_result.as_ref().and_then(|r| r.as_ref().err()).map(|e| &e.message), "collected_at": c.collected_at.map(words::iso),
+            "interval_seconds": c.interval.as_secs_f64(), "duration_seconds": c.duration.map(|d| d.as_secs_f64()), "collections": c.collections,
+            "skipped_ticks": c.skipped_ticks, "brokers": c.brokers.len(), "groups": c.groups.len(), "topics": c.topics.len(), "ledger": ledger })
+    };
+    reply::json(&serde_json::json!({
+        "version": dashboard.settings.version, "at": words::iso(view.at), "started_at": words::iso(view.started_at),
+        "history": { "bytes": view.history.bytes, "budget_bytes": view.history.budget_bytes, "covers_seconds": view.history.covers.as_secs() },
+        "clusters": view.clusters.iter().map(cluster).collect::<Vec<_>>(),
+    }))
+}

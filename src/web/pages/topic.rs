@@ -1,0 +1,169 @@
+//! `/topics/{cluster}/{topic}`: its partitions, and who reads it with what lag.
+
+use super::super::{
+    cell::{Cell, tone_class},
+    frame::{Frame, Page, Section, Visit},
+    links::{element_id, query, with_query},
+    reply,
+    state::DashboardState,
+    verdict, words,
+};
+use super::topics;
+use crate::monitor::view::{ClusterView, GroupView, TopicView, View};
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+
+/// Partitions that the page lists; the JSON has all.
+const MAX_PARTITIONS: usize = 1_000;
+
+struct ReaderRow {
+    id: String,
+    href: String,
+    name: String,
+    tone: &'static str,
+    word: &'static str,
+    lag: Cell,
+    expired: u64,
+    drain: Cell,
+    note: &'static str,
+}
+
+struct PartitionRow {
+    id: String,
+    partition: usize,
+    leader: Cell,
+    start: Cell,
+    end: Cell,
+    messages: Cell,
+    stable: Cell,
+}
+
+#[derive(Template)]
+#[template(path = "topic.html", blocks = ["facts", "readers", "rows"])]
+pub struct TopicPage {
+    pub f: Frame,
+    name: String,
+    facts: Vec<(&'static str, Cell, String)>,
+    readers: Vec<ReaderRow>,
+    rows: Vec<PartitionRow>,
+    hidden: usize,
+}
+
+pub fn find<'a>(view: &'a View, cluster: &str, topic: &str) -> Option<(&'a ClusterView, &'a TopicView)> {
+    let cluster = view.clusters.iter().find(|known| &*known.name == cluster)?;
+    Some((cluster, cluster.topics.iter().find(|known| &*known.name == topic)?))
+}
+
+fn reader(f: &Frame, group: &GroupView, topic: &str) -> Option<ReaderRow> {
+    let read = group.topics.iter().find(|read| &*read.topic == topic)?;
+    let status = read.partitions.iter().map(|p| p.status).max_by_key(|status| status.badness()).unwrap_or(group.status);
+    Some(ReaderRow {
+        id: element_id("r", &[&group.id]),
+        href: f.links.group(&group.cluster, &group.id),
+        name: super::groups::shown_or_empty(&group.id),
+        tone: tone_class(verdict::status_tone(status)),
+        word: verdict::status_word(status),
+        lag: Cell::count(&read.lag),
+        expired: read.expired,
+        drain: verdict::drain_cell(read.drain, true),
+        note: if read.unsubscribed { "no member subscribes to it" } else { "" },
+    })
+}
+
+fn partition_rows(topic: &TopicView) -> Vec<PartitionRow> {
+    let row = |(i, p): (usize, &crate::monitor::view::TopicPartitionView)| PartitionRow {
+        id: format!("tp-{i}"),
+        partition: i,
+        leader: p.leader.map_or_else(
+            || Cell::Unknown("No leader: nobody can read or write it".into()),
+            |id| Cell::Text(format!("broker {id}")),
+        ),
+        start: Cell::of(&p.range, |range| words::count(range.start.get())),
+        end: Cell::of(&p.range, |range| words::count(range.end.get())),
+        messages: Cell::of(&p.range, |range| words::count(range.end.distance_from(range.start))),
+        stable: match p.open_transaction_age {
+            None => Cell::Quiet("none".into()),
+            Some(age) => Cell::Text(words::duration(age)),
+        },
+    };
+    topic.partitions.iter().take(MAX_PARTITIONS).enumerate().map(row).collect()
+}
+
+pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&ClusterView, &TopicView)) -> TopicPage {
+    let (cluster, topic) = found;
+    let live = query(&[("cluster", &cluster.name), ("topic", &topic.name)]);
+    let page = Page { title: &topic.name, section: Section::Topics, live: Some(("topic", live)), chart: false };
+    let f = Frame::new(dashboard, view, visit, page);
+    let facts = vec![
+        ("Partitions", Cell::Text(words::count(topic.partitions.len() as u64)), String::new()),
+        ("Messages", Cell::count(&topic.retained_messages), "kept now".into()),
+        ("Size", Cell::of(&topic.bytes, |bytes| words::bytes(*bytes)), "all replicas".into()),
+        ("Produced", Cell::of(&topic.produced_per_second, |rate| words::rate(*rate)), "per second".into()),
+        ("Retention", topics::retention_cell(topic), "by time".into()),
+        ("Read by", Cell::Text(words::count(topic.groups.len() as u64)), "consumer groups".into()),
+    ];
+    let mut readers: Vec<&GroupView> =
+        cluster.groups.iter().filter(|group| topic.groups.contains(&group.id)).map(AsRef::as_ref).collect();
+    readers.sort_by(|a, b| verdict::worse_first(a, b));
+    TopicPage {
+        name: super::groups::shown_or_empty(&topic.name),
+        facts,
+        readers: readers.iter().filter_map(|group| reader(&f, group, &topic.name)).collect(),
+        rows: partition_rows(topic),
+        hidden: topic.partitions.len().saturating_sub(MAX_PARTITIONS),
+        f,
+    }
+}
+
+pub async fn page(
+    State(dashboard): State<DashboardState>,
+    Path((cluster, topic)): Path<(String, String)>,
+    visit: Visit,
+) -> Response {
+    respond(&dashboard, &visit, &cluster, &topic)
+}
+
+/// `/topics/{cluster}?topic=..`, for names that a path cannot carry; without a name the cluster's list.
+pub async fn by_query(State(dashboard): State<DashboardState>, Path(cluster): Path<String>, visit: Visit) -> Response {
+    if visit.params.has("topic") {
+        let topic = visit.params.get("topic").to_owned();
+        return respond(&dashboard, &visit, &cluster, &topic);
+    }
+    reply::redirect(&dashboard.links.to(&with_query("/topics", &query(&[("cluster", &cluster)]))))
+}
+
+fn respond(dashboard: &DashboardState, visit: &Visit, cluster: &str, topic: &str) -> Response {
+    let view = dashboard.published.latest();
+    let Some(found) = find(&view, cluster, topic) else {
+        let title = format!("There is no topic “{}”", words::shown(topic));
+        let text = format!("It is not in the last reading of “{}”.", words::shown(cluster));
+        let steps = [
+            "Check the spelling: names are case-sensitive.",
+            "A topic left out by --topics-include or --topics-exclude is not read at all.",
+        ];
+        return reply::message(dashboard, visit, StatusCode::NOT_FOUND, &title, text, &steps);
+    };
+    if visit.params.get("format") == "json" {
+        let mut json = topics::topic_json(&dashboard.links, found.0, found.1);
+        json["partition_list"] = partitions_json(found.1);
+        return reply::json(&json);
+    }
+    reply::html(&build(dashboard, &view, visit, found))
+}
+
+fn partitions_json(topic: &TopicView) -> serde_json::Value {
+    let partition = |(i, p): (usize, &crate::monitor::view::TopicPartitionView)| {
+        let range = p.range.known();
+        serde_json::json!({
+            "partition": i, "leader": p.leader, "start": range.map(|r| r.start.get()), "end": range.map(|r| r.end.get()),
+            "last_stable": range.and_then(|r| r.last_stable).map(|offset| offset.get()),
+            "open_transaction_seconds": p.open_transaction_age.map(|age| age.as_secs_f64()),
+            "unknown": p.range.reason().map(|reason| reason.label()),
+        })
+    };
+    topic.partitions.iter().enumerate().map(partition).collect()
+}

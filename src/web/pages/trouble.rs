@@ -1,0 +1,191 @@
+//! What is wrong with the data themselves: said on every page, with the cause and the next step. Old data stay below it.
+
+use super::super::{
+    cell::{Markup, tone_class},
+    words,
+};
+use crate::lag::UnknownReason;
+use crate::monitor::view::{ClusterView, Tone, View};
+use askama::Template;
+use chrono::{DateTime, Utc};
+
+/// After so many intervals without a good collection data are called stale.
+const STALE_AFTER_INTERVALS: u32 = 5;
+/// Causes that are named one by one.
+const NAMED: usize = 4;
+
+pub struct Trouble {
+    pub tone: &'static str,
+    pub title: String,
+    pub text: String,
+    /// What to do; empty where nothing can be done.
+    pub next: String,
+    /// A command that helps.
+    pub command: String,
+}
+
+impl Trouble {
+    fn new(tone: Tone, title: String, text: String, next: &str) -> Self {
+        Self { tone: tone_class(tone), title, text, next: next.to_owned(), command: String::new() }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "trouble.html")]
+struct TroubleTemplate {
+    trouble: Vec<Trouble>,
+}
+
+/// The element `trouble`, empty when nothing is wrong.
+pub fn markup(view: &View) -> Markup {
+    let html = TroubleTemplate { trouble: find(view) }.render();
+    Markup::trusted(html.unwrap_or_else(|error| {
+        tracing::error!(%error, "the list of troubles could not be rendered");
+        r#"<div id="trouble"></div>"#.into()
+    }))
+}
+
+/// When the oldest of the data on the page were read: the last good collection of the cluster that is furthest behind.
+pub fn data_time(view: &View) -> DateTime<Utc> {
+    view.clusters.iter().filter_map(|cluster| cluster.collected_at).min().unwrap_or(view.at)
+}
+
+pub fn find(view: &View) -> Vec<Trouble> {
+    let mut all = Vec::new();
+    for cluster in &view.clusters {
+        kafka(view, cluster, &mut all);
+        rights(cluster, &mut all);
+        ledger(view, cluster, &mut all);
+    }
+    all
+}
+
+fn kafka(view: &View, cluster: &ClusterView, all: &mut Vec<Trouble>) {
+    let name = words::shown(&cluster.name);
+    let age = cluster.collected_at.map(|at| words::between(at, view.at));
+    let old = age.map_or_else(
+        || "Nothing has been read from it yet.".to_owned(),
+        |age| format!("What you see below is {} old.", words::duration(age)),
+    );
+    match &cluster.last_result {
+        None => all.push(Trouble::new(
+            Tone::Info,
+            format!("{name} has not been read yet"),
+            format!("The first collection from {} is under way.", words::shown(&cluster.bootstrap)),
+            "",
+        )),
+        Some(Err(failure)) => {
+            let mut trouble = Trouble::new(
+                Tone::Bad,
+                format!("Kafka of {name} cannot be read since {}", words::clock(failure.since)),
+                format!("{} {old}", words::sentence(&words::shown(&failure.message))),
+                "It is tried again at every interval. From this machine, check:",
+            );
+            trouble.command =
+                format!("kafka-broker-api-versions.sh --bootstrap-server {}", words::shown(&cluster.bootstrap));
+            all.push(trouble);
+        }
+        Some(Ok(())) => {
+            if age.is_some_and(|age| age > cluster.interval * STALE_AFTER_INTERVALS) {
+                all.push(Trouble::new(
+                    Tone::Warn,
+                    format!("Data of {name} are stale"),
+                    format!("{old} Collections should come every {}.", words::duration(cluster.interval)),
+                    "See how long they take on the status page.",
+                ));
+            }
+        }
+    }
+    partial(cluster, all);
+}
+
+fn partial(cluster: &ClusterView, all: &mut Vec<Trouble>) {
+    let failures: Vec<_> =
+        cluster.read_failures.iter().filter(|failure| failure.reason != UnknownReason::NotAuthorized).collect();
+    if failures.is_empty() {
+        return;
+    }
+    let affected: usize = failures.iter().map(|failure| failure.affected).sum();
+    let mut named: Vec<String> = failures
+        .iter()
+        .take(NAMED)
+        .map(|failure| {
+            let broker = failure.broker.map_or_else(String::new, |id| format!(" on broker {id}"));
+            format!("{}{broker}: {}", words::shown(&failure.what), failure.reason)
+        })
+        .collect();
+    if failures.len() > NAMED {
+        named.push(format!("and {} more", failures.len() - NAMED));
+    }
+    all.push(Trouble::new(
+        Tone::Warn,
+        format!("Part of {} could not be read", words::shown(&cluster.name)),
+        format!(
+            "{} {} unknown until the next good read.",
+            words::sentence(&named.join("; ")),
+            words::plural(affected as u64, "value is", "values are")
+        ),
+        "",
+    ));
+}
+
+fn rights(cluster: &ClusterView, all: &mut Vec<Trouble>) {
+    let denied: Vec<String> = cluster
+        .read_failures
+        .iter()
+        .filter(|failure| failure.reason == UnknownReason::NotAuthorized)
+        .take(NAMED)
+        .map(|failure| words::shown(&failure.what).into_owned())
+        .collect();
+    if denied.is_empty() {
+        return;
+    }
+    let mut trouble = Trouble::new(
+        Tone::Warn,
+        format!("The monitor may not read all of {}", words::shown(&cluster.name)),
+        format!("Refused: {}.", denied.join("; ")),
+        "Its principal needs Describe on the groups, topics and the cluster, and DescribeConfigs on the topics:",
+    );
+    trouble.command = format!(
+        "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:tidemark --operation Describe --operation DescribeConfigs --topic '*' --group '*' --cluster",
+        words::shown(&cluster.bootstrap)
+    );
+    all.push(trouble);
+}
+
+fn ledger(view: &View, cluster: &ClusterView, all: &mut Vec<Trouble>) {
+    let Some(ledger) = &cluster.ledger else { return };
+    if let Err(cause) = &ledger.last_result {
+        let age = ledger.read_at.map_or_else(
+            || "Nothing has been read from it yet.".to_owned(),
+            |at| format!("Duplicates and books are {} old.", words::duration(words::between(at, view.at))),
+        );
+        all.push(Trouble::new(
+            Tone::Bad,
+            format!("The ledger of {} does not answer", words::shown(&cluster.name)),
+            format!("{} {age}", words::sentence(&format!("{} ({})", words::shown(cause), words::shown(&ledger.address)))),
+            "Consumers that need it pause and keep their place: lag grows, nothing is done twice. Start Redis again; they go on by themselves.",
+        ));
+    }
+    for group in &ledger.groups {
+        if let Err(cause) = &group.state {
+            let mut trouble = Trouble::new(
+                Tone::Bad,
+                format!("The ledger of {} cannot be trusted", words::shown(&group.group)),
+                words::sentence(&words::shown(cause)),
+                "Its consumers stand still rather than work twice. Restore the store, or accept that ids were forgotten:",
+            );
+            let (namespace, group) = (words::shown(&ledger.namespace), words::shown(&group.group));
+            trouble.command = format!("tidemark ledger init --accept-loss --namespace {namespace} --group {group}");
+            all.push(trouble);
+        }
+        if group.imbalance != 0 {
+            all.push(Trouble::new(
+                Tone::Bad,
+                format!("The books of {} do not balance", words::shown(&group.group)),
+                format!("Granted minus settled minus in flight is {}: its counts cannot be trusted.", group.imbalance),
+                "This is a defect, not load. Keep the store as it is and report it with the status page.",
+            ));
+        }
+    }
+}

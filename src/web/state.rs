@@ -1,0 +1,77 @@
+//! What every handler shares.
+
+use super::{assets::Assets, links::Links, live::FragmentCache, settings::Settings};
+use crate::metrics::ProcessMetrics;
+use crate::monitor::{Published, lookup::LookUp};
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// The text for `/metrics`, encoded and compressed once per view.
+#[derive(Clone, Debug)]
+pub struct PreparedMetrics {
+    pub plain: Bytes,
+    pub gzip: Bytes,
+}
+
+type MetricsSource = Arc<dyn Fn() -> PreparedMetrics + Send + Sync>;
+
+/// Everything that the dashboard reads. Cloning shares it.
+#[derive(Clone)]
+pub struct DashboardState(Arc<Shared>);
+
+#[derive(Clone)]
+pub struct Shared {
+    pub published: Arc<Published>,
+    pub settings: Settings,
+    pub links: Links,
+    pub assets: Arc<Assets>,
+    pub process: ProcessMetrics,
+    pub metrics: Option<MetricsSource>,
+    pub look_up: Option<Arc<dyn LookUp>>,
+    pub look_ups: Arc<Semaphore>,
+    pub streams: Arc<Semaphore>,
+    pub fragments: Arc<FragmentCache>,
+    /// Cancelled when the process is told to stop: live streams end with it.
+    pub shutdown: CancellationToken,
+}
+
+impl DashboardState {
+    pub fn new(published: Arc<Published>, settings: Settings, process: ProcessMetrics, shutdown: CancellationToken) -> Self {
+        let links = Links::new(&settings.route_prefix);
+        Self(Arc::new(Shared {
+            assets: Arc::new(Assets::new(&links)),
+            look_ups: Arc::new(Semaphore::new(settings.max_look_ups)),
+            streams: Arc::new(Semaphore::new(settings.max_streams)),
+            fragments: Arc::default(),
+            metrics: None,
+            look_up: None,
+            published,
+            settings,
+            links,
+            process,
+            shutdown,
+        }))
+    }
+
+    /// Lets `/events/{id}` and the search ask the ledger.
+    #[must_use]
+    pub fn with_look_up(self, look_up: Arc<dyn LookUp>) -> Self {
+        Self(Arc::new(Shared { look_up: Some(look_up), ..Shared::clone(&self.0) }))
+    }
+
+    /// Serves `/metrics` from what `source` has prepared; it must not encode anything by itself.
+    #[must_use]
+    pub fn with_metrics(self, source: impl Fn() -> PreparedMetrics + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Shared { metrics: Some(Arc::new(source)), ..Shared::clone(&self.0) }))
+    }
+}
+
+impl std::ops::Deref for DashboardState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
