@@ -7,5 +7,6 @@
 mod support;
 
 mod bad_input;
+mod kafka_reader;
 mod lag_against_kafka;
 mod servers;

@@ -12,7 +12,7 @@ mod wait;
 pub use binary::run;
 pub use kafka::{Kafka, Record};
 pub use member::{Member, Protocol};
-pub use process::{Guarded, scratch};
+pub use process::{Guarded, root, scratch};
 pub use redis::Redis;
 pub use wait::eventually;
 
