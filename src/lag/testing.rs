@@ -4,7 +4,7 @@ use super::{
     ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, LogRange, Member, Offset, PartitionSnapshot,
     Reading, Retention, TopicPartition, TopicSnapshot, UnknownReason,
 };
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, time::Duration};
 use uuid::Uuid;
 
@@ -95,12 +95,6 @@ impl ClusterSnapshot {
 
     pub(crate) fn change_group(mut self, id: &str, change: impl FnOnce(&mut GroupSnapshot)) -> Self {
         change(self.groups.iter_mut().find(|group| group.id.as_ref() == id).unwrap());
-        self
-    }
-
-    /// The time between the two halves of the collection.
-    pub(crate) fn ends_read_after(mut self, seconds: i64) -> Self {
-        self.ends_at = self.committed_at + TimeDelta::seconds(seconds);
         self
     }
 }

@@ -3,7 +3,7 @@
 //! A collection that failed as a whole keeps the last good values, with their age and the reason.
 
 use super::{
-    assemble::{Assembled, assemble},
+    assemble::{Assembled, Kept, assemble},
     books::{Books, LedgerReading},
     memory::Memory,
     settings::Settings,
@@ -105,8 +105,9 @@ impl ClusterState {
             entries.push(self.entry(Tone::Ok, text, now));
         }
         let mut history = self.history.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = Kept { history: &mut history, memory: &mut self.memory };
         let Assembled { topics, groups, entries: happened, partition_failures } =
-            assemble(&self.view.name, snapshot, &mut history, &mut self.memory, &self.settings, now);
+            assemble(&self.view.name, snapshot, kept, &self.settings, now);
         drop(history);
         entries.extend(happened);
         for (reason, count) in partition_failures {

@@ -7,11 +7,13 @@
 //! snapshot -> history -> rows (one per pair) -> partitions -> topics of a group -> group -> timeline
 //! ```
 
+mod evidence;
 mod facts;
 mod group;
 mod members;
 mod partition;
 mod rows;
+mod sums;
 mod topics;
 
 use super::{
@@ -55,15 +57,21 @@ struct Scene<'a> {
     rates_from: Tick,
 }
 
+/// What is kept of a cluster from one collection to the next.
+pub(super) struct Kept<'a> {
+    pub history: &'a mut History,
+    pub memory: &'a mut Memory,
+}
+
 /// Adds `snapshot` to the history and makes the view of it. `now` is not before the snapshot's times.
 pub(super) fn assemble(
     cluster: &Arc<str>,
     snapshot: &ClusterSnapshot,
-    history: &mut History,
-    memory: &mut Memory,
+    kept: Kept<'_>,
     settings: &Settings,
     now: DateTime<Utc>,
 ) -> Assembled {
+    let Kept { history, memory } = kept;
     let changes = history.observe(snapshot);
     let mut entries = timeline::of_changes(cluster, &changes, now);
     let scene = Scene::new(cluster, snapshot, history, settings, now);
@@ -73,7 +81,7 @@ pub(super) fn assemble(
         .iter()
         .map(|group| (group, true))
         .chain(unlisted.iter().map(|group| (group, false)))
-        .map(|(group, listed)| Arc::new(group::assemble(&scene, group, listed, history, memory, now)))
+        .map(|(group, listed)| Arc::new(group::assemble(&scene, group, listed, history, memory)))
         .collect();
     groups.sort_by(|a, b| a.id.cmp(&b.id));
     for group in &groups {

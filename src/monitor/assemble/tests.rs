@@ -1,1 +1,421 @@
+//! Days in the life of a group, collection by collection, as the view shows them.
 
+use super::*;
+use crate::lag::{
+    LogRange, Offset, Spans, Status, TimeLagSource,
+    testing::{at, cluster, known_log},
+};
+use crate::monitor::{
+    alerts::EngineSettings,
+    view::{Drain, Note, PartitionView, TimelineKind},
+};
+use proptest::prelude::*;
+use std::time::Duration;
+
+fn settings() -> Settings {
+    Settings {
+        interval: Duration::from_secs(10),
+        spans: Spans { stalled_after: Duration::from_secs(60), window: Duration::from_secs(600) },
+        history_bytes: 1 << 24,
+        thresholds: Default::default(),
+        alerts: EngineSettings::default(),
+    }
+}
+
+/// A cluster that is watched.
+struct Watch {
+    history: History,
+    memory: Memory,
+    settings: Settings,
+    entries: Vec<TimelineEntry>,
+    last: Option<Assembled>,
+}
+
+impl Watch {
+    fn new() -> Self {
+        let settings = settings();
+        let history = History::new(settings.history_limits(1));
+        Self { history, memory: Memory::default(), settings, entries: Vec::new(), last: None }
+    }
+
+    fn see(&mut self, snapshot: &ClusterSnapshot) -> &mut Self {
+        let now = snapshot.ends_at;
+        let kept = Kept { history: &mut self.history, memory: &mut self.memory };
+        let mut seen = assemble(&"local".into(), snapshot, kept, &self.settings, now);
+        self.entries.append(&mut seen.entries);
+        self.last = Some(seen);
+        self
+    }
+
+    fn group(&self, id: &str) -> &GroupView {
+        let last = self.last.as_ref().unwrap();
+        last.groups.iter().find(|group| group.id.as_ref() == id).unwrap()
+    }
+
+    fn partition(&self, group: &str, partition: i32) -> &PartitionView {
+        let (_, view) = self.group(group).partitions().find(|(_, view)| view.partition == partition).unwrap();
+        view
+    }
+
+    fn told(&self, kind: TimelineKind) -> Vec<&str> {
+        self.entries.iter().filter(|entry| entry.kind == kind).map(|entry| entry.text.as_str()).collect()
+    }
+}
+
+/// Every 10 s for `minutes`; `shape` gives (end, committed) after so many seconds. One member owns the partition.
+fn watch_one(minutes: i64, shape: impl Fn(u64) -> (u64, u64)) -> Watch {
+    let mut watch = Watch::new();
+    for step in 0..=minutes * 6 {
+        let seconds = step * 10;
+        let (end, committed) = shape(seconds.unsigned_abs());
+        let snapshot = cluster(seconds).topic("orders", 1, &[(0, end)]).group("g", &[("orders", 0, committed)]);
+        watch.see(&snapshot.member("g", "worker-1", "orders", &[0]));
+    }
+    watch
+}
+
+#[test]
+fn a_group_that_reads_what_comes_keeps_up() {
+    let watch = watch_one(5, |s| (1_000 + s * 10, 990 + s * 10));
+    let group = watch.group("g");
+    assert_eq!(group.status, Status::Ok);
+    assert_eq!(group.lag, Reading::Known(10));
+    assert_eq!(group.sentence, "Reads 10 messages/s and is 0.9 s behind.");
+    assert_eq!((group.consumed_per_second, group.produced_per_second), (Reading::Known(10.0), Reading::Known(10.0)));
+    assert_eq!(group.drain, Drain::In(Duration::from_secs(1)));
+    assert_eq!(group.time_lag.known().unwrap().source, TimeLagSource::History);
+    assert!(group.retention_risk.known().unwrap() < 0.001);
+    assert_eq!(group.advice, None);
+    assert_eq!(group.topics[0].consumed_total, 3_000);
+    assert_eq!(watch.last.as_ref().unwrap().topics[0].produced_total, 3_000);
+    assert_eq!(watch.partition("g", 0).owner.as_deref(), Some("worker-1"));
+    assert_eq!(watch.partition("g", 0).at_risk, Reading::Known(100));
+}
+
+#[test]
+fn a_group_that_stands_still_with_members_is_stalled_with_exact_evidence() {
+    let watch = watch_one(5, |s| (1_000 + s, 1_000 + s.min(60)));
+    let group = watch.group("g");
+    assert_eq!(group.status, Status::Stalled);
+    assert_eq!(group.sentence, "Partition 0 has not moved for 4 min while 240 messages arrived.");
+    assert!(group.advice.as_ref().unwrap().contains("worker-1 does with the record orders/0@1060"), "{:?}", group.advice);
+    assert_eq!(group.drain, Drain::Never);
+    assert_eq!(group.last_commit_at, Some(at(60)));
+    let told = watch.told(TimelineKind::Status);
+    assert_eq!(told, ["g stopped moving. Partition 0 has not moved for 1 min 10 s while 70 messages arrived."]);
+}
+
+#[test]
+fn a_group_that_reads_less_than_comes_falls_behind() {
+    let watch = watch_one(10, |s| (1_000 + s * 20, 900 + s * 10));
+    let group = watch.group("g");
+    assert_eq!(group.status, Status::FallingBehind);
+    assert!(
+        group.sentence.starts_with("+10 messages/s for 10 min; the oldest unread message is deleted in 54 min"),
+        "{}",
+        group.sentence
+    );
+    assert!((group.trend_per_second.known().unwrap() - 10.0).abs() < 0.1);
+    assert_eq!(group.drain, Drain::Never);
+}
+
+#[test]
+fn a_group_that_reads_off_its_backlog_catches_up() {
+    let watch = watch_one(5, |s| (10_000 + s, 1_000 + s * 11));
+    let group = watch.group("g");
+    assert_eq!(group.status, Status::CatchingUp);
+    assert_eq!(group.sentence, "6,000 messages left, done in about 10 min at the present speed.");
+    assert_eq!(group.time_lag, Reading::Unknown(UnknownReason::HistoryTooShort), "the backlog is older than the history");
+    assert_eq!(group.runway.known(), None);
+}
+
+#[test]
+fn a_backlog_is_not_judged_before_it_was_watched_for_long_enough() {
+    let watch = watch_one(0, |_| (100, 40));
+    let group = watch.group("g");
+    assert_eq!((group.status, group.lag), (Status::Unknown, Reading::Known(60)));
+    assert_eq!(group.sentence, "60 messages left; watched for 0.0 s, a verdict takes 1 min.");
+    assert!(watch.entries.is_empty());
+}
+
+#[test]
+fn a_group_without_members_is_called_so_and_commits_without_members_are_unmanaged() {
+    let mut watch = Watch::new();
+    for step in 0..30_i64 {
+        let seconds = step * 10;
+        let moved = 100 + step.unsigned_abs();
+        let snapshot = cluster(seconds).topic("orders", 1, &[(0, 1_000)]);
+        watch.see(&snapshot.group("flink", &[("orders", 0, moved)]).group("left", &[("orders", 0, 91)]));
+    }
+    assert_eq!(watch.group("left").status, Status::NoMembers);
+    assert_eq!(
+        watch.group("left").sentence,
+        "Nobody is reading orders; 909 messages wait, the oldest for more than 4 min 50 s."
+    );
+    assert_eq!(watch.group("flink").status, Status::CatchingUp);
+    assert_eq!(watch.group("flink").notes, [Note::Unmanaged]);
+}
+
+#[test]
+fn what_a_failed_reading_hides_is_unknown_and_named_beside_the_sum() {
+    let mut watch = Watch::new();
+    let read = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100), (0, 100)]);
+    let committed = [("orders", 0, 90), ("orders", 1, 90)];
+    watch.see(&read(0).group("g", &committed));
+    assert_eq!(watch.group("g").lag, Reading::Known(20));
+    watch.see(&read(10).without_log(1, UnknownReason::NoLeader).group("g", &committed));
+    let group = watch.group("g");
+    assert_eq!((group.lag, group.unknown_partitions), (Reading::Known(10), 1));
+    assert!(group.notes.contains(&Note::Partial));
+    assert_eq!(watch.partition("g", 1).lag, Reading::Unknown(UnknownReason::NoLeader));
+    assert_eq!(watch.partition("g", 1).status, Status::Unknown);
+    assert_eq!(watch.partition("g", 1).drain, Drain::Unknown);
+    let last = watch.last.as_ref().unwrap();
+    assert_eq!(last.topics[0].retained_messages, Reading::Unknown(UnknownReason::NoLeader));
+    assert_eq!(last.partition_failures["no_leader"], 1);
+}
+
+#[test]
+fn a_group_whose_offsets_cannot_be_read_stays_with_its_age_and_no_number() {
+    let mut watch = Watch::new();
+    let read = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]).group("g", &[("orders", 0, 90)]);
+    watch.see(&read(0));
+    watch.see(&read(10).change_group("g", |group| group.committed = Reading::Unknown(UnknownReason::Timeout)));
+    let group = watch.group("g");
+    assert_eq!((group.status, group.lag), (Status::Unknown, Reading::Unknown(UnknownReason::Timeout)));
+    assert_eq!(group.sentence, "Cannot tell: the broker did not answer in time.");
+    assert_eq!(group.read_at, Some(at(0)));
+    assert_eq!(watch.partition("g", 0).committed, Reading::Unknown(UnknownReason::Timeout));
+    assert_eq!(group.spark.last(), Some(&Some(10.0)), "the last known value of the bucket");
+    watch.see(&read(20));
+    assert_eq!(watch.group("g").lag, Reading::Known(10));
+}
+
+#[test]
+fn a_group_that_an_incomplete_listing_does_not_name_stays_unknown_until_a_complete_one() {
+    let mut watch = Watch::new();
+    let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]);
+    watch.see(&logs(0).group("g", &[("orders", 0, 90)]));
+    let mut partial = logs(10);
+    partial.listing_complete = false;
+    watch.see(&partial);
+    let group = watch.group("g");
+    assert_eq!(group.notes, [Note::MembersUnknown, Note::Partial, Note::Unlisted]);
+    assert_eq!((group.status, group.lag.known()), (Status::Unknown, None));
+    assert_eq!(group.members, Reading::Unknown(UnknownReason::Unreachable));
+    watch.see(&logs(20));
+    assert!(watch.last.as_ref().unwrap().groups.is_empty());
+    assert_eq!(watch.told(TimelineKind::Members), ["g was deleted."]);
+}
+
+#[test]
+fn a_group_behind_log_start_shows_lag_and_expired_records_apart() {
+    let mut watch = Watch::new();
+    watch.see(&cluster(0).topic("orders", 1, &[(60, 100)]).group("g", &[("orders", 0, 10)]));
+    let group = watch.group("g");
+    assert_eq!((group.lag, group.expired), (Reading::Known(40), 50));
+    assert_eq!(group.topics[0].lost_total, 0, "they were gone before we watched");
+    watch.see(&cluster(10).topic("orders", 1, &[(80, 100)]).group("g", &[("orders", 0, 10)]));
+    assert_eq!((watch.group("g").expired, watch.group("g").topics[0].lost_total), (70, 20));
+}
+
+#[test]
+fn an_offset_beyond_the_end_is_a_note_and_no_number() {
+    let mut watch = Watch::new();
+    watch.see(&cluster(0).topic("orders", 1, &[(0, 5)]).group("g", &[("orders", 0, 80)]));
+    let pair = watch.partition("g", 0);
+    assert_eq!((pair.beyond_end, pair.lag), (Some(75), Reading::Unknown(UnknownReason::BeyondEnd)));
+    assert_eq!(pair.notes, [Note::BeyondEnd]);
+    let group = watch.group("g");
+    assert_eq!((group.status, group.unknown_partitions), (Status::Unknown, 1));
+    assert_eq!(group.sentence, "Partition 0 is committed 75 messages beyond the end of its log.");
+}
+
+#[test]
+fn an_owner_that_never_committed_is_a_fault_only_where_something_waits() {
+    let mut watch = Watch::new();
+    let logs = cluster(0).topic("orders", 1, &[(0, 100), (0, 120), (0, 0)]);
+    watch.see(&logs.group("g", &[("orders", 0, 100)]).member("g", "w", "orders", &[0, 1, 2]));
+    let group = watch.group("g");
+    assert_eq!(group.status, Status::NeverCommitted);
+    assert_eq!(group.sentence, "Partition 1 has an owner, but nothing has been committed there; it holds 120 messages.");
+    assert_eq!((group.lag, group.unknown_partitions), (Reading::Known(0), 1));
+    assert_eq!(watch.partition("g", 2).status, Status::Ok);
+    assert_eq!(watch.partition("g", 2).lag, Reading::Unknown(UnknownReason::NeverCommitted));
+}
+
+#[test]
+fn expired_offsets_are_remembered_and_said_so() {
+    let mut watch = Watch::new();
+    let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]);
+    watch.see(&logs(0).group("g", &[("orders", 0, 90)]));
+    watch.see(&logs(10).group("g", &[]));
+    watch.see(&logs(3_610).group("g", &[]));
+    let group = watch.group("g");
+    assert_eq!(group.status, Status::OffsetsExpired);
+    assert_eq!(group.sentence, "The committed offset of partition 0 is gone since 1 h.");
+    assert_eq!(watch.told(TimelineKind::Status), ["g lost its committed offsets in 1 partition."]);
+}
+
+#[test]
+fn a_topic_that_nobody_subscribes_to_is_shown_and_left_out() {
+    let mut watch = Watch::new();
+    let logs = cluster(0).topic("old", 1, &[(0, 500)]).topic("orders", 2, &[(0, 100)]);
+    let group = logs.group("g", &[("old", 0, 0), ("orders", 0, 90)]);
+    watch.see(&group.member("g", "w", "orders", &[0]));
+    let group = watch.group("g");
+    assert_eq!(group.lag, Reading::Known(10));
+    assert_eq!(group.topics.iter().map(|topic| topic.unsubscribed).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(group.topics[0].lag, Reading::Known(500));
+    assert_eq!(group.notes, [Note::Unsubscribed]);
+    assert_eq!(watch.history.group_series("g", 10).unwrap()[0].lag, Some(10));
+}
+
+#[test]
+fn rebalances_rewinds_and_lost_members_are_told_once() {
+    let mut watch = Watch::new();
+    let logs = |seconds, committed| {
+        cluster(seconds).topic("orders", 1, &[(0, 100), (0, 0)]).group("g", &[("orders", 0, committed)])
+    };
+    watch.see(&logs(0, 90).member("g", "a", "orders", &[0]).member("g", "b", "orders", &[1]));
+    watch.see(&logs(10, 90).member("g", "b", "orders", &[1]).member("g", "a", "orders", &[0]));
+    assert!(watch.entries.is_empty(), "the order of members says nothing: {:?}", watch.entries);
+    watch.see(&logs(20, 90).member("g", "a", "orders", &[0, 1]));
+    watch.see(&logs(30, 50).member("g", "a", "orders", &[0, 1]));
+    watch.see(&logs(40, 50));
+    watch.see(&logs(50, 50));
+    assert_eq!(watch.told(TimelineKind::Rebalance), ["g rebalanced, 2 → 1 member."]);
+    assert_eq!(watch.told(TimelineKind::Rewind), ["g was moved back by 40 messages in 1 partition."]);
+    assert_eq!(watch.told(TimelineKind::Members), ["g lost its last member."]);
+    let group = watch.group("g");
+    assert_eq!((group.rebalances_total, group.topics[0].rewound_total), (2, 40));
+    assert_eq!(group.status, Status::Unknown, "watched for less than S");
+}
+
+#[test]
+fn members_that_cannot_be_read_are_no_rebalance_and_no_absence() {
+    let mut watch = Watch::new();
+    let read = |seconds| {
+        let logs = cluster(seconds).topic("orders", 1, &[(0, 100)]);
+        logs.group("g", &[("orders", 0, 90)]).member("g", "a", "orders", &[0])
+    };
+    watch.see(&read(0));
+    for seconds in [10, 80] {
+        watch.see(&read(seconds).change_group("g", |group| {
+            group.members = Reading::Unknown(UnknownReason::NotAuthorized);
+        }));
+    }
+    let group = watch.group("g");
+    assert_eq!((group.status, group.rebalances_total), (Status::Stalled, 0));
+    assert_eq!(group.notes, [Note::MembersUnknown]);
+    assert_eq!(group.topics[0].unassigned, Reading::Unknown(UnknownReason::NotAuthorized));
+    watch.see(&read(90));
+    assert_eq!(watch.group("g").rebalances_total, 0);
+}
+
+#[test]
+fn a_read_committed_group_that_waits_for_a_transaction_is_told_so() {
+    let mut watch = Watch::new();
+    for step in 0..12 {
+        let mut snapshot = cluster(step * 10).topic("orders", 1, &[(0, 54)]);
+        let held = LogRange { start: Offset::ZERO, end: Offset::new(54), last_stable: Some(Offset::new(44)) };
+        snapshot.topics[0].partitions[0].range = Reading::Known(held);
+        watch.see(&snapshot.group("g", &[("orders", 0, 44)]).member("g", "a", "orders", &[0]));
+    }
+    assert_eq!(watch.partition("g", 0).notes, [Note::OpenTransaction]);
+    let advice = watch.group("g").advice.clone().unwrap();
+    assert!(advice.starts_with("A transaction has been open there for 1 min 50 s"), "{advice}");
+    let topic = &watch.last.as_ref().unwrap().topics[0];
+    assert_eq!(topic.partitions[0].open_transaction_age, Some(Duration::from_secs(110)));
+}
+
+#[test]
+fn a_stalled_group_that_moves_again_is_told() {
+    let watch = watch_one(8, |s| match s {
+        0..=200 => (1_000, 500),
+        _ => (1_000, 1_000),
+    });
+    assert_eq!(watch.group("g").status, Status::Ok);
+    let told = watch.told(TimelineKind::Status);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[1], "g keeps up again.");
+}
+
+#[test]
+fn the_same_input_gives_the_same_view() {
+    let shape = |s: u64| (1_000 + s * 7, 900 + s * 5 + s % 3);
+    let (one, other) = (watch_one(12, shape), watch_one(12, shape));
+    assert_eq!(format!("{:?}", one.last), format!("{:?}", other.last));
+    assert_eq!(format!("{:?}", one.entries), format!("{:?}", other.entries));
+}
+
+#[derive(Clone, Debug)]
+struct Read {
+    logs: Vec<Option<(u64, u64)>>,
+    committed: Option<Vec<Option<u64>>>,
+    owned: Option<Vec<i32>>,
+    listed: bool,
+}
+
+fn reads() -> impl Strategy<Value = Vec<Read>> {
+    let log = prop::option::weighted(0.9, (0..20_u64, 0..30_u64).prop_map(|(start, length)| (start, start + length)));
+    let committed = prop::option::weighted(0.9, prop::collection::vec(prop::option::weighted(0.8, 0..60_u64), 3));
+    let owned = prop::option::weighted(0.9, prop::collection::vec(0..3_i32, 0..3));
+    let read = (prop::collection::vec(log, 3), committed, owned, prop::bool::weighted(0.9));
+    let read = read.prop_map(|(logs, committed, owned, listed)| Read { logs, committed, owned, listed });
+    prop::collection::vec(read, 1..25)
+}
+
+fn snapshot(seconds: i64, read: &Read) -> ClusterSnapshot {
+    let mut snapshot = cluster(seconds).topic("orders", 1, &[(0, 0), (0, 0), (0, 0)]);
+    for (partition, log) in snapshot.topics[0].partitions.iter_mut().zip(&read.logs) {
+        partition.range = log.map_or(Reading::Unknown(UnknownReason::NoLeader), |(start, end)| known_log(start, end));
+    }
+    snapshot.listing_complete = read.listed;
+    if !read.listed {
+        return snapshot;
+    }
+    let known = read.committed.iter().flatten().zip(0..);
+    let committed: Vec<_> = known.filter_map(|(offset, partition)| Some(("orders", partition, (*offset)?))).collect();
+    snapshot = snapshot.group("g", &committed);
+    if let Some(owned) = &read.owned {
+        snapshot = snapshot.member("g", "a", "orders", owned);
+    }
+    let unknown = read.committed.is_none();
+    snapshot.change_group("g", |group| {
+        if unknown {
+            group.committed = Reading::Unknown(UnknownReason::Timeout);
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_read_the_view_agrees_with_itself(reads in reads(), step in 1..90_i64) {
+        let mut watch = Watch::new();
+        for (index, read) in (0..).zip(&reads) {
+            watch.see(&snapshot(index * step, read));
+            for group in &watch.last.as_ref().unwrap().groups {
+                let pairs: Vec<_> = group.partitions().map(|(_, pair)| pair).collect();
+                let known: Vec<u64> = pairs.iter().filter_map(|pair| pair.lag.known()).collect();
+                prop_assert_eq!(group.lag.known(), known.iter().copied().reduce(|a, b| a + b), "the sum of what is known");
+                let worst = pairs.iter().map(|pair| pair.status.badness()).max();
+                prop_assert_eq!(group.status.badness(), worst.unwrap_or(0), "as bad as the worst partition");
+                prop_assert!(!group.sentence.is_empty() && group.sentence.ends_with('.'), "{}", group.sentence);
+                prop_assert!(pairs.windows(2).all(|two| two[0].partition < two[1].partition));
+                for pair in pairs {
+                    if let (Reading::Known(committed), Reading::Known(range)) = (pair.committed, pair.range) {
+                        let whole = range.end.get().checked_sub(committed.get());
+                        prop_assert_eq!(pair.lag.known().map(|lag| lag + pair.expired), whole, "lag + expired = end - committed");
+                    } else {
+                        prop_assert_eq!(pair.lag.known(), None, "unknown never becomes a number");
+                        prop_assert_eq!(pair.time_lag.known(), None);
+                    }
+                    if read.committed.is_none() {
+                        prop_assert_eq!(pair.status, Status::Unknown);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,1 +1,82 @@
+use super::*;
+use crate::{
+    kafka::BrokerAttempt,
+    lag::{
+        Reading, Spans,
+        testing::{at, cluster},
+    },
+    monitor::alerts::EngineSettings,
+};
 
+fn state() -> ClusterState {
+    let settings = Arc::new(Settings {
+        interval: Duration::from_secs(10),
+        spans: Spans { stalled_after: Duration::from_secs(60), window: Duration::from_secs(600) },
+        history_bytes: 1 << 20,
+        thresholds: Default::default(),
+        alerts: EngineSettings::default(),
+    });
+    let history = Arc::new(RwLock::new(History::new(settings.history_limits(1))));
+    let view = first_view("local".into(), "127.0.0.1:9092".into(), settings.interval);
+    ClusterState::new(settings, history, None, view)
+}
+
+fn cycle(snapshot: Result<ClusterSnapshot, CollectError>) -> Cycle {
+    Cycle { snapshot, ledger: None, duration: Duration::from_millis(200), skipped_ticks: 1 }
+}
+
+fn good(seconds: i64) -> Cycle {
+    cycle(Ok(cluster(seconds).topic("orders", 1, &[(0, 100)]).group("g", &[("orders", 0, 90)])))
+}
+
+fn unreachable() -> Cycle {
+    let attempt = BrokerAttempt {
+        address: "127.0.0.1:9092".into(),
+        reason: UnknownReason::Unreachable,
+        detail: "connection refused".into(),
+    };
+    cycle(Err(CollectError::NoBroker { tried: vec![attempt] }))
+}
+
+#[test]
+fn a_failed_collection_keeps_the_last_good_values_with_their_age_and_the_reason() {
+    let mut state = state();
+    state.take_in(good(0), at(0));
+    state.take_in(unreachable(), at(10));
+    let (view, ..) = state.take_in(unreachable(), at(20));
+    assert_eq!(view.collected_at, Some(at(0)));
+    assert_eq!(view.groups[0].lag, Reading::Known(10));
+    let Some(Err(failure)) = &view.last_result else { panic!("the failure is shown") };
+    assert_eq!((failure.reason, failure.since), ("unreachable", at(10)));
+    assert!(failure.message.contains("127.0.0.1:9092: connection refused"), "{}", failure.message);
+    assert_eq!(view.failures_by_reason["unreachable"], 2);
+    assert_eq!(view.failures_by_reason["timeout"], 0, "counted from zero on");
+    assert_eq!((view.collections, view.skipped_ticks), (3, 3));
+}
+
+#[test]
+fn a_cluster_that_goes_down_and_comes_back_is_told_once_each() {
+    let mut state = state();
+    let mut told = Vec::new();
+    for (seconds, cycle) in [(0, good(0)), (10, unreachable()), (20, unreachable()), (30, good(30)), (40, good(40))] {
+        let (.., entries) = state.take_in(cycle, at(seconds));
+        told.extend(entries.into_iter().filter(|entry| entry.kind == TimelineKind::Cluster).map(|entry| entry.text));
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("Cluster local cannot be read: no broker answered"), "{told:?}");
+    assert_eq!(told[1], "Cluster local answers again after 20 s.");
+}
+
+#[test]
+fn before_the_first_collection_nothing_is_claimed() {
+    let view = first_view("local".into(), "127.0.0.1:9092".into(), Duration::from_secs(10));
+    assert!(view.last_result.is_none() && view.collected_at.is_none() && view.duration.is_none());
+    assert!(view.groups.is_empty() && view.topics.is_empty());
+}
+
+#[test]
+fn the_history_states_its_use_and_its_budget() {
+    let (_, usage, _) = state().take_in(good(0), at(0));
+    assert!(usage.bytes > 0);
+    assert_eq!(usage.budget_bytes, 1 << 20);
+}

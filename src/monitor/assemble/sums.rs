@@ -1,0 +1,79 @@
+//! What the rows of a group come to together. Unknown parts are never counted as zero.
+
+use super::{Scene, group::Judged, partition};
+use crate::lag::{OldestUnread, Reading, Retention, Status, TimeLag, UnknownReason};
+use std::time::Duration;
+
+/// Whether the sum of lag is too small because of this row: an owner's empty log hides nothing.
+pub(super) fn hides_lag(one: &Judged<'_>) -> bool {
+    !one.view.lag.is_known() && one.verdict.status != Status::Ok
+}
+
+pub(super) fn lag(counted: &[&Judged<'_>]) -> Reading<u64> {
+    let known = counted.iter().filter_map(|one| one.view.lag.known()).reduce(u64::saturating_add);
+    let reason = counted.iter().find_map(|one| one.view.lag.reason()).unwrap_or(UnknownReason::NeverCommitted);
+    known.map_or(Reading::Unknown(reason), Reading::Known)
+}
+
+/// The oldest unread record of all rows whose lag is known.
+pub(super) fn time_lag(counted: &[&Judged<'_>]) -> Reading<TimeLag> {
+    counted
+        .iter()
+        .filter(|one| one.view.lag.is_known())
+        .map(|one| one.view.time_lag)
+        .reduce(partition::older)
+        .unwrap_or(Reading::Unknown(UnknownReason::NeverCommitted))
+}
+
+pub(super) fn oldest_unread(counted: &[&Judged<'_>]) -> OldestUnread {
+    let mut oldest = OldestUnread::None;
+    let mut age = Duration::ZERO;
+    for one in counted {
+        match one.pair.facts.oldest_unread {
+            OldestUnread::AtLeast(bound) => {
+                age = age.max(bound);
+                oldest = OldestUnread::AtLeast(age);
+            }
+            OldestUnread::Aged(time_lag) if time_lag.age > age => {
+                age = time_lag.age;
+                oldest = match oldest {
+                    OldestUnread::AtLeast(_) => OldestUnread::AtLeast(age),
+                    OldestUnread::None | OldestUnread::Aged(_) | OldestUnread::Unknown(_) => OldestUnread::Aged(time_lag),
+                };
+            }
+            OldestUnread::None | OldestUnread::Aged(_) | OldestUnread::Unknown(_) => {}
+        }
+    }
+    oldest
+}
+
+pub(super) fn retention_of(scene: &Scene<'_>, topic: u32) -> Reading<Retention> {
+    let topic = scene.snapshot.topics.get(topic as usize);
+    topic.map_or(Reading::Unknown(UnknownReason::NotReadYet), |topic| topic.retention)
+}
+
+pub(super) fn runway(scene: &Scene<'_>, counted: &[&Judged<'_>]) -> Reading<Duration> {
+    let each = counted
+        .iter()
+        .filter(|one| one.view.lag.is_known())
+        .map(|one| partition::runway(one.view.time_lag, retention_of(scene, one.row.topic)));
+    extreme(each, |one, other| other < one)
+}
+
+pub(super) fn worst_risk(risks: impl Iterator<Item = Reading<f64>>) -> Reading<f64> {
+    extreme(risks, |one, other| other > one)
+}
+
+/// The extreme of what is known. Topics that never delete do not count; any other unknown one makes it unknown.
+fn extreme<T: Copy>(values: impl Iterator<Item = Reading<T>>, replaces: impl Fn(T, T) -> bool) -> Reading<T> {
+    let mut result = Reading::Unknown(UnknownReason::NeverDeleted);
+    for value in values {
+        result = match (result, value) {
+            (Reading::Unknown(UnknownReason::NeverDeleted), value) => value,
+            (result, Reading::Unknown(UnknownReason::NeverDeleted)) => result,
+            (Reading::Known(one), Reading::Known(other)) => Reading::Known(if replaces(one, other) { other } else { one }),
+            (Reading::Unknown(reason), _) | (_, Reading::Unknown(reason)) => Reading::Unknown(reason),
+        };
+    }
+    result
+}
