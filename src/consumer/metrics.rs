@@ -1,7 +1,7 @@
 //! What a consumer counts about itself, for its own `/metrics`: per instance, so that several run in one process.
 
 use crate::metrics::{Family, family};
-use prometheus::{Error, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Error, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 use std::time::Duration;
 
 /// From a batch in memory to a backlog of an hour, in seconds.
@@ -16,6 +16,7 @@ pub struct ConsumerMetrics {
     end_to_end: HistogramVec,
     failures: IntCounterVec,
     dead_letters: IntCounterVec,
+    paused: IntGaugeVec,
 }
 
 impl ConsumerMetrics {
@@ -33,16 +34,19 @@ impl ConsumerMetrics {
             end_to_end: histogram(family::EVENT_END_TO_END_SECONDS, &END_TO_END_BUCKETS)?,
             failures: IntCounterVec::new(opts(family::EVENT_FAILURES), family::EVENT_FAILURES.labels)?,
             dead_letters: IntCounterVec::new(opts(family::DEAD_LETTERS), family::DEAD_LETTERS.labels)?,
+            paused: IntGaugeVec::new(opts(family::CONSUMER_PAUSED_PARTITIONS), family::CONSUMER_PAUSED_PARTITIONS.labels)?,
         };
         registry.register(Box::new(metrics.processing.clone()))?;
         registry.register(Box::new(metrics.end_to_end.clone()))?;
         registry.register(Box::new(metrics.failures.clone()))?;
         registry.register(Box::new(metrics.dead_letters.clone()))?;
+        registry.register(Box::new(metrics.paused.clone()))?;
         for topic in topics {
             metrics.processing.with_label_values(&[group, topic]);
             metrics.end_to_end.with_label_values(&[group, topic]);
             metrics.failures.with_label_values(&[group, topic]);
             metrics.dead_letters.with_label_values(&[group, topic]);
+            metrics.paused.with_label_values(&[group, topic]);
         }
         Ok(metrics)
     }
@@ -58,6 +62,10 @@ impl ConsumerMetrics {
 
     pub fn failed(&self, topic: &str) {
         self.failures.with_label_values(&[self.group.as_str(), topic]).inc();
+    }
+
+    pub fn paused(&self, topic: &str, partitions: usize) {
+        self.paused.with_label_values(&[self.group.as_str(), topic]).set(i64::try_from(partitions).unwrap_or(i64::MAX));
     }
 
     pub fn dead_lettered(&self, topic: &str) {

@@ -14,8 +14,11 @@ mod setup;
 mod access;
 mod admission;
 mod condition;
+mod letting_go;
+mod opening;
 mod partition;
 mod run;
+mod topics;
 
 mod batch;
 mod claims;

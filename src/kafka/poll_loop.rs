@@ -225,7 +225,7 @@ fn poll_until(consumer: &BaseConsumer<LoopContext>, stop: &AtomicBool) {
 fn report(events: &mpsc::Sender<ConsumerEvent>, error: &KafkaError) {
     let event = match error {
         KafkaError::MessageConsumptionFatal(_) => ConsumerEvent::Broken(error.to_string()),
-        error if is_outage(error) => ConsumerEvent::Unreachable(error.to_string()),
+        error if is_outage(error) => ConsumerEvent::Unreachable("no broker answers".to_owned()),
         error => {
             tracing::warn!(%error, "kafka reported an error to the consumer");
             return;

@@ -206,6 +206,8 @@ families! {
         "Attempts to process an event that failed.";
     DEAD_LETTERS = Counter "tidemark_dead_letters_total" ["group" "topic"]
         "Events that the consumer copied to the dead-letter topic, by the topic that they came from.";
+    CONSUMER_PAUSED_PARTITIONS = Gauge "tidemark_consumer_paused_partitions" ["group" "topic"]
+        "Assigned partitions that the consumer has paused: it waits for the ledger, for a retry, or for its own work.";
 }
 
 #[cfg(test)]

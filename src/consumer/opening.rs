@@ -1,0 +1,90 @@
+//! How the loop comes by its ledger, loses it, and comes by it again.
+
+use super::{
+    admission::{admit, offset_metadata},
+    partition::Partition,
+    run::{Loop, OpenFailure, Opened},
+    setup::ConsumerSetup,
+    worker::Worker,
+};
+use crate::store::{Ledger, Store, StoreError, Terms};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+impl<S: Store> Loop<S> {
+    /// Stops working until the ledger has been opened again.
+    pub(super) fn close_ledger(&mut self, error: &StoreError) {
+        if self.worker.take().is_none() {
+            return;
+        }
+        self.gate.close();
+        self.setup.condition.ledger(Some(error.to_string()));
+        self.open(self.setup.timing.reopen_interval);
+    }
+
+    /// Tries to open the ledger after `delay`, beside the loop.
+    pub(super) fn open(&mut self, delay: Duration) {
+        if !self.opening.is_empty() {
+            return;
+        }
+        let (setup, handle, all) = (Arc::clone(&self.setup), self.handle.clone(), self.all.clone());
+        let first_start = self.last_incarnation.is_none();
+        self.opening.spawn(async move {
+            sleep(delay).await;
+            let committed = handle.committed(&all).await.map_err(OpenFailure::Kafka)?;
+            let ledger = admit(&setup.store, &setup.ledger_name, setup.shape, &committed, first_start).await;
+            let ledger = ledger.map_err(OpenFailure::Ledger)?;
+            let mut numbers = BTreeMap::new();
+            for topic in setup.service.subscriptions() {
+                let number = setup.store.topic_number(&setup.ledger_name.namespace, topic.name()).await;
+                numbers.insert(topic.name().into(), number.map_err(OpenFailure::Ledger)?);
+            }
+            Ok((worker(&setup, ledger), numbers))
+        });
+    }
+
+    pub(super) fn opened(&mut self, opened: Result<Result<Opened<S>, OpenFailure>, tokio::task::JoinError>) {
+        match opened {
+            Ok(Ok((worker, numbers))) => {
+                let incarnation: Arc<str> = worker.ledger.incarnation.as_str().into();
+                // What an earlier ledger has said about records in hand is void in another one.
+                if self.last_incarnation.replace(Arc::clone(&incarnation)).is_some_and(|last| last != incarnation) {
+                    self.partitions.values_mut().for_each(Partition::forget_ledger);
+                }
+                self.metadata = Some(offset_metadata(&worker.ledger));
+                self.setup.condition.ledger(None);
+                self.gate.open(Arc::new(worker.ledger.clone()));
+                self.numbers = numbers;
+                self.worker = Some(Arc::new(worker));
+            }
+            Ok(Err(OpenFailure::Ledger(error))) => {
+                self.setup.condition.ledger(Some(error.to_string()));
+                self.open(self.setup.timing.reopen_interval);
+            }
+            Ok(Err(OpenFailure::Kafka(error))) => {
+                self.setup.condition.kafka(Some(error.to_string()));
+                self.probe();
+                self.open(self.setup.timing.reopen_interval);
+            }
+            Err(error) => {
+                tracing::error!(%error, "opening the ledger died");
+                self.open(self.setup.timing.reopen_interval);
+            }
+        }
+    }
+}
+
+fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger) -> Worker<S> {
+    Worker {
+        store: setup.store.clone(),
+        ledger,
+        terms: Terms { owner: setup.owner.clone(), lease: setup.timing.lease, intent: setup.intent },
+        service: setup.service,
+        producer: setup.producer.clone(),
+        retry: setup.retry,
+        step_deadline: setup.timing.step_deadline,
+        work_time: Arc::clone(&setup.work_time),
+        clock: setup.clock.clone(),
+        metrics: setup.metrics.clone(),
+    }
+}
