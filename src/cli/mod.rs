@@ -3,6 +3,7 @@
 mod healthcheck;
 mod lag;
 mod ledger;
+mod monitor;
 mod service;
 
 use crate::kafka::KafkaFailure;
@@ -48,6 +49,8 @@ pub struct Cli {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
+    /// Watch every consumer group: pages, /metrics, alerts
+    Monitor(monitor::MonitorCommand),
     /// Take orders: POST /orders, GET /orders/{id}; finish or cancel them as payments and deliveries go
     Order(service::ServiceCommand),
     /// Pay for orders, and refund those that cannot be delivered
@@ -86,6 +89,7 @@ impl Cli {
     /// Runs the role until it ends or `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) -> Result<ExitCode, Failure> {
         match self.command {
+            Command::Monitor(command) => monitor::run(command, stop).await,
             Command::Order(command) => service::run(Service::Order, command, stop).await,
             Command::Payment(command) => service::run(Service::Payment, command, stop).await,
             Command::Delivery(command) => service::run(Service::Delivery, command, stop).await,

@@ -9,6 +9,7 @@
 pub mod args;
 mod cluster;
 pub mod defaults;
+mod effective;
 mod file;
 mod filters;
 mod monitor;
@@ -16,6 +17,7 @@ mod service;
 mod thresholds;
 
 pub use cluster::{ClusterConfig, Properties};
+pub use effective::EffectiveSetting;
 pub use file::FileConfig;
 pub use filters::NameFilter;
 pub use monitor::{Granularity, MonitorConfig, ReceiverConfig, WebConfig};

@@ -1,10 +1,10 @@
 //! What the monitor needs to know.
 
 use super::{
-    ARGS, ClusterConfig, ConfigError, FileConfig, NameFilter, Properties, ThresholdTable,
+    ARGS, ClusterConfig, ConfigError, EffectiveSetting, FileConfig, NameFilter, Properties, ThresholdTable,
     args::{CollectionArgs, ConnectionArgs, WebArgs},
     cluster::{parse_properties, parse_redis},
-    defaults,
+    defaults, effective,
 };
 use secrecy::SecretString;
 use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
@@ -25,6 +25,8 @@ pub struct MonitorConfig {
     pub thresholds: ThresholdTable,
     pub receivers: Vec<ReceiverConfig>,
     pub web: WebConfig,
+    /// All of the above for people, secrets redacted.
+    pub effective: Vec<EffectiveSetting>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +60,7 @@ impl MonitorConfig {
     /// Resolves flags and variables over the file over the defaults.
     pub fn resolve(connection: &ConnectionArgs, collection: &CollectionArgs, web: &WebArgs) -> Result<Self, ConfigError> {
         let file = FileConfig::of(connection)?;
-        let config = Self {
+        let mut config = Self {
             clusters: resolve_clusters(connection, &file)?,
             interval: layered_duration("interval", &collection.interval, &file.interval, &file.origin, defaults::INTERVAL)?,
             groups: if collection.filter.group.is_empty() {
@@ -91,8 +93,10 @@ impl MonitorConfig {
             thresholds: file.thresholds.clone(),
             receivers: resolve_receivers(&file)?,
             web: resolve_web(web, &file)?,
+            effective: Vec::new(),
         };
         config.validate(&file.origin)?;
+        config.effective = effective::list(&config, collection, web, &file);
         Ok(config)
     }
 

@@ -34,6 +34,7 @@ mod worker;
 mod order_desk;
 
 pub use access::{LedgerAccess, LedgerGate, ledger_access};
+pub use commits::STATE_FIELD;
 pub use condition::{Condition, ConditionBoard};
 pub use metrics::ConsumerMetrics;
 pub use order_desk::{DeskClosed, NewOrder, OrderDesk, Placed};

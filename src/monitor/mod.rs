@@ -14,6 +14,7 @@ mod cluster_state;
 pub mod exposition;
 #[cfg(test)]
 pub mod fixture;
+mod ledger_look_up;
 pub mod lookup;
 mod memory;
 mod poller;
@@ -24,6 +25,7 @@ mod timeline;
 pub mod view;
 
 pub use books::WatchedLedger;
+pub use ledger_look_up::LedgerLookUp;
 pub use published::{Charts, Published};
 pub use run::{Monitor, WatchedCluster};
 pub use settings::Settings;

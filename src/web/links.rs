@@ -42,6 +42,13 @@ impl Links {
         }
     }
 
+    /// As [`Self::event`], with the record's key: it narrows the look-up to one shard and names the order.
+    pub fn event_with_key(&self, id: &str, key: &str) -> String {
+        let page = self.event(id);
+        let joint = if page.contains('?') { '&' } else { '?' };
+        format!("{page}{joint}{}", query(&[("key", key)]))
+    }
+
     fn named(&self, list: &str, parameter: &str, cluster: &str, name: &str) -> String {
         let cluster = segment(cluster);
         match carried_by_path(name) {

@@ -140,7 +140,7 @@ fn steps(dashboard: &DashboardState, order: &OrderTimeline, id: &str, view: &Vie
         at: time(step.at, &format!("{}.{:03}", words::clock_short(step.at, view.at), step.at.timestamp_subsec_millis())),
         kind: words::shown(&step.event_type).into_owned(),
         event: words::shown(&step.event_id).into_owned(),
-        href: dashboard.links.event(&step.event_id),
+        href: dashboard.links.event_with_key(&step.event_id, &order.order_id),
         here: step.event_id == id,
     };
     order.steps.iter().map(step).collect()

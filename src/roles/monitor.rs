@@ -1,0 +1,121 @@
+//! The monitor: collects, judges, and serves what people and machines look at.
+
+use crate::{
+    clock::Clock,
+    config::{ClusterConfig, EffectiveSetting, MonitorConfig},
+    kafka::{ClientProperties, PropertyError, ReaderConfig},
+    metrics::ProcessMetrics,
+    monitor::{
+        LedgerLookUp, Monitor, Published, Settings, WatchedCluster, WatchedLedger,
+        alerts::Notifier,
+        exposition::{Exporter, ExpositionSettings},
+    },
+    store::Store,
+    web::{self, AllowedHosts, DashboardState, PreparedMetrics, SettingRow},
+};
+use anyhow::Context;
+use std::{sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What the command line does not set: the demo and tests do.
+#[derive(Clone, Debug)]
+pub struct MonitorOptions {
+    /// Replaces every alert's own holding time.
+    pub alert_hold: Option<Duration>,
+    /// Said on every page.
+    pub notice: Option<String>,
+    pub clock: Clock,
+}
+
+impl Default for MonitorOptions {
+    fn default() -> Self {
+        Self { alert_hold: None, notice: None, clock: Clock::System }
+    }
+}
+
+/// Starts collecting and serving on `tasks`; all of it ends with `stop`. `ledgers` stand in the order of the clusters.
+/// Kafka or the ledger being away is not an error: the pages say so.
+///
+/// # Errors
+/// A mistake in the configuration.
+pub fn start_monitor<S: Store>(
+    config: &MonitorConfig,
+    ledgers: Vec<Option<WatchedLedger<S>>>,
+    options: MonitorOptions,
+    listener: TcpListener,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<Arc<Published>> {
+    let process = ProcessMetrics::new().context("the process's own metrics")?;
+    let mut settings = Settings::of(config);
+    settings.alerts.hold = options.alert_hold;
+    let notifier = if config.receivers.is_empty() {
+        None
+    } else {
+        Some(Notifier::start(&config.receivers, config.web.external_url.as_deref(), &process, tasks, stop)?)
+    };
+    let named = config.clusters.iter().map(|cluster| cluster.name.clone());
+    let watched: Vec<_> = named.zip(&ledgers).filter_map(|(name, ledger)| Some((name, ledger.clone()?))).collect();
+    let mut clusters = Vec::with_capacity(config.clusters.len());
+    for (cluster, ledger) in config.clusters.iter().zip(ledgers) {
+        clusters.push(WatchedCluster {
+            name: cluster.name.clone(),
+            bootstrap: cluster.bootstrap.clone(),
+            reader: reader_config(config, cluster)?,
+            ledger,
+        });
+    }
+    let published = Monitor { clusters, settings, notifier, clock: options.clock }.start(tasks, stop);
+    let exposition = ExpositionSettings { granularity: config.granularity, max_series: config.max_series };
+    let exporter = Exporter::new(exposition, process.clone(), &published);
+    tasks.spawn(Arc::clone(&exporter).run(Arc::clone(&published), stop.clone()));
+
+    let look_up = Arc::new(LedgerLookUp::new(watched, Arc::clone(&published)));
+    let web_settings = web::Settings {
+        route_prefix: config.web.route_prefix.clone(),
+        external_url: config.web.external_url.clone(),
+        allowed_hosts: allowed_hosts(&config.web.allowed_hosts),
+        effective: config.effective.iter().map(setting_row).collect(),
+        alert_hold: options.alert_hold,
+        notice: options.notice,
+        ..web::Settings::default()
+    };
+    let dashboard = DashboardState::new(Arc::clone(&published), web_settings, process, stop.clone())
+        .with_look_up(look_up)
+        .with_metrics(move || {
+            let page = exporter.latest();
+            PreparedMetrics { plain: page.plain.clone(), gzip: page.gzip.clone() }
+        });
+    let address = listener.local_addr().ok();
+    tracing::info!(?address, clusters = config.clusters.len(), "the monitor serves its pages");
+    let (router, stop) = (web::router(dashboard), stop.clone());
+    tasks.spawn(async move {
+        if let Err(error) = web::serve(listener, router, stop.clone()).await {
+            tracing::error!(%error, "the HTTP server ended");
+            stop.cancel();
+        }
+    });
+    Ok(published)
+}
+
+/// What the monitor's client reads from one cluster.
+///
+/// # Errors
+/// A property that this client does not take.
+pub fn reader_config(config: &MonitorConfig, cluster: &ClusterConfig) -> Result<ReaderConfig, PropertyError> {
+    let mut reader = ReaderConfig::new(&cluster.bootstrap, ClientProperties::parse(&cluster.properties)?);
+    reader.groups_named = (!config.groups.is_empty()).then(|| config.groups.clone());
+    reader.groups = config.group_filter.clone();
+    reader.topics = config.topic_filter.clone();
+    Ok(reader)
+}
+
+fn setting_row(setting: &EffectiveSetting) -> SettingRow {
+    let EffectiveSetting { key, value, source } = setting.clone();
+    SettingRow { key, value, source: source.to_owned() }
+}
+
+fn allowed_hosts(names: &[String]) -> AllowedHosts {
+    if names.is_empty() { AllowedHosts::Any } else { AllowedHosts::Only(names.to_vec()) }
+}
