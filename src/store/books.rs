@@ -1,7 +1,8 @@
 //! What can be read from a ledger without changing it: books, recent duplicates, an event's passport, sagas, server facts.
 
-use super::calls::{DuplicateCause, DuplicateOutcome, GrantKind};
-use super::ids::{FencingToken, Incarnation, Owner, RecordPlace, ShardNumber};
+use super::answers::{DuplicateCause, DuplicateOutcome, GrantKind};
+use super::ids::{FencingToken, RecordPlace, ShardNumber};
+use super::names::{Incarnation, LedgerName, Owner};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -158,7 +159,7 @@ pub struct Books {
 /// A ledger as the index lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerEntry {
-    pub name: super::ids::LedgerName,
+    pub name: LedgerName,
     pub shards: u32,
 }
 

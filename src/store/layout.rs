@@ -1,7 +1,8 @@
-//! Where things lie in Redis, and how they are packed: keys, arguments, records. Pure.
+//! Where things lie in Redis and how records are read back: keys, entries, packed records. Pure.
 
-use super::calls::*;
-use super::ids::{EventDigest, LaneNumber, LedgerName, RecordPlace, ShardNumber, from_micros, label};
+use super::changes::OutboxMessage;
+use super::ids::{LaneNumber, RecordPlace, ShardNumber, from_micros};
+use super::names::LedgerName;
 use super::{FencingToken, Namespace, Owner, Passport, PassportState};
 
 /// Set of `<namespace> <group> <shards>`: where ledgers are found.
@@ -96,84 +97,6 @@ pub(super) fn keys(prefix: &Prefix, generation: u64, rest: &[Key]) -> Vec<String
     all
 }
 
-/// Arguments of a call, behind lane, generation and incarnation.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Args(pub Vec<Vec<u8>>);
-
-impl Args {
-    pub(super) fn push(&mut self, value: impl AsRef<[u8]>) {
-        self.0.push(value.as_ref().to_vec());
-    }
-
-    pub(super) fn number(&mut self, value: u64) {
-        self.push(value.to_string());
-    }
-
-    pub(super) fn delivery(&mut self, delivery: &Delivery) {
-        let Delivery { event, place, payload, waited } = delivery;
-        self.push(event.digest().open_key());
-        self.push(place.to_bytes());
-        self.push(payload.to_bytes());
-        self.push(if *waited { "1" } else { "0" });
-        self.push(label(&event.id));
-        self.push(label(&event.source));
-    }
-
-    pub(super) fn grant(&mut self, grant: &Grant) {
-        self.push(grant.event.digest().open_key());
-        self.number(grant.fence.get());
-        self.push(grant.place.to_bytes());
-        self.push(grant.payload.to_bytes());
-        self.push(label(&grant.event.id));
-        self.push(label(&grant.event.source));
-    }
-
-    pub(super) fn hold(&mut self, grant: &Grant) {
-        self.push(grant.event.digest().open_key());
-        self.number(grant.fence.get());
-    }
-
-    pub(super) fn change(&mut self, change: &Change) {
-        self.push(if change.finished { "1" } else { "0" });
-        match &change.deadline {
-            Deadline::Keep => ["keep", "0", ""].iter().for_each(|part| self.push(part)),
-            Deadline::Clear => ["clear", "0", ""].iter().for_each(|part| self.push(part)),
-            Deadline::Set { step, missing, within } => {
-                self.push("set");
-                self.number(millis(*within));
-                self.push(format!("{step}|{missing}"));
-            }
-        }
-        self.push(&change.aggregate);
-        self.number(change.fields.len() as u64);
-        for (name, value) in &change.fields {
-            self.push(name);
-            self.push(value);
-        }
-        self.number(change.outbox.len() as u64);
-        change.outbox.iter().for_each(|message| self.message(message));
-    }
-
-    fn message(&mut self, message: &OutboxMessage) {
-        self.push(&message.event_type);
-        self.number(4 + message.headers.len() as u64);
-        let fixed: [(&str, &[u8]); 4] = [
-            ("topic", message.topic.as_bytes()),
-            ("key", &message.key),
-            ("type", message.event_type.as_bytes()),
-            ("body", &message.body),
-        ];
-        for (name, value) in fixed {
-            self.push(name);
-            self.push(value);
-        }
-        for (name, value) in &message.headers {
-            self.push(format!("h:{name}"));
-            self.push(value);
-        }
-    }
-}
-
 /// Reads a message back from the fields of its outbox entry.
 pub(super) fn message(fields: Vec<(Vec<u8>, Vec<u8>)>) -> OutboxMessage {
     let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
@@ -194,29 +117,6 @@ pub(super) fn message(fields: Vec<(Vec<u8>, Vec<u8>)>) -> OutboxMessage {
         }
     }
     message
-}
-
-pub(super) fn intent(intent: Intent) -> &'static str {
-    match intent {
-        Intent::Normal => "normal",
-        Intent::Replay => "replay",
-        Intent::Redrive => "redrive",
-    }
-}
-
-pub(super) fn report(report: Report) -> &'static str {
-    match report {
-        Report::Executed => "executed",
-        Report::Skipped => "skipped",
-        Report::Restore => "restore",
-    }
-}
-
-pub(super) fn reason(reason: ReleaseReason) -> &'static str {
-    match reason {
-        ReleaseReason::Failed => "failed",
-        ReleaseReason::HandedBack => "handed_back",
-    }
 }
 
 fn be(bytes: &[u8]) -> u64 {
@@ -252,10 +152,6 @@ pub(super) fn remembered(shard: ShardNumber, record: &[u8], late: bool) -> Optio
         _ => return None,
     };
     Some(Passport { shard, state, fence: FencingToken::new(be(&record[1..8])), place: place(&record[8..18])? })
-}
-
-pub(super) fn buckets(digests: impl Iterator<Item = EventDigest>, count: u32) -> Vec<Key> {
-    digests.map(|digest| Key::Buckets(digest.bucket(count))).collect()
 }
 
 /// A place in an entry of recent duplicates; one of another length is no place of ours.

@@ -11,34 +11,36 @@
 //!
 //! [`Store`] is what the rest of the program knows. It does not know Kafka, topics' names or business rules.
 
+mod answers;
 mod books;
 mod calls;
+mod changes;
 mod error;
 mod ids;
 mod layout;
 mod memory;
+mod names;
+mod packing;
 mod redis;
 mod redis_books;
 mod redis_store;
 mod replies;
 mod scripts;
 
+pub use answers::{
+    Begin, Claim, Commit, DuplicateCause, DuplicateOutcome, Finish, GrantKind, Init, RelayLease, Seen, SweepCursor,
+    SweepStep, Touch, Trim,
+};
 pub use books::{
     Books, Counters, DuplicateRecord, LedgerEntry, OutboxStats, Overdue, Passport, PassportState, Sagas, ServerFact,
     ShardBooks, ShardStats, gap_bounds,
 };
-pub use calls::{
-    AggregateState, At, Begin, Change, Claim, Commit, CommitRequest, Deadline, Delivery, DuplicateCause, DuplicateOutcome,
-    EVENTS_PER_CALL_MAX, Finish, Grant, GrantKind, Init, Intent, OutboxEntry, OutboxId, OutboxMessage, RelayLease,
-    ReleaseReason, Report, Seen, StateFields, SweepCursor, SweepStep, Terms, Touch, Trim,
-};
+pub use calls::{At, Delivery, EVENTS_PER_CALL_MAX, Grant, Intent, ReleaseReason, Report, Terms};
+pub use changes::{AggregateState, Change, CommitRequest, Deadline, OutboxEntry, OutboxId, OutboxMessage, StateFields};
 pub use error::{Remedy, StoreError};
-pub use ids::{
-    EventDigest, EventKey, FencingToken, Incarnation, InvalidName, LaneNumber, Ledger, LedgerName, NAME_BYTES_MAX,
-    Namespace, Owner, PayloadHash, RecordPlace, Shape, ShardNumber, TopicNumber,
-};
-
+pub use ids::{EventDigest, EventKey, FencingToken, LaneNumber, PayloadHash, RecordPlace, ShardNumber, TopicNumber};
 pub use memory::MemoryStore;
+pub use names::{Incarnation, InvalidName, Ledger, LedgerName, NAME_BYTES_MAX, Namespace, Owner, Shape};
 pub use redis::{RedisStore, RedisTimeouts};
 
 use std::{collections::BTreeMap, future::Future, time::Duration};

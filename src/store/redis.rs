@@ -3,7 +3,8 @@
 //! Connects when first used and again when the connection was lost; every call has a time limit. The server's clock is
 //! the only one: ours merely guesses the generation that a call names, and the server corrects it.
 
-use super::layout::{self, Args, Key, Prefix};
+use super::layout::{self, Prefix};
+use super::packing::{self, Packed};
 use super::scripts::{Script, Scripts};
 use super::{At, StoreError, StoreResult};
 use crate::clock::Clock;
@@ -37,13 +38,6 @@ pub struct RedisStore {
     clock: Clock,
     limit: Duration,
     address: Arc<str>,
-}
-
-/// One call: its script, the keys behind the common ones and the arguments behind the common ones.
-pub(super) struct Call<'a> {
-    pub script: &'a Script,
-    pub keys: Vec<Key>,
-    pub args: Args,
 }
 
 pub(super) fn hex_sha1(text: &str) -> String {
@@ -132,18 +126,14 @@ impl RedisStore {
     }
 
     /// Makes a call to a shard and gives what follows the reply's `OK`.
-    pub(super) async fn call(&self, at: At<'_>, call: Call<'_>) -> StoreResult<Vec<String>> {
+    pub(super) async fn call(&self, at: At<'_>, script: &Script, packed: Packed) -> StoreResult<Vec<String>> {
         let (prefix, incarnation) = (Prefix::new(&at.ledger.name, at.shard), at.ledger.incarnation.as_str());
         let window_us = at.ledger.shape().window_millis().saturating_mul(1_000).max(1);
         let mut generation = self.local_us() / window_us;
         for _ in 0..GENERATION_ROUNDS {
-            let mut args = Args::default();
-            args.number(super::LaneNumber::NONE.get());
-            args.number(generation);
-            args.push(incarnation);
-            args.0.extend(call.args.0.iter().cloned());
-            let keys = layout::keys(&prefix, generation, &call.keys);
-            let reply = self.script(call.script, &keys, &args.0).await?;
+            let args = packing::arguments(generation, incarnation, &packed.args);
+            let keys = layout::keys(&prefix, generation, &packed.keys);
+            let reply = self.script(script, &keys, &args).await?;
             let word = |index: usize| reply.get(index).map(String::as_str);
             let number = || word(1).and_then(|n| n.parse().ok()).unwrap_or(0);
             match word(0) {
@@ -167,16 +157,21 @@ impl RedisStore {
     pub(super) async fn call_each<T>(
         &self,
         at: At<'_>,
-        call: Call<'_>,
+        (script, packed): (&Script, Packed),
         expected: usize,
         parse: impl Fn(&str) -> Option<T>,
     ) -> StoreResult<Vec<T>> {
-        let reply = self.call(at, call).await?;
+        let reply = self.call(at, script, packed).await?;
         let parsed: Option<Vec<T>> = reply.iter().map(|text| parse(text)).collect();
         parsed.filter(|replies| replies.len() == expected).ok_or_else(|| unexpected(&reply))
     }
 
-    pub(super) async fn call_one<T>(&self, at: At<'_>, call: Call<'_>, parse: impl Fn(&str) -> Option<T>) -> StoreResult<T> {
+    pub(super) async fn call_one<T>(
+        &self,
+        at: At<'_>,
+        call: (&Script, Packed),
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> StoreResult<T> {
         let replies = self.call_each(at, call, 1, parse).await?;
         replies.into_iter().next().ok_or_else(|| unexpected(&[]))
     }

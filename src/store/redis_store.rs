@@ -1,31 +1,18 @@
 //! [`Store`] on Redis: each method packs its arguments, makes one call and reads the replies.
 
 use super::calls::{check_count, millis};
-use super::layout::{self, Args, Key, Prefix};
-use super::redis::{Call, RedisStore, bytes, entries, items, number, pairs, text, unexpected};
+use super::layout::{self, Key, Prefix};
+use super::redis::{RedisStore, bytes, entries, items, number, pairs, text, unexpected};
 use super::scripts::Script;
 use super::*;
 use ::redis::{Value, cmd};
+use std::iter;
 
 impl RedisStore {
-    fn claims<'a>(script: &'a Script, at: At<'_>, first: &str, terms: &Terms, deliveries: &[Delivery]) -> Call<'a> {
-        let mut args = Args::default();
-        args.push(first);
-        args.push(layout::intent(terms.intent));
-        args.push(terms.owner.as_str());
-        deliveries.iter().for_each(|delivery| args.delivery(delivery));
-        let digests = deliveries.iter().map(|delivery| delivery.event.digest());
-        Call { script, keys: layout::buckets(digests, at.ledger.shape().buckets), args }
-    }
-
     async fn finish(&self, script: &Script, at: At<'_>, owner: &Owner, grants: &[Grant]) -> StoreResult<Vec<Finish>> {
         check_count(grants.len())?;
-        let mut args = Args::default();
-        args.push(owner.as_str());
-        grants.iter().for_each(|grant| args.grant(grant));
-        let digests = grants.iter().map(|grant| grant.event.digest());
-        let keys = layout::buckets(digests, at.ledger.shape().buckets);
-        self.call_each(at, Call { script, keys, args }, grants.len(), replies::finish).await
+        let packed = packing::pack_finishes(at.ledger.shape(), owner, grants);
+        self.call_each(at, (script, packed), grants.len(), replies::finish).await
     }
 
     async fn touch(
@@ -36,11 +23,8 @@ impl RedisStore {
         grants: &[Grant],
     ) -> StoreResult<Vec<Touch>> {
         check_count(grants.len())?;
-        let mut args = Args::default();
-        args.number(millis(time));
-        args.push(reason);
-        grants.iter().for_each(|grant| args.hold(grant));
-        self.call_each(at, Call { script, keys: Vec::new(), args }, grants.len(), replies::touch).await
+        let packed = packing::pack_holds(time, reason, grants);
+        self.call_each(at, (script, packed), grants.len(), replies::touch).await
     }
 
     /// Reads beside the incarnation, so that a store that forgot is not taken for an empty one.
@@ -148,14 +132,15 @@ impl Store for RedisStore {
 
     async fn claim(&self, at: At<'_>, terms: &Terms, deliveries: &[Delivery]) -> StoreResult<Vec<Claim>> {
         check_count(deliveries.len())?;
-        let call = Self::claims(&self.scripts().claim, at, &millis(terms.lease).to_string(), terms, deliveries);
-        self.call_each(at, call, deliveries.len(), replies::claim).await
+        let lease = millis(terms.lease).to_string();
+        let packed = packing::pack_claims(at.ledger.shape(), &lease, terms, deliveries);
+        self.call_each(at, (&self.scripts().claim, packed), deliveries.len(), replies::claim).await
     }
 
     async fn seen(&self, at: At<'_>, terms: &Terms, report: Report, deliveries: &[Delivery]) -> StoreResult<Vec<Seen>> {
         check_count(deliveries.len())?;
-        let call = Self::claims(&self.scripts().seen, at, layout::report(report), terms, deliveries);
-        self.call_each(at, call, deliveries.len(), replies::seen).await
+        let packed = packing::pack_claims(at.ledger.shape(), packing::report(report), terms, deliveries);
+        self.call_each(at, (&self.scripts().seen, packed), deliveries.len(), replies::seen).await
     }
 
     async fn complete(&self, at: At<'_>, owner: &Owner, grants: &[Grant]) -> StoreResult<Vec<Finish>> {
@@ -173,7 +158,7 @@ impl Store for RedisStore {
         delay: Duration,
         grants: &[Grant],
     ) -> StoreResult<Vec<Touch>> {
-        self.touch(&self.scripts().release, at, (delay, layout::reason(reason)), grants).await
+        self.touch(&self.scripts().release, at, (delay, packing::reason(reason)), grants).await
     }
 
     async fn extend(&self, at: At<'_>, lease: Duration, grants: &[Grant]) -> StoreResult<Vec<Touch>> {
@@ -183,26 +168,14 @@ impl Store for RedisStore {
     async fn commit(&self, at: At<'_>, owner: &Owner, requests: &[CommitRequest]) -> StoreResult<Vec<Commit>> {
         check_count(requests.len())?;
         requests.iter().try_for_each(|request| request.change.check())?;
-        let (mut keys, mut args) = (vec![Key::Outbox, Key::Deadlines], Args::default());
-        args.push(owner.as_str());
-        for CommitRequest { grant, expected_version, change } in requests {
-            keys.push(Key::Buckets(grant.event.digest().bucket(at.ledger.shape().buckets)));
-            keys.push(Key::State(change.aggregate.clone()));
-            args.hold(grant);
-            args.number(*expected_version);
-            args.change(change);
-        }
-        let call = Call { script: &self.scripts().commit, keys, args };
-        self.call_each(at, call, requests.len(), replies::commit).await
+        let packed = packing::pack_commits(at.ledger.shape(), owner, requests);
+        self.call_each(at, (&self.scripts().commit, packed), requests.len(), replies::commit).await
     }
 
     async fn begin(&self, at: At<'_>, change: &Change, unsent_max: u64) -> StoreResult<Begin> {
         change.check_root()?;
-        let mut args = Args::default();
-        args.number(unsent_max);
-        args.change(change);
-        let keys = vec![Key::Outbox, Key::Deadlines, Key::State(change.aggregate.clone())];
-        self.call_one(at, Call { script: &self.scripts().begin, keys, args }, replies::begin).await
+        let call = (&self.scripts().begin, packing::pack_begin(change, unsent_max));
+        self.call_one(at, call, replies::begin).await
     }
 
     async fn state(&self, at: At<'_>, aggregate: &str) -> StoreResult<Option<AggregateState>> {
@@ -220,11 +193,8 @@ impl Store for RedisStore {
     }
 
     async fn hold_outbox(&self, at: At<'_>, owner: &Owner, lease: Duration) -> StoreResult<RelayLease> {
-        let mut args = Args::default();
-        args.push(owner.as_str());
-        args.number(millis(lease));
-        let call = Call { script: &self.scripts().hold, keys: Vec::new(), args };
-        self.call_one(at, call, replies::relay_lease).await
+        let packed = packing::pack(vec![], &[owner.to_string(), millis(lease).to_string()]);
+        self.call_one(at, (&self.scripts().hold, packed), replies::relay_lease).await
     }
 
     async fn read_outbox(&self, at: At<'_>, limit: usize) -> StoreResult<Vec<OutboxEntry>> {
@@ -239,18 +209,14 @@ impl Store for RedisStore {
 
     async fn trim_outbox(&self, at: At<'_>, fence: FencingToken, sent: &[OutboxId]) -> StoreResult<Trim> {
         check_count(sent.len())?;
-        let mut args = Args::default();
-        args.number(fence.get());
-        sent.iter().for_each(|id| args.push(id.to_string()));
-        let call = Call { script: &self.scripts().trim, keys: vec![Key::Outbox], args };
-        self.call_one(at, call, replies::trim).await
+        let args: Vec<String> = iter::once(fence.to_string()).chain(sent.iter().map(OutboxId::to_string)).collect();
+        let packed = packing::pack(vec![Key::Outbox], &args);
+        self.call_one(at, (&self.scripts().trim, packed), replies::trim).await
     }
 
     async fn let_go_of_outbox(&self, at: At<'_>, fence: FencingToken) -> StoreResult<()> {
-        let mut args = Args::default();
-        args.number(fence.get());
-        let call = Call { script: &self.scripts().let_go, keys: Vec::new(), args };
-        self.call(at, call).await.map(drop)
+        let packed = packing::pack(vec![], &[fence.to_string()]);
+        self.call(at, &self.scripts().let_go, packed).await.map(drop)
     }
 
     async fn outbox_stats(&self, at: At<'_>) -> StoreResult<OutboxStats> {
@@ -258,10 +224,8 @@ impl Store for RedisStore {
     }
 
     async fn sweep(&self, at: At<'_>, from: SweepCursor) -> StoreResult<SweepStep> {
-        let mut args = Args::default();
-        args.number(from.position);
-        args.number(from.oldest_lease_end);
-        let call = Call { script: &self.scripts().sweep, keys: Vec::new(), args };
+        let packed = packing::pack(vec![], &[from.position.to_string(), from.oldest_lease_end.to_string()]);
+        let call = (&self.scripts().sweep, packed);
         let parse = |text: &str| text.parse::<u64>().ok();
         match self.call_each(at, call, 3, parse).await?.as_slice() {
             [position, dropped, oldest] => {
@@ -273,8 +237,7 @@ impl Store for RedisStore {
     }
 
     async fn stats(&self, at: At<'_>) -> StoreResult<ShardStats> {
-        let call = Call { script: &self.scripts().stats, keys: vec![Key::Outbox], args: Args::default() };
-        let reply = self.call(at, call).await?;
+        let reply = self.call(at, &self.scripts().stats, packing::pack(vec![Key::Outbox], &[])).await?;
         super::redis_books::stats_reply(&reply).ok_or_else(|| unexpected(&reply))
     }
 

@@ -1,7 +1,9 @@
 //! The scripts' replies as text, read into types. A text that is not in the protocol gives `None`.
 
-use super::calls::*;
-use super::ids::{FencingToken, Owner, PayloadHash, RecordPlace, from_micros};
+use super::answers::*;
+use super::changes::OutboxId;
+use super::ids::{FencingToken, PayloadHash, RecordPlace, from_micros};
+use super::names::Owner;
 use std::time::Duration;
 
 fn how(word: &str) -> Option<GrantKind> {

@@ -3,6 +3,8 @@
 //! Written from the rules and not from the scripts; the property test holds the two together. It forgets everything
 //! with its process. Its clock is passed in.
 
+mod finishes;
+mod grants;
 mod record;
 mod shard;
 mod state;

@@ -1,6 +1,6 @@
 //! What the model keeps of one event: an open record while somebody works or may retry, then a remembered id.
 
-use crate::store::{EventKey, FencingToken, Owner, PayloadHash, RecordPlace, ids::label};
+use crate::store::{EventKey, FencingToken, Owner, PayloadHash, RecordPlace, names::label};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {

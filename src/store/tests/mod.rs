@@ -4,4 +4,5 @@ mod outages;
 mod property;
 mod rules;
 mod server;
+mod vectors;
 mod world;
