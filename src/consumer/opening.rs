@@ -7,7 +7,7 @@ use super::{
     setup::ConsumerSetup,
     worker::Worker,
 };
-use crate::store::{Ledger, Store, StoreError, Terms};
+use crate::store::{At, Ledger, Store, StoreError, Terms};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
@@ -34,6 +34,10 @@ impl<S: Store> Loop<S> {
             let committed = handle.committed(&all).await.map_err(OpenFailure::Kafka)?;
             let ledger = admit(&setup.store, &setup.ledger_name, setup.shape, &committed, first_start).await;
             let ledger = ledger.map_err(OpenFailure::Ledger)?;
+            // A look at every shard finds out whether the store takes calls at all.
+            for shard in ledger.shards() {
+                setup.store.stats(At::new(&ledger, shard)).await.map_err(OpenFailure::Ledger)?;
+            }
             let mut numbers = BTreeMap::new();
             for topic in setup.service.subscriptions() {
                 let number = setup.store.topic_number(&setup.ledger_name.namespace, topic.name()).await;

@@ -3,10 +3,15 @@
 mod shop;
 
 use self::shop::{Shop, again, body, eventually, properties};
+use crate::clock::{Clock, ManualClock};
 use crate::events::{EventType, Topic};
 use crate::kafka::{OutgoingRecord, rewind};
 use crate::services::{DECLINE_PAYMENT_SKU, FAIL_DELIVERY_SKU, Service};
-use crate::store::{At, Begin, Change, Deadline, DuplicateCause, LedgerName, Namespace, StateFields, Store};
+use crate::store::{
+    At, Begin, Change, Claim, Deadline, Delivery, DuplicateCause, EventKey, GrantKind, Intent, LedgerName, Namespace, Owner,
+    PayloadHash, RecordPlace, StateFields, Store, Terms, TopicNumber,
+};
+use chrono::TimeDelta;
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
@@ -291,4 +296,94 @@ async fn a_ledger_that_is_gone_closes_the_consumer_until_it_is_made_again() {
     shop.until_ended(&order, &[second]).await;
     shop.until_ready(&payment).await;
     payment.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_refuses_pauses_the_consumer_which_resumes_by_itself() {
+    let hand = ManualClock::at(chrono::Utc::now());
+    let shop = Shop::open_at(Clock::from(hand.clone())).await;
+    let roles = shop.start_all().await;
+    let first = shop.order(&roles[0], "TEA").await;
+    shop.until_ended(&roles[0], std::slice::from_ref(&first)).await;
+    // A store whose clock is far behind its last grant refuses every call.
+    hand.advance(TimeDelta::minutes(-5));
+    for role in &roles {
+        eventually("it says what is wrong, and pauses", async || {
+            let (status, text) = shop.get(role, "/readyz").await;
+            let (_, metrics) = shop.get(role, "/metrics").await;
+            let paused = "tidemark_consumer_paused_partitions{group=";
+            status == 503
+                && text.contains("clock")
+                && metrics.lines().any(|line| line.starts_with(paused) && line.ends_with(" 3"))
+        })
+        .await;
+    }
+    let (status, _, _) = shop.post(&roles[0], &[], body("TEA")).await;
+    assert_eq!(status, 503);
+    hand.advance(TimeDelta::minutes(5));
+    for role in &roles {
+        shop.until_ready(role).await;
+    }
+    let second = shop.order(&roles[0], "TEA").await;
+    shop.until_ended(&roles[0], &[second]).await;
+    shop.assert_nothing_ran_twice().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_a_crash_cut_off_is_taken_over_when_its_lease_has_lapsed() {
+    let mut shop = Shop::open().await;
+    let [order, payment, _delivery] = shop.start_all().await;
+    payment.stop().await;
+    shop.options.work_time = Arc::new(|_| Duration::from_secs(60));
+    let stuck = shop.start(Service::Payment).await;
+    let orders = [shop.order(&order, "TEA").await, shop.order(&order, "CUP").await];
+    eventually("both are claimed", async || {
+        let books = shop.books(Service::Payment).await;
+        books.granted_total() - books.released == 2
+    })
+    .await;
+    stuck.crash().await;
+    shop.options.work_time = Arc::new(|_| Duration::ZERO);
+    let _next = shop.start(Service::Payment).await;
+    shop.until_ended(&order, &orders).await;
+    let books = shop.books(Service::Payment).await;
+    assert_eq!((books.granted_of(GrantKind::Takeover), books.superseded), (2, 2));
+    shop.assert_nothing_ran_twice().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_living_owner_keeps_its_lease_for_as_long_as_it_works() {
+    let mut shop = Shop::open().await;
+    let [order, payment, _delivery] = shop.start_all().await;
+    payment.stop().await;
+    let lease = shop.config().lease;
+    shop.options.work_time = Arc::new(move |record| if *record.topic == *"orders" { lease * 2 } else { Duration::ZERO });
+    let _slow = shop.start(Service::Payment).await;
+    let id = shop.order(&order, "TEA").await;
+    eventually("it is claimed", async || shop.books(Service::Payment).await.granted_total() == 1).await;
+    // Another consumer asks for the same event all the while, and never gets it.
+    let created = shop.records("orders").remove(0);
+    let name = LedgerName::new(Namespace::new("shop").unwrap(), Service::Payment.group());
+    let ledger = shop.store.open(&name).await.unwrap().unwrap();
+    let at = At::new(&ledger, ledger.shard_of(created.key.as_deref(), ""));
+    let terms = Terms { owner: Owner::new("somebody-else").unwrap(), lease, intent: Intent::Normal };
+    let delivery = Delivery {
+        event: EventKey::new(created.header("ce_source").unwrap(), created.header("ce_id").unwrap()),
+        place: RecordPlace { topic: TopicNumber::new(99), partition: 0, offset: 0 },
+        payload: PayloadHash::of(created.value.as_deref().unwrap()),
+        waited: false,
+    };
+    let mut busy = 0_u32;
+    eventually("the work is done", async || {
+        match shop.store.claim(at, &terms, std::slice::from_ref(&delivery)).await.unwrap().remove(0) {
+            Claim::Busy { .. } => busy += 1,
+            Claim::Duplicate { .. } => return true,
+            other => panic!("{other:?}"),
+        }
+        false
+    })
+    .await;
+    assert!(busy > 0);
+    shop.until_ended(&order, &[id]).await;
+    assert_eq!(shop.books(Service::Payment).await.fenced, 0);
 }

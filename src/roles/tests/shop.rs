@@ -55,6 +55,11 @@ pub fn properties() -> BTreeMap<String, String> {
 
 impl Shop {
     pub async fn open() -> Self {
+        Self::open_at(Clock::System).await
+    }
+
+    /// A shop whose store goes by `clock`.
+    pub async fn open_at(clock: Clock) -> Self {
         let kafka = EmbeddedKafka::start(1).unwrap();
         let mut topics = Vec::new();
         for topic in Topic::ALL {
@@ -81,7 +86,7 @@ impl Shop {
         Self {
             producer: Producer::new(&connection).unwrap(),
             kafka,
-            store: MemoryStore::new(Clock::System),
+            store: MemoryStore::new(clock),
             options: ServiceOptions {
                 timing: Timing { reopen_interval: Duration::from_millis(100), ..timing },
                 first_retry_pause: Duration::from_millis(20),
@@ -200,6 +205,7 @@ impl Shop {
             assert_eq!(stats.imbalance(), 0, "{service}");
             let c = stats.counters;
             (0..4).for_each(|how| sum.granted[how] += c.granted[how]);
+            sum.superseded += c.superseded;
             sum.completed += c.completed;
             sum.failed += c.failed;
             sum.released += c.released;
