@@ -14,6 +14,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod consumer;
+pub mod demo;
 pub mod events;
 pub mod kafka;
 pub mod lag;

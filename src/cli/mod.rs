@@ -1,5 +1,6 @@
 //! The command line: one subcommand per role or tool, and one `match` that runs it.
 
+mod demo;
 mod healthcheck;
 mod lag;
 mod ledger;
@@ -49,6 +50,8 @@ pub struct Cli {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Command {
+    /// Run everything in one process, with traffic and a tour of faults; nothing to install
+    Demo(demo::DemoCommand),
     /// Watch every consumer group: pages, /metrics, alerts
     Monitor(monitor::MonitorCommand),
     /// Take orders: POST /orders, GET /orders/{id}; finish or cancel them as payments and deliveries go
@@ -89,6 +92,7 @@ impl Cli {
     /// Runs the role until it ends or `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) -> Result<ExitCode, Failure> {
         match self.command {
+            Command::Demo(command) => demo::run(command, stop).await,
             Command::Monitor(command) => monitor::run(command, stop).await,
             Command::Order(command) => service::run(Service::Order, command, stop).await,
             Command::Payment(command) => service::run(Service::Payment, command, stop).await,

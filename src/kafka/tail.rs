@@ -90,11 +90,8 @@ fn poll_until_stopped(consumer: &BaseConsumer, sender: &mpsc::Sender<TailedRecor
     while !stop.is_cancelled() && !sender.is_closed() {
         match consumer.poll(POLL) {
             None => {}
-            Some(Ok(message)) => {
-                if sender.blocking_send(copied(&message)).is_err() {
-                    return;
-                }
-            }
+            Some(Ok(message)) if sender.blocking_send(copied(&message)).is_err() => return,
+            Some(Ok(_)) => {}
             Some(Err(error)) => tracing::debug!(%error, "reading from the side"),
         }
     }
