@@ -10,6 +10,10 @@
 //! L3 roles   demo  cli
 //! ```
 
+// Made-up views are shared with an example, which knows this crate by its name.
+#[cfg(test)]
+extern crate self as tidemark;
+
 pub mod cli;
 pub mod clock;
 pub mod config;

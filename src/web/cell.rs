@@ -16,6 +16,14 @@ impl Markup {
         Self(html)
     }
 
+    /// What a template makes, which escapes by itself; nothing when it cannot be rendered.
+    pub fn rendered(template: &impl askama::Template) -> Self {
+        Self(template.render().unwrap_or_else(|error| {
+            tracing::error!(%error, "part of a page could not be rendered");
+            String::new()
+        }))
+    }
+
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

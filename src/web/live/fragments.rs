@@ -126,11 +126,11 @@ fn group_parts(page: &group::GroupPage) -> askama::Result<Rendered> {
         "timeline" => out.add("timeline", page.as_timeline().render())?,
         "duplicates" => out.add("duplicates", page.as_duplicates().render())?,
         "settings" => out.add("settings", page.as_settings().render())?,
-        "partitions" => out.set_table(page.as_rows().render(), &page.rows, false)?,
+        "partitions" => out.set_table(Ok(page.body.to_string()), &page.rows, false)?,
         _ => {
-            out.add("caption", page.as_caption().render())?;
+            out.push("caption", page.caption().to_string());
             out.add("heat", page.as_heat().render())?;
-            out.set_table(page.as_rows().render(), &page.rows, false)?;
+            out.set_table(Ok(page.body.to_string()), &page.rows, false)?;
         }
     }
     Ok(out)

@@ -135,9 +135,9 @@ fn ledger_cluster(view: &View) -> Option<&ClusterView> {
     view.clusters.iter().find(|cluster| cluster.ledger.is_some()).map(AsRef::as_ref)
 }
 
-fn steps(dashboard: &DashboardState, order: &OrderTimeline, id: &str, view: &View) -> Vec<StepRow> {
+fn steps(dashboard: &DashboardState, order: &OrderTimeline, id: &str) -> Vec<StepRow> {
     let step = |step: &crate::monitor::lookup::OrderStep| StepRow {
-        at: time(step.at, &format!("{}.{:03}", words::clock_short(step.at, view.at), step.at.timestamp_subsec_millis())),
+        at: time(step.at, &format!("{}.{:03}", words::clock(step.at), step.at.timestamp_subsec_millis())),
         kind: words::shown(&step.event_type).into_owned(),
         event: words::shown(&step.event_id).into_owned(),
         href: dashboard.links.event_with_key(&step.event_id, &order.order_id),
@@ -267,7 +267,7 @@ fn build(
     }
     if let Some(timeline) = timeline {
         page.order_unknown.clear();
-        page.steps = steps(dashboard, &timeline, id, view);
+        page.steps = steps(dashboard, &timeline, id);
         page.order = Some((words::shown(&timeline.order_id).into_owned(), words::shown(&timeline.status).into_owned()));
     }
     page

@@ -7,7 +7,8 @@ use super::super::{
     words,
 };
 
-const PER_PAGE: usize = 50;
+/// Rows of a page whose address does not say.
+pub const PER_PAGE: usize = 50;
 /// Rows that one page may show.
 pub const PER_PAGE_CHOICES: [usize; 4] = [25, 50, 100, 200];
 

@@ -121,11 +121,7 @@ fn row(links: &Links, cluster: &ClusterView, topic: &TopicView, several: bool) -
         groups: topic.groups.len(),
         spark: svg::spark(&topic.spark, Tone::Info),
     };
-    let html = template.render().unwrap_or_else(|error| {
-        tracing::error!(%error, "a row could not be rendered");
-        String::new()
-    });
-    Row { id: template.id, html: Markup::trusted(html) }
+    Row { html: Markup::rendered(&template), id: template.id }
 }
 
 pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> TopicsPage {

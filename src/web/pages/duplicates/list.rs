@@ -149,11 +149,7 @@ pub fn row(links: &Links, view: &View, cluster: &ClusterView, entry: &DuplicateE
         owner: words::shown(&entry.owner).into_owned(),
         first_owner: entry.first_owner.as_deref().map_or_else(String::new, |owner| words::shown(owner).into_owned()),
     };
-    let html = template.render().unwrap_or_else(|error| {
-        tracing::error!(%error, "a row could not be rendered");
-        String::new()
-    });
-    Row { id: template.id, html: Markup::trusted(html) }
+    Row { html: Markup::rendered(&template), id: template.id }
 }
 
 /// The latest entries of one group, for its page.

@@ -10,6 +10,7 @@ use super::super::super::{
     words,
 };
 use crate::monitor::view::{GroupSeries, GroupView, SeriesPoint};
+use askama::Template;
 use axum::{
     extract::State,
     http::StatusCode,
@@ -54,10 +55,17 @@ pub struct Chart {
     pub warning_text: String,
     pub data: String,
     pub period: String,
-    pub caption: String,
+    pub caption: Markup,
     pub any: bool,
     /// Address, label, chosen.
     pub ranges: Vec<(String, &'static str, bool)>,
+}
+
+#[derive(Template)]
+#[template(path = "group_caption.html")]
+struct Caption {
+    text: String,
+    data: String,
 }
 
 /// The points of `range`, thinned to a bound; the last one stays.
@@ -92,6 +100,8 @@ pub fn build(group: &GroupView, series: &GroupSeries, range: Range, links: &Link
         (Some(first), Some(last)) => words::between(first.at, last.at),
         _ => Duration::ZERO,
     };
+    let asked = query(&[("cluster", &group.cluster), ("group", &group.id), ("range", range.label())]);
+    let data = links.to(&format!("/series.json?{asked}"));
     let axis = |top: f64, unit: &str| [top, top / 2.0, 0.0].map(|v| format!("{}{unit}", tick(v)));
     Chart {
         lag: svg::lines(&[line("lag", &lag, true)], &[("warning", levels.warning), ("critical", levels.critical)], lag_top),
@@ -101,12 +111,9 @@ pub fn build(group: &GroupView, series: &GroupSeries, range: Range, links: &Link
         times: times(&points),
         warning: levels.warning,
         warning_text: words::count(levels.warning as u64),
-        data: links.to(&format!(
-            "/series.json?{}",
-            query(&[("cluster", &group.cluster), ("group", &group.id), ("range", range.label())])
-        )),
-        period: words::duration(Duration::from_secs(span.as_secs())),
-        caption: caption(group, &points, span),
+        data: data.clone(),
+        period: words::compact_duration(span),
+        caption: Markup::rendered(&Caption { text: caption(group, &points, span), data }),
         any: points.len() > 1,
         ranges: RANGES.map(|(r, label)| (range_href(href, r), label, r == range)).into(),
     }
@@ -134,7 +141,7 @@ fn caption(group: &GroupView, points: &[SeriesPoint], span: Duration) -> String 
     let now = group.lag.known().map_or_else(|| "Unknown now".into(), |lag| format!("{} unread now", words::count(lag)));
     match points.first().and_then(|first| first.lag) {
         Some(then) if span.as_secs() > 0 => {
-            format!("{now}, {} {} ago.", words::count(then), words::duration(Duration::from_secs(span.as_secs())))
+            format!("{now}, {} {} ago.", words::count(then), words::compact_duration(span))
         }
         _ => format!("{now}."),
     }

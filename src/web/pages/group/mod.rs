@@ -10,7 +10,7 @@ mod tabs;
 pub use chart::{point, series};
 
 use super::super::{
-    cell::tone_class,
+    cell::{Markup, tone_class},
     frame::{Frame, Page, Section, Visit},
     links::{query, with_query},
     reply,
@@ -37,7 +37,7 @@ const SHOWN: usize = 100;
 #[derive(Template)]
 #[template(
     path = "group.html",
-    blocks = ["verdict", "facts", "caption", "heat", "rows", "members", "timeline", "duplicates", "settings"]
+    blocks = ["verdict", "facts", "heat", "members", "timeline", "duplicates", "settings"]
 )]
 pub struct GroupPage {
     pub f: Frame,
@@ -54,7 +54,8 @@ pub struct GroupPage {
     chart: chart::Chart,
     heat: heat::Heat,
     pub rows: Vec<Row>,
-    rows_hidden: usize,
+    /// The body of the partition table.
+    pub body: Markup,
     skew: String,
     members: tabs::Members,
     timeline: Vec<Happened>,
@@ -86,6 +87,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
     let href = f.links.group(&group.cluster, &group.id);
     let series = dashboard.published.group_series(&group.cluster, &group.id).unwrap_or_default();
     let (rows, rows_hidden) = partitions::rows(view, group, &f.links);
+    let body = partitions::body(&rows, rows_hidden);
     let timeline = view
         .timeline
         .iter()
@@ -107,7 +109,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         chart: chart::build(group, &series, range, &f.links, &href),
         heat: heat::build(group, dashboard.published.heat(&group.cluster, &group.id, heat::BUCKETS), &series),
         rows,
-        rows_hidden,
+        body,
         skew: partitions::skew(group),
         members: tabs::members(group),
         timeline: timeline.collect(),
@@ -174,6 +176,11 @@ fn missing(dashboard: &DashboardState, visit: &Visit, view: &View, cluster: &str
 }
 
 impl GroupPage {
+    /// The line below the chart; empty while there is no chart.
+    pub fn caption(&self) -> &Markup {
+        &self.chart.caption
+    }
+
     pub fn tab(&self) -> &'static str {
         self.tab
     }

@@ -36,6 +36,18 @@ struct PartitionRow {
     notes: String,
 }
 
+#[derive(Template)]
+#[template(path = "partition_rows.html")]
+struct PartitionRows<'a> {
+    rows: &'a [Row],
+    rows_hidden: usize,
+}
+
+/// The body of the table.
+pub fn body(rows: &[Row], rows_hidden: usize) -> Markup {
+    Markup::rendered(&PartitionRows { rows, rows_hidden })
+}
+
 /// Rendered rows, and how many partitions are left out.
 pub fn rows(view: &View, group: &GroupView, links: &Links) -> (Vec<Row>, usize) {
     let max = group.partitions().filter_map(|(_, p)| p.lag.known()).max().unwrap_or(0);
@@ -90,11 +102,7 @@ fn row(
         bad: super::is_bad(p.status),
         notes: notes.join(" "),
     };
-    let html = template.render().unwrap_or_else(|error| {
-        tracing::error!(%error, "a row could not be rendered");
-        String::new()
-    });
-    Row { id: template.id, html: Markup::trusted(html) }
+    Row { html: Markup::rendered(&template), id: template.id }
 }
 
 /// How unevenly the lag lies: the largest partition against the mean.

@@ -15,7 +15,7 @@ use super::super::{
     verdict::{self, status_tone, status_word},
     words,
 };
-use super::table::{Chip, Column, Head, ListQuery, PER_PAGE_CHOICES, Pager, Row, compare, heads};
+use super::table::{Chip, Column, Head, ListQuery, PER_PAGE, PER_PAGE_CHOICES, Pager, Row, compare, heads};
 use crate::lag::Status;
 use crate::monitor::view::{ClusterView, Drain, DuplicateOutcome, GroupView, View};
 use askama::Template;
@@ -50,6 +50,7 @@ pub struct GroupsPage {
     sorted_by: &'static str,
     pager: Pager,
     per_choices: [usize; 4],
+    default_per: usize,
     csv: String,
     json: String,
 }
@@ -186,6 +187,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> GroupsPa
             .map_or("worst first", |column| column.0),
         pager: Pager::new(&list, &slice, total, ("group", "groups"), (&f.links, PATH)),
         per_choices: PER_PAGE_CHOICES,
+        default_per: PER_PAGE,
         csv: list.href(&f.links, "/groups.csv"),
         json: list.href(&f.links, "/groups.json"),
         list,

@@ -82,11 +82,7 @@ pub fn group_row(links: &Links, cluster: &ClusterView, group: &GroupView, severa
         suppressed,
         spark: svg::spark(&group.spark, tone),
     };
-    let html = template.render().unwrap_or_else(|error| {
-        tracing::error!(%error, "a row could not be rendered");
-        String::new()
-    });
-    Row { id: template.id, html: Markup::trusted(html) }
+    Row { html: Markup::rendered(&template), id: template.id }
 }
 
 /// A name of nothing but spaces, or none at all, still needs something to click.

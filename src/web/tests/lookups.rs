@@ -1,0 +1,119 @@
+use super::{fixture::Scenario, *};
+use crate::monitor::lookup::{
+    ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpError, LookUpFuture, OrderStep, OrderTimeline,
+};
+use std::{future::pending, time::Duration};
+
+/// Answers by the id that is asked for.
+struct Scripted;
+
+impl LookUp for Scripted {
+    fn event(&self, query: EventQuery) -> LookUpFuture<Option<EventPassport>> {
+        Box::pin(async move {
+            match query.id.as_str() {
+                "known" | "<b>&/\"" => Ok(Some(passport(&query.id))),
+                "never" => pending().await,
+                "refused" => Err(LookUpError::Unreachable("connection refused".into())),
+                "panic" => panic!("a look-up that breaks"),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    fn order(&self, order_id: String) -> LookUpFuture<Option<OrderTimeline>> {
+        let step = OrderStep { at: noon(), event_type: "ORDER_CREATED".into(), event_id: "e1".into() };
+        let order = OrderTimeline { order_id: order_id.clone(), status: "paid".into(), steps: vec![step] };
+        Box::pin(async move { Ok((order_id == "an-order").then_some(order)) })
+    }
+}
+
+fn passport(id: &str) -> EventPassport {
+    EventPassport {
+        event_id: id.into(),
+        source: None,
+        consumers: vec![ConsumerPassport {
+            group: "payment-service".into(),
+            state: EntryState::Completed,
+            attempts: None,
+            first_at: Some(noon()),
+            first_place: None,
+            owner: Some("payment-0".into()),
+            repeats: Vec::new(),
+        }],
+        order: None,
+        window: Duration::from_secs(604_800),
+        unanswered_shards: 1,
+    }
+}
+
+fn with_ledger() -> Dashboard {
+    dashboard_with(Scenario::Normal, Settings::default(), |state| state.with_look_up(Arc::new(Scripted)))
+}
+
+#[tokio::test]
+async fn a_known_event_shows_its_passport_and_admits_what_did_not_answer() {
+    let dashboard = with_ledger();
+    let page = dashboard.get("/events/known").await;
+    assert_eq!(page.code, StatusCode::OK);
+    for words in ["Brought once to 1 consumer", "Processed", "1 shard did not answer", "remembered for 7 d"] {
+        assert!(page.body.contains(words), "{words}");
+    }
+    let json = dashboard.get("/events/known?format=json").await.json();
+    assert_eq!((&json["known"], &json["unanswered_shards"]), (&true.into(), &1.into()));
+    assert!(json["consumers"][0]["attempts"].is_null());
+}
+
+#[tokio::test]
+async fn an_odd_event_id_finds_its_page() {
+    let dashboard = with_ledger();
+    let page = dashboard.get(&dashboard.state.links.event("<b>&/\"")).await;
+    assert_eq!(page.code, StatusCode::OK);
+    assert!(!page.body.contains("<b>&/"));
+}
+
+#[tokio::test]
+async fn an_order_shows_its_timeline() {
+    let page = with_ledger().get("/events/an-order").await;
+    assert!(page.code == StatusCode::OK && page.body.contains("ORDER_CREATED") && page.body.contains("This is an order"));
+}
+
+#[tokio::test]
+async fn an_unknown_id_is_not_found_and_says_how_long_ids_are_remembered() {
+    let answer = with_ledger().get("/events/nobody").await;
+    assert_eq!(answer.code, StatusCode::NOT_FOUND);
+    assert!(answer.body.contains("within the last 7 d"));
+    assert_eq!(with_ledger().get("/events/nobody?format=json").await.json()["known"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_that_misses_its_deadline_is_unknown_and_not_absent() {
+    let dashboard = with_ledger();
+    let page = dashboard.get("/events/never").await;
+    assert_eq!(page.code, StatusCode::OK);
+    assert!(page.body.contains("did not answer within 500 ms") && page.body.contains("Not known at the moment"));
+    let json = dashboard.get("/events/never?format=json").await.json();
+    assert!(json["known"].is_null() && json["unknown"].as_str().unwrap().contains("500 ms"));
+}
+
+#[tokio::test]
+async fn a_ledger_that_refuses_is_unknown_with_its_cause() {
+    assert!(with_ledger().get("/events/refused").await.body.contains("connection refused"));
+    assert!(dashboard(Scenario::Normal).get("/events/x").await.body.contains("No ledger is configured"));
+}
+
+#[tokio::test]
+async fn look_ups_beyond_the_cap_are_unknown_at_once() {
+    let settings = Settings { max_look_ups: 0, ..Settings::default() };
+    let dashboard = dashboard_with(Scenario::Normal, settings, |state| state.with_look_up(Arc::new(Scripted)));
+    assert!(dashboard.get("/events/known").await.body.contains("oo many look-ups are running"));
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_answers_500_and_the_next_one_works() {
+    let dashboard = with_ledger();
+    let answer = dashboard.get("/events/panic").await;
+    assert_eq!(answer.code, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!answer.header(header::CONTENT_SECURITY_POLICY).is_empty());
+    assert_eq!(dashboard.get("/events/known").await.code, StatusCode::OK);
+    assert_eq!(dashboard.state.look_ups.available_permits(), 16, "the look-up's place is free again");
+}
