@@ -27,6 +27,7 @@ mod redis_store;
 mod replies;
 mod scripts;
 
+pub use self::redis::{RedisStore, RedisTimeouts};
 pub use answers::{
     Begin, Claim, Commit, DuplicateCause, DuplicateOutcome, Finish, GrantKind, Init, RelayLease, Seen, SweepCursor,
     SweepStep, Touch, Trim,
@@ -41,7 +42,6 @@ pub use error::{Remedy, StoreError};
 pub use ids::{EventDigest, EventKey, FencingToken, LaneNumber, PayloadHash, RecordPlace, ShardNumber, TopicNumber};
 pub use memory::MemoryStore;
 pub use names::{Incarnation, InvalidName, Ledger, LedgerName, NAME_BYTES_MAX, Namespace, Owner, Shape};
-pub use redis::{RedisStore, RedisTimeouts};
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 

@@ -152,6 +152,17 @@ rule!(handing_back_at_a_rebalance_does_not_count_against_the_retry_bound, |w| {
     assert_eq!((counters.released, counters.handed_back), (3, 3));
 });
 
+rule!(a_grant_that_was_given_back_can_no_longer_be_finished, |w| {
+    for reason in [ReleaseReason::Failed, ReleaseReason::HandedBack] {
+        let a = record(&format!("{reason:?}"), 100);
+        let grant = w.grant("w1", &a).await;
+        w.release(reason, 0, &grant).await;
+        assert_eq!(w.complete("w1", &grant).await, Finish::Fenced);
+        assert_eq!(w.commit("w1", &grant, 0, change("o1", &[])).await, Commit::Fenced);
+        assert!(granted(&w.claim(&terms("w2"), &a).await).is_some(), "it is still to be done");
+    }
+});
+
 rule!(a_failed_release_counts_and_is_not_granted_before_its_delay_is_over, |w| {
     let a = record("e1", 100);
     let grant = w.grant("w1", &a).await;
