@@ -93,7 +93,7 @@ fn ok(group: &GroupEvidence<'_>) -> String {
                 format!("Reads {speed} messages/s and keeps up.")
             }
         },
-        (None, _) => "Nothing has been written to its partitions yet.".to_owned(),
+        (None, _) => "Keeps up, as far as it can be read.".to_owned(),
     }
 }
 

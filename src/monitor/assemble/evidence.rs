@@ -7,8 +7,8 @@ use super::{
     partition, sums,
 };
 use crate::lag::{
-    Drain, GroupEvidence, GroupSnapshot, GroupTrack, History, Line, Moment, Offset, Reading, Rewind, Status, TopicNames,
-    Verdict, WorstPartition, fit,
+    GroupEvidence, GroupSnapshot, GroupTrack, History, Line, Moment, Offset, Reading, Rewind, Status, TopicNames, Verdict,
+    WorstPartition, fit,
 };
 use crate::monitor::view::PartitionView;
 use std::cmp::Reverse;
@@ -70,9 +70,7 @@ pub(super) fn evidence<'a>(
         produced_per_second: sum(|view| view.produced_per_second),
         consumed_per_second: sum(|view| view.consumed_per_second),
         growth,
-        drain: Drain::slowest(
-            counted.iter().filter(|one| sums::hides_lag(one) || one.view.lag.is_known()).map(|one| one.view.drain),
-        ),
+        drain: sums::drain(counted),
         runway: sums::runway(scene, counted).known(),
         rewind: counted.iter().filter_map(|one| one.pair.facts.rewind).reduce(join_rewinds),
     }

@@ -9,8 +9,8 @@ use super::{
     sums,
 };
 use crate::lag::{
-    Drain, GroupSnapshot, GroupTrack, History, Lag, Offset, Presence, Reading, TopicSlot, Verdict, advice, judge,
-    measure_readings, sentence, worst,
+    GroupSnapshot, GroupTrack, History, Lag, Offset, Presence, Reading, TopicSlot, Verdict, advice, judge, measure_readings,
+    sentence, worst,
 };
 use crate::monitor::{
     memory::Memory,
@@ -180,10 +180,8 @@ fn group_topic(
     topic: u32,
     rows: Vec<Judged<'_>>,
 ) -> GroupTopicView {
-    let retention = sums::retention_of(scene, topic);
     let totals = track.zip(scene.slots.get(topic as usize).copied().flatten()).map(|(track, slot)| track.totals(slot));
     let all: Vec<_> = rows.iter().collect();
-    let with_lag = || all.iter().filter(|one| one.view.lag.is_known());
     let unowned = rows.iter().filter(|one| one.row.pair.is_some() && one.row.owner.is_none()).count();
     GroupTopicView {
         topic: scene.snapshot.topics.get(topic as usize).map_or_else(|| Arc::from(""), |topic| topic.name.clone()),
@@ -192,10 +190,8 @@ fn group_topic(
         rewound_total: totals.map_or(0, |totals| totals.rewound),
         lost_total: totals.map_or(0, |totals| totals.lost),
         expired: rows.iter().map(|one| one.view.expired).sum(),
-        drain: Drain::slowest(
-            all.iter().filter(|one| sums::hides_lag(one) || one.view.lag.is_known()).map(|one| one.view.drain),
-        ),
-        retention_risk: sums::worst_risk(with_lag().map(|one| partition::retention_risk(one.view.time_lag, retention))),
+        drain: sums::drain(&all),
+        retention_risk: sums::retention_risk(scene, &all),
         unassigned: group.members.as_ref().map(|_| unowned),
         unsubscribed: rows.first().is_some_and(|one| one.left_out),
         partitions: rows.into_iter().map(|one| one.view).collect(),

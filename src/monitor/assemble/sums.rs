@@ -1,7 +1,7 @@
 //! What the rows of a group come to together. Unknown parts are never counted as zero.
 
 use super::{Scene, group::Judged, partition};
-use crate::lag::{OldestUnread, Reading, Retention, Status, TimeLag, UnknownReason};
+use crate::lag::{Drain, OldestUnread, Reading, Retention, Status, TimeLag, UnknownReason};
 use std::time::Duration;
 
 /// Whether the sum of lag is too small because of this row: an owner's empty log hides nothing.
@@ -9,20 +9,38 @@ pub(super) fn hides_lag(one: &Judged<'_>) -> bool {
     !one.view.lag.is_known() && one.verdict.status != Status::Ok
 }
 
+/// The sum of what is known. Logs that hold nothing add nothing, so a group that only owns such has a lag of zero.
 pub(super) fn lag(counted: &[&Judged<'_>]) -> Reading<u64> {
     let known = counted.iter().filter_map(|one| one.view.lag.known()).reduce(u64::saturating_add);
-    let reason = counted.iter().find_map(|one| one.view.lag.reason()).unwrap_or(UnknownReason::NeverCommitted);
-    known.map_or(Reading::Unknown(reason), Reading::Known)
+    match (known, counted.iter().find(|one| hides_lag(one)), counted.is_empty()) {
+        (Some(lag), ..) => Reading::Known(lag),
+        (None, None, false) => Reading::Known(0),
+        (None, hidden, _) => {
+            Reading::Unknown(hidden.and_then(|one| one.view.lag.reason()).unwrap_or(UnknownReason::NeverCommitted))
+        }
+    }
 }
 
-/// The oldest unread record of all rows whose lag is known.
+/// Ages of the oldest unread records of all rows whose lag is known or that hold nothing.
+fn ages<'a>(counted: &'a [&Judged<'_>]) -> impl Iterator<Item = (Reading<TimeLag>, u32)> + 'a {
+    counted.iter().filter(|one| !hides_lag(one)).map(|one| {
+        let age = if one.view.lag.is_known() { one.view.time_lag } else { Reading::Known(TimeLag::CAUGHT_UP) };
+        (age, one.row.topic)
+    })
+}
+
+/// The oldest unread record of the group.
 pub(super) fn time_lag(counted: &[&Judged<'_>]) -> Reading<TimeLag> {
-    counted
-        .iter()
-        .filter(|one| one.view.lag.is_known())
-        .map(|one| one.view.time_lag)
-        .reduce(partition::older)
-        .unwrap_or(Reading::Unknown(UnknownReason::NeverCommitted))
+    let all = ages(counted).map(|(age, _)| age);
+    all.reduce(partition::older).unwrap_or(Reading::Unknown(UnknownReason::NeverCommitted))
+}
+
+pub(super) fn drain(counted: &[&Judged<'_>]) -> Drain {
+    let each = counted.iter().map(|one| match one.view.lag {
+        Reading::Unknown(_) if !hides_lag(one) => Drain::CaughtUp,
+        Reading::Known(_) | Reading::Unknown(_) => one.view.drain,
+    });
+    Drain::slowest(each)
 }
 
 pub(super) fn oldest_unread(counted: &[&Judged<'_>]) -> OldestUnread {
@@ -53,15 +71,16 @@ pub(super) fn retention_of(scene: &Scene<'_>, topic: u32) -> Reading<Retention> 
 }
 
 pub(super) fn runway(scene: &Scene<'_>, counted: &[&Judged<'_>]) -> Reading<Duration> {
-    let each = counted
-        .iter()
-        .filter(|one| one.view.lag.is_known())
-        .map(|one| partition::runway(one.view.time_lag, retention_of(scene, one.row.topic)));
+    let each = ages(counted).map(|(age, topic)| partition::runway(age, retention_of(scene, topic)));
     extreme(each, |one, other| other < one)
 }
 
 pub(super) fn worst_risk(risks: impl Iterator<Item = Reading<f64>>) -> Reading<f64> {
     extreme(risks, |one, other| other > one)
+}
+
+pub(super) fn retention_risk(scene: &Scene<'_>, counted: &[&Judged<'_>]) -> Reading<f64> {
+    worst_risk(ages(counted).map(|(age, topic)| partition::retention_risk(age, retention_of(scene, topic))))
 }
 
 /// The extreme of what is known. Topics that never delete do not count; any other unknown one makes it unknown.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::lag::{
-    LogRange, Offset, Spans, Status, TimeLagSource,
+    LogRange, Offset, Spans, Status, TimeLag, TimeLagSource,
     testing::{at, cluster, known_log},
 };
 use crate::monitor::{
@@ -245,6 +245,17 @@ fn an_owner_that_never_committed_is_a_fault_only_where_something_waits() {
 }
 
 #[test]
+fn a_group_that_only_owns_empty_logs_has_nothing_to_read() {
+    let mut watch = Watch::new();
+    let logs = cluster(0).topic("orders", 1, &[(0, 0), (7, 7)]);
+    watch.see(&logs.group("g", &[]).member("g", "w", "orders", &[0, 1]));
+    let group = watch.group("g");
+    assert_eq!((group.status, group.lag, group.unknown_partitions), (Status::Ok, Reading::Known(0), 0));
+    assert_eq!((group.drain, group.time_lag.known()), (Drain::CaughtUp, Some(TimeLag::CAUGHT_UP)));
+    assert_eq!(watch.partition("g", 0).lag.known(), None, "Kafka's own tool prints a dash as well");
+}
+
+#[test]
 fn expired_offsets_are_remembered_and_said_so() {
     let mut watch = Watch::new();
     let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]);
@@ -398,7 +409,9 @@ proptest! {
             for group in &watch.last.as_ref().unwrap().groups {
                 let pairs: Vec<_> = group.partitions().map(|(_, pair)| pair).collect();
                 let known: Vec<u64> = pairs.iter().filter_map(|pair| pair.lag.known()).collect();
-                prop_assert_eq!(group.lag.known(), known.iter().copied().reduce(|a, b| a + b), "the sum of what is known");
+                let is_empty = !pairs.is_empty() && group.unknown_partitions == 0;
+                let sum = known.iter().copied().reduce(|a, b| a + b).or(is_empty.then_some(0));
+                prop_assert_eq!(group.lag.known(), sum, "the sum of what is known");
                 let worst = pairs.iter().map(|pair| pair.status.badness()).max();
                 prop_assert_eq!(group.status.badness(), worst.unwrap_or(0), "as bad as the worst partition");
                 prop_assert!(!group.sentence.is_empty() && group.sentence.ends_with('.'), "{}", group.sentence);
