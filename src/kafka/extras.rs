@@ -28,6 +28,7 @@ const TOPIC_RESOURCE: i8 = 2;
 pub struct Extras {
     sizes: HashMap<Arc<str>, Reading<u64>>,
     sizes_read: Option<Instant>,
+    sizes_failures: Failures,
     retention: HashMap<Arc<str>, (Reading<Retention>, Instant)>,
 }
 
@@ -47,13 +48,15 @@ impl Extras {
         self.retention.get(topic).map_or(Reading::Unknown(UnknownReason::NotReadYet), |(reading, _)| *reading)
     }
 
-    /// Reads again what is old.
+    /// Reads again what is old. What could not be read is a failure of every collection until it can be.
     pub async fn refresh(&mut self, links: &mut Links, topology: &Topology, pace: Pace, failures: &mut Failures) {
         let now = Instant::now();
         if self.sizes_read.is_none_or(|read| now.duration_since(read) >= pace.sizes) {
-            self.sizes = read_sizes(links, topology, failures).await;
+            self.sizes_failures = Failures::default();
+            self.sizes = read_sizes(links, topology, &mut self.sizes_failures).await;
             self.sizes_read = Some(now);
         }
+        failures.merge(self.sizes_failures.clone());
         let is_due = |topic: &Arc<str>| match self.retention.get(topic) {
             Some((Reading::Known(_), read)) => now.duration_since(*read) >= pace.retention,
             Some((Reading::Unknown(_), read)) => now.duration_since(*read) >= pace.sizes,
@@ -61,10 +64,15 @@ impl Extras {
         };
         let due: Vec<Arc<str>> = topology.topics.iter().map(|topic| Arc::clone(&topic.name)).filter(is_due).collect();
         if !due.is_empty() {
-            let read = read_retention(links, &due, failures).await;
+            let read = read_retention(links, &due).await;
             self.retention.extend(read.into_iter().map(|(topic, reading)| (topic, (reading, now))));
         }
         self.retention.retain(|topic, _| matches!(topology.named(topic.as_bytes()), Named::Kept(_)));
+        for (topic, (reading, _)) in &self.retention {
+            if let Reading::Unknown(reason) = reading {
+                failures.add("retention of topics", None, *reason, 1, || format!("one is {topic}"));
+            }
+        }
     }
 }
 
@@ -126,31 +134,16 @@ async fn sizes_on(link: &mut Link, topology: &Topology) -> Result<Vec<u64>, (Unk
 }
 
 /// Asks one broker: every broker knows every topic's configuration. The next one is asked when it fails.
-async fn read_retention(
-    links: &mut Links,
-    topics: &[Arc<str>],
-    failures: &mut Failures,
-) -> HashMap<Arc<str>, Reading<Retention>> {
-    let mut last = (UnknownReason::Unreachable, String::new());
+async fn read_retention(links: &mut Links, topics: &[Arc<str>]) -> HashMap<Arc<str>, Reading<Retention>> {
+    let mut last = UnknownReason::Unreachable;
     for link in links.values_mut() {
         let mut read: HashMap<Arc<str>, Reading<Retention>> = HashMap::new();
-        let outcome = retention_at(link, topics, &mut read).await;
-        let Err(error) = outcome else {
-            note_refused(&read, failures);
-            return read;
-        };
-        last = (error.reason(), error.to_string());
-    }
-    failures.add("retention of topics", None, last.0, topics.len(), || last.1);
-    topics.iter().map(|topic| (Arc::clone(topic), Reading::Unknown(last.0))).collect()
-}
-
-fn note_refused(read: &HashMap<Arc<str>, Reading<Retention>>, failures: &mut Failures) {
-    for (topic, reading) in read {
-        if let Reading::Unknown(reason) = reading {
-            failures.add("retention of topics", None, *reason, 1, || format!("first: {topic}"));
+        match retention_at(link, topics, &mut read).await {
+            Ok(()) => return read,
+            Err(error) => last = error.reason(),
         }
     }
+    topics.iter().map(|topic| (Arc::clone(topic), Reading::Unknown(last))).collect()
 }
 
 async fn retention_at(

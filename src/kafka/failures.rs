@@ -4,7 +4,7 @@
 use crate::lag::{ReadFailure, UnknownReason};
 use std::collections::BTreeMap;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Failures {
     /// By (what, broker, reason): words about the first, and how many partitions, groups or topics.
     seen: BTreeMap<(&'static str, Option<i32>, UnknownReason), (String, usize)>,

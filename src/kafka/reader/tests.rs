@@ -178,6 +178,30 @@ async fn sizes_and_retention_are_kept_between_collections() {
 }
 
 #[tokio::test]
+async fn sizes_and_retention_that_cannot_be_read_fail_in_every_collection_without_being_asked_for_each_time() {
+    let broker = FakeBroker::start(|ask| {
+        if ask.is::<DescribeConfigsRequest>() {
+            return Some(Reply::Close);
+        }
+        ask.is::<DescribeLogDirsRequest>().then(|| {
+            let refused = DescribeLogDirsResponse::default().with_error_code(31);
+            ask.answer::<DescribeLogDirsRequest>(&refused)
+        })
+    })
+    .await;
+    let mut reader = ClusterReader::new(config(&broker.bootstrap()));
+    for _ in 0..2 {
+        let snapshot = reader.collect().await.unwrap();
+        assert_eq!(snapshot.topics[0].bytes, Reading::Unknown(UnknownReason::NotAuthorized));
+        assert_eq!(snapshot.topics[0].retention, Reading::Unknown(UnknownReason::Unreachable));
+        let expected =
+            [("retention of topics", UnknownReason::Unreachable, 1), ("sizes on disk", UnknownReason::NotAuthorized, 0)];
+        assert_eq!(reasons(&snapshot), expected);
+    }
+    assert_eq!(broker.asked::<DescribeLogDirsRequest>().len(), 1);
+}
+
+#[tokio::test]
 async fn the_sizes_of_all_replicas_are_summed() {
     let second = FakeBroker::start(|ask| ask.is::<DescribeLogDirsRequest>().then(|| sizes(ask, &[("t", 30)]))).await;
     let port = second.port;
