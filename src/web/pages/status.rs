@@ -10,7 +10,7 @@ use super::super::{
     words,
 };
 use super::trouble;
-use crate::lag::{Reading, Retention};
+use crate::lag::{ReadFailure, Reading, Retention, UnknownReason};
 use crate::monitor::view::{ClusterView, LedgerGroupView, LedgerView, Tone, View};
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -73,7 +73,7 @@ fn unknown(name: &str, why: &str) -> Fact {
 fn cluster_rows(f: &Frame, view: &View, cluster: &ClusterView) -> ClusterRows {
     let (tone, word) = match &cluster.last_result {
         None => (Tone::Mute, "Not read yet"),
-        Some(Ok(())) if cluster.read_failures.is_empty() => (Tone::Ok, "Readable"),
+        Some(Ok(())) if cluster.read_failures.iter().all(is_unsupported) => (Tone::Ok, "Readable"),
         Some(Ok(())) => (Tone::Warn, "Readable in part"),
         Some(Err(_)) => (Tone::Bad, "Not readable"),
     };
@@ -100,6 +100,19 @@ fn cluster_rows(f: &Frame, view: &View, cluster: &ClusterView) -> ClusterRows {
     }
 }
 
+fn is_unsupported(failure: &ReadFailure) -> bool {
+    failure.reason == UnknownReason::Unsupported
+}
+
+/// What this cluster's brokers cannot be asked for, each once.
+fn unsupported(cluster: &ClusterView) -> Option<Fact> {
+    let mut named: Vec<_> = cluster.read_failures.iter().filter(|failure| is_unsupported(failure)).collect();
+    named.sort_by(|a, b| a.what.cmp(&b.what));
+    named.dedup_by(|a, b| a.what == b.what);
+    let named: Vec<_> = named.iter().map(|failure| words::shown(&failure.what)).collect();
+    (!named.is_empty()).then(|| fact("Cannot be asked for", named.join("; ")))
+}
+
 fn kafka_facts(cluster: &ClusterView) -> Vec<Fact> {
     let down: Vec<String> = cluster
         .brokers
@@ -119,7 +132,7 @@ fn kafka_facts(cluster: &ClusterView) -> Vec<Fact> {
     if cluster.duration.is_some_and(|d| d > cluster.interval) {
         duration.problem = "Longer than the interval: raise --interval, or read fewer groups.".into();
     }
-    vec![
+    let mut facts = vec![
         fact("Address", words::shown(&cluster.bootstrap)),
         cluster
             .cluster_id
@@ -145,7 +158,9 @@ fn kafka_facts(cluster: &ClusterView) -> Vec<Fact> {
                 words::count(cluster.skipped_ticks)
             ),
         ),
-    ]
+    ];
+    facts.extend(unsupported(cluster));
+    facts
 }
 
 fn ledger_facts(view: &View, ledger: &LedgerView) -> Vec<Fact> {

@@ -4,7 +4,7 @@ use super::super::{
     cell::{Markup, tone_class},
     words,
 };
-use crate::lag::UnknownReason;
+use crate::lag::{ReadFailure, UnknownReason};
 use crate::monitor::view::{ClusterView, Tone, View};
 use askama::Template;
 use chrono::{DateTime, Utc};
@@ -99,9 +99,14 @@ fn kafka(view: &View, cluster: &ClusterView, all: &mut Vec<Trouble>) {
     partial(cluster, all);
 }
 
+/// Whether the next collection may read it: a refusal is told with the right that is missing, and what a broker does not
+/// support is a property of the cluster that the status page states.
+fn may_pass(failure: &ReadFailure) -> bool {
+    !matches!(failure.reason, UnknownReason::NotAuthorized | UnknownReason::Unsupported)
+}
+
 fn partial(cluster: &ClusterView, all: &mut Vec<Trouble>) {
-    let failures: Vec<_> =
-        cluster.read_failures.iter().filter(|failure| failure.reason != UnknownReason::NotAuthorized).collect();
+    let failures: Vec<_> = cluster.read_failures.iter().filter(|failure| may_pass(failure)).collect();
     if failures.is_empty() {
         return;
     }
