@@ -146,7 +146,7 @@ families! {
     LEDGER_UP = Gauge "tidemark_ledger_up" ["cluster_name"]
         "Whether the last read of the ledger succeeded.";
     LEDGER_INTACT = Gauge "tidemark_ledger_intact" ["cluster_name" "group"]
-        "0 while the store is not the one that holds the group's books (it was emptied or replaced), otherwise 1.";
+        "Whether the group's books are in the store and can be read: 0 after the store was emptied or replaced.";
     EVENTS_REPORTED = Counter "tidemark_events_reported_total" ["cluster_name" "group"]
         "Deliveries that consumers brought to the ledger: granted plus duplicates. The maximum seen per \
             ledger incarnation (a failover may take values back).";

@@ -48,9 +48,12 @@ impl TextWriter {
     }
 
     /// Writes a histogram of cumulative counts by upper bound in ascending order; the last bound has to be infinite.
-    /// There is no sum: readers of bucket counters do not know one.
+    /// There is no sum: readers of bucket counters do not know one. Of buckets with the same bound the last one counts.
     pub fn histogram(&mut self, labels: &Labels, buckets: &[(f64, u64)]) {
-        for (bound, count) in buckets {
+        for (at, (bound, count)) in buckets.iter().enumerate() {
+            if buckets.get(at + 1).is_some_and(|next| next.0 == *bound) {
+                continue;
+            }
             let mut le = String::new();
             push_float(&mut le, *bound);
             self.sample("_bucket", &labels.with("le", &le), |out| push_integer(out, *count));
@@ -127,6 +130,23 @@ mod tests {
             text.finish(),
             "# HELP tidemark_ledger_up Whether the last read of the ledger succeeded.\n\
              # TYPE tidemark_ledger_up gauge\ntidemark_ledger_up{cluster_name=\"c\"} 1\n"
+        );
+    }
+
+    #[test]
+    fn buckets_with_the_same_bound_are_one() {
+        let mut text = TextWriter::new(0, 100);
+        let labels = Labels::new(&[("group", "g")]);
+        text.family(family::EVENT_DUPLICATE_GAP_SECONDS).histogram(&labels, &[(60.0, 1), (60.0, 3), (f64::INFINITY, 4)]);
+        let text = text.finish();
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            samples,
+            [
+                "tidemark_event_duplicate_gap_seconds_bucket{group=\"g\",le=\"60\"} 3",
+                "tidemark_event_duplicate_gap_seconds_bucket{group=\"g\",le=\"+Inf\"} 4",
+                "tidemark_event_duplicate_gap_seconds_count{group=\"g\"} 4",
+            ]
         );
     }
 

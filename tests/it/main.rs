@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_input;
+mod dashboards;
 mod kafka_reader;
 mod lag_against_kafka;
 mod servers;

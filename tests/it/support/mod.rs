@@ -9,10 +9,10 @@ mod process;
 mod redis;
 mod wait;
 
-pub use binary::run;
+pub use binary::{Tidemark, run};
 pub use kafka::{Kafka, Record};
 pub use member::{Member, Protocol};
-pub use process::{Guarded, root, scratch};
+pub use process::{Guarded, free_ports, root, scratch};
 pub use redis::Redis;
 pub use wait::eventually;
 

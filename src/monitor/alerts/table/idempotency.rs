@@ -87,13 +87,13 @@ pub(super) const DEFINITIONS: &[Definition] = &[
     Definition {
         name: "LedgerForgot",
         group: RuleGroup::Idempotency,
-        hold: Duration::ZERO,
+        hold: minutes(1),
         severity: CRITICAL,
-        condition: "The ledger answers, but it is not the one that the group's books were in: it was emptied or replaced.",
+        condition: "The ledger answers, but without the group's books: it was emptied or replaced, or they cannot be read.",
         promql: "max by (cluster_name, group) (tidemark_ledger_intact) == 0",
-        why: "",
+        why: "1m: books that one reading did not get are there in the next; a loss stays.",
         summary: "The ledger of {group} lost its memory",
-        description: "The store of {cluster_name} was emptied or replaced: consumers stop until somebody accepts the loss.",
+        description: "The store of {cluster_name} was emptied or replaced, or the books cannot be read: consumers stop until somebody decides.",
         predicate: Some(when::ledger_forgot),
     },
     Definition {
