@@ -46,3 +46,51 @@ impl Exporter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Granularity,
+        monitor::{
+            Charts, fixture,
+            view::{GroupSeries, HeatRow, View},
+        },
+    };
+    use std::time::Duration;
+
+    struct NoCharts;
+
+    impl Charts for NoCharts {
+        fn group_series(&self, _: &str, _: &str) -> Option<GroupSeries> {
+            None
+        }
+
+        fn heat(&self, _: &str, _: &str, _: usize) -> Vec<HeatRow> {
+            Vec::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn each_new_view_becomes_a_page_until_the_stop() {
+        let first = fixture::empty_view(fixture::at(0));
+        let published = Published::new(first.clone(), Box::new(NoCharts));
+        let settings = ExpositionSettings { granularity: Granularity::Partition, max_series: 1_000 };
+        let exporter = Exporter::new(settings, ProcessMetrics::new().unwrap(), &published);
+        assert_eq!(exporter.latest().tick, first.tick);
+
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(Arc::clone(&exporter).run(Arc::clone(&published), stop.clone()));
+        for tick in [8, 9] {
+            published.publish(View { tick, ..first.clone() });
+            let written = async {
+                while exporter.latest().tick != tick {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), written).await.unwrap();
+        }
+        stop.cancel();
+        running.await.unwrap();
+    }
+}
