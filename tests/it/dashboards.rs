@@ -31,7 +31,15 @@ impl Shop {
         let others = [Tidemark::start("payment", &common).await, Tidemark::start("delivery", &common).await];
         let quick = ["--interval", "1s", "--stalled-after", "5s", "--window", "60s"];
         let monitor = Tidemark::start("monitor", &[&common[..], &quick].concat()).await;
-        Self { kafka, order, monitor, others }
+        let shop = Self { kafka, order, monitor, others };
+        for role in shop.roles() {
+            eventually(PATIENCE, "the role is ready", || role.get("/readyz")).await;
+        }
+        shop
+    }
+
+    fn roles(&self) -> impl Iterator<Item = &Tidemark> {
+        [&self.order, &self.monitor].into_iter().chain(&self.others)
     }
 
     async fn order(&self) {
@@ -198,7 +206,7 @@ async fn every_query_of_every_dashboard_returns_data_from_a_prometheus_that_scra
         check_variables(&prometheus, &dashboard, &variables).await;
     }
     check_targets_and_rules(&prometheus).await;
-    for role in [&shop.monitor, &shop.order].into_iter().chain(&shop.others) {
+    for role in shop.roles() {
         check_page(role).await;
     }
 }
@@ -242,7 +250,7 @@ async fn check_targets_and_rules(prometheus: &Prometheus) {
     }
 }
 
-/// The page of a real process is clean under promtool, and asked for with gzip it is the same kind of page.
+/// The page of a real process is clean under promtool.
 async fn check_page(role: &Tidemark) {
     let page = role.get("/metrics").await.expect("the page of metrics");
     let mut promtool = std::process::Command::new("promtool")
