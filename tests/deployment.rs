@@ -146,6 +146,8 @@ fn each_role_has_flags_and_variables_that_its_command_knows() {
         command.push("--help".to_owned());
         let (understood, help) = tidemark(&command);
         assert!(understood, "{name}: {help}");
+        // Long lines of the help are wrapped, in between as well.
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for variable in environment(&service).keys() {
             assert!(help.contains(&format!("[env: {variable}")), "tidemark {name} does not know {variable}:\n{help}");
         }
