@@ -96,7 +96,10 @@ async fn print_once(readers: &mut [(String, ClusterReader)], args: &LagArgs) -> 
         let snapshot = reader.collect().await.map_err(|error| anyhow!("cluster {name}: {error}; {}", error.advice()))?;
         snapshots.push((name.as_str(), snapshot));
     }
-    let rows: Vec<Row<'_>> = snapshots.iter().flat_map(|(name, snapshot)| rows_of(name, snapshot)).collect();
+    // Members may own partitions of topics that were filtered out: those are not asked about.
+    let topics = NameFilter::from_args("topics", &args.filter.topics_include, &args.filter.topics_exclude)?;
+    let rows = snapshots.iter().flat_map(|(name, snapshot)| rows_of(name, snapshot));
+    let rows: Vec<Row<'_>> = rows.filter(|row| topics.accepts(row.topic)).collect();
     let text = match args.output {
         Output::Table => table(&rows, args.watch),
         Output::Json => serde_json::to_string_pretty(&rows).context("rows as JSON")? + "\n",

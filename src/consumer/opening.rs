@@ -18,8 +18,26 @@ impl<S: Store> Loop<S> {
             return;
         }
         self.gate.close();
-        self.setup.condition.ledger(Some(error.to_string()));
+        self.setup.condition.ledger(Some(self.complaint(error)));
         self.open(self.setup.timing.reopen_interval);
+    }
+
+    /// What is wrong, and what a person has to do where time alone does not help.
+    fn complaint(&self, error: &StoreError) -> String {
+        match error {
+            StoreError::Amnesia { .. } => format!(
+                "{error}; nothing is processed until its data are back or the loss is accepted: \
+                 tidemark ledger init --group {} --accept-loss",
+                self.setup.service.group()
+            ),
+            StoreError::Clock
+            | StoreError::Lost { .. }
+            | StoreError::Stale { .. }
+            | StoreError::BadArgument(_)
+            | StoreError::OutOfMemory
+            | StoreError::Unreachable(_)
+            | StoreError::Refused(_) => error.to_string(),
+        }
     }
 
     /// Tries to open the ledger after `delay`, beside the loop.
@@ -62,7 +80,7 @@ impl<S: Store> Loop<S> {
                 self.worker = Some(Arc::new(worker));
             }
             Ok(Err(OpenFailure::Ledger(error))) => {
-                self.setup.condition.ledger(Some(error.to_string()));
+                self.setup.condition.ledger(Some(self.complaint(&error)));
                 self.open(self.setup.timing.reopen_interval);
             }
             Ok(Err(OpenFailure::Kafka(error))) => {

@@ -166,7 +166,7 @@ async fn a_topic_that_is_made_again_has_another_id_and_offsets_beyond_its_partit
 
 #[tokio::test]
 async fn a_broker_that_goes_away_and_comes_back_is_read_again_without_a_new_reader() {
-    let mut own = Kafka::start();
+    let own = Kafka::start();
     own.create_topic("kept", 1, &[]).await;
     own.produce("kept", &[Record::of("x")]).await;
     own.commit("g", "kept", &[(0, 1)]).await;

@@ -10,4 +10,6 @@ mod bad_input;
 mod dashboards;
 mod kafka_reader;
 mod lag_against_kafka;
+mod outages;
+mod saga;
 mod servers;

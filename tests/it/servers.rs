@@ -48,7 +48,7 @@ async fn a_value_is_read_back_from_a_real_redis_that_evicts_nothing() {
 
 #[tokio::test]
 async fn a_redis_with_a_log_keeps_its_data_over_a_restart() {
-    let mut redis = Redis::start(true);
+    let redis = Redis::start(true);
     let () = redis.connect().await.set("kept", 1).await.expect("it is stored");
     redis.stop();
     redis.start_again();
@@ -57,7 +57,7 @@ async fn a_redis_with_a_log_keeps_its_data_over_a_restart() {
 
 #[tokio::test]
 async fn a_broker_keeps_its_records_over_a_restart() {
-    let mut kafka = Kafka::start();
+    let kafka = Kafka::start();
     let topic = kafka.topic(1).await;
     kafka.produce(&topic, &[Record::of("kept")]).await;
     kafka.stop();

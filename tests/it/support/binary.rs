@@ -1,7 +1,5 @@
 //! The real binary in a process of its own.
 
-#![allow(dead_code)] // the users of `Tidemark`, the tests of the roles, come with the roles
-
 use super::process::{Guarded, free_ports, scratch};
 use super::{PATIENCE, eventually};
 use std::path::PathBuf;
@@ -33,8 +31,9 @@ impl Tidemark {
         tidemark
     }
 
-    /// Starts it once more, with the same arguments and address.
+    /// Starts it once more, with the same arguments and address, when the life before has ended.
     pub async fn start_again(&mut self) {
+        self.process.wait(PATIENCE);
         self.process = Guarded::start(&self.command, &[], &self.dir, None);
         self.wait_until_live().await;
     }
@@ -67,15 +66,21 @@ impl Tidemark {
         if status.is_success() { Ok(body) } else { Err(format!("GET {path}: {status}: {body}")) }
     }
 
+    /// The status and the body of a page, whatever the status is.
+    pub async fn ask(&self, path: &str) -> Result<(u16, String), String> {
+        let answer = self.http.get(self.url(path)).send().await.map_err(|error| error.to_string())?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.text().await.map_err(|error| error.to_string())?))
+    }
+
     pub async fn get_json(&self, path: &str) -> Result<serde_json::Value, String> {
         let body = self.get(path).await?;
         serde_json::from_str(&body).map_err(|error| format!("GET {path} is not JSON ({error}): {body}"))
     }
 
     /// Ends it at once, as a crash would.
-    pub fn kill(&mut self) {
+    pub fn kill(&self) {
         self.process.signal("KILL");
-        self.process.wait(PATIENCE);
     }
 
     /// Ends it by SIGTERM and returns how it ended.

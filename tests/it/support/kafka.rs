@@ -11,6 +11,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// One broker (KRaft, no other node). Dropping it ends it.
@@ -19,7 +20,7 @@ pub struct Kafka {
     controller_port: u16,
     dir: PathBuf,
     disposable: bool,
-    server: Option<Guarded>,
+    server: Mutex<Option<Guarded>>,
 }
 
 /// A record to be written by a test.
@@ -64,13 +65,13 @@ impl Kafka {
 
     fn launch(disposable: bool) -> Kafka {
         let [port, controller_port] = free_ports();
-        let mut kafka = Kafka { port, controller_port, dir: scratch("kafka"), disposable, server: None };
+        let kafka = Kafka { port, controller_port, dir: scratch("kafka"), disposable, server: Mutex::new(None) };
         kafka.start_again();
         kafka
     }
 
     /// Starts it on the same ports and data.
-    pub fn start_again(&mut self) {
+    pub fn start_again(&self) {
         let script = root().join("scripts/kafka.sh").display().to_string();
         let mut command = vec![script, "run".into(), "--port".into(), self.port.to_string()];
         command.extend(["--controller-port".into(), self.controller_port.to_string()]);
@@ -83,12 +84,16 @@ impl Kafka {
                 panic!("Kafka does not start (install it with: scripts/install.sh test):\n{}", server.log_tail(10));
             }
         }
-        self.server = Some(server);
+        *self.server() = Some(server);
     }
 
     /// Ends the broker cleanly.
-    pub fn stop(&mut self) {
-        self.server = None;
+    pub fn stop(&self) {
+        *self.server() = None;
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<Guarded>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn bootstrap(&self) -> String {
@@ -251,7 +256,7 @@ impl Kafka {
 
 impl Drop for Kafka {
     fn drop(&mut self) {
-        self.server = None;
+        *self.server() = None;
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }

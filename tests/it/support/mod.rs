@@ -3,17 +3,19 @@
 mod binary;
 mod kafka;
 mod member;
-#[allow(dead_code)] // its users, the tests of the roles, come with the roles
 mod metrics;
 mod process;
 mod redis;
+mod shop;
 mod wait;
 
 pub use binary::{Tidemark, run};
 pub use kafka::{Kafka, Record};
 pub use member::{Member, Protocol};
+pub use metrics::Metrics;
 pub use process::{Guarded, free_ports, root, scratch};
 pub use redis::Redis;
+pub use shop::{Duplicates, GROUPS, Placed, Shop, TOPICS};
 pub use wait::eventually;
 
 use std::sync::OnceLock;

@@ -3,6 +3,7 @@
 use super::process::{Guarded, free_ports, root, scratch};
 use super::{PATIENCE, unique};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// One Redis server. Dropping it ends it.
@@ -10,20 +11,20 @@ pub struct Redis {
     port: u16,
     dir: PathBuf,
     appendonly: bool,
-    server: Option<Guarded>,
+    server: Mutex<Option<Guarded>>,
 }
 
 impl Redis {
     /// Starts a server on a free port; with `appendonly` its data survive `stop` and `start_again`.
     pub fn start(appendonly: bool) -> Redis {
         let [port] = free_ports();
-        let mut redis = Redis { port, dir: scratch("redis"), appendonly, server: None };
+        let redis = Redis { port, dir: scratch("redis"), appendonly, server: Mutex::new(None) };
         redis.start_again();
         redis
     }
 
     /// Starts it on the same port and folder.
-    pub fn start_again(&mut self) {
+    pub fn start_again(&self) {
         std::fs::create_dir_all(&self.dir).expect("the server's folder can be made");
         let script = root().join("scripts/redis.sh");
         let mut command = vec![script.display().to_string(), "run".into(), "--port".into(), self.port.to_string()];
@@ -39,12 +40,16 @@ impl Redis {
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
-        self.server = Some(server);
+        *self.server() = Some(server);
     }
 
     /// Ends the server cleanly.
-    pub fn stop(&mut self) {
-        self.server = None;
+    pub fn stop(&self) {
+        *self.server() = None;
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<Guarded>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn url(&self) -> String {
@@ -69,7 +74,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        self.server = None;
+        *self.server() = None;
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
