@@ -6,6 +6,10 @@ use crate::store::{Books, GrantKind, ShardBooks, ShardStats, gap_bounds};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
+/// What to do when the store forgot.
+pub(super) const REMEDY: &str =
+    "consumers have stopped, restore the data or accept the loss with `tidemark ledger init --accept-loss`";
+
 /// Levels come from what was just read; where a shard could not be read they are those of the shards that could, and
 /// where none could, those of the last view.
 pub(super) fn view(
@@ -75,10 +79,7 @@ fn state(reading: &GroupReading) -> Result<(), String> {
         None => format!("shard {number} is empty"),
     };
     let more = if forgotten.len() > 1 { format!(" and {} more", forgotten.len() - 1) } else { String::new() };
-    Err(format!(
-        "the store forgot: {what}{more}; consumers have stopped, restore the data or accept the loss with \
-         `tidemark ledger init --accept-loss`"
-    ))
+    Err(format!("the store forgot: {what}{more}; {REMEDY}"))
 }
 
 /// By the store's clock; a clock that runs ahead of ours gives zero.

@@ -119,7 +119,7 @@ impl Books {
             let reading = GroupReading {
                 group: group.clone(),
                 shards: maxima.shards(),
-                books: Err("the store forgot this ledger: its index does not name it any more".to_owned()),
+                books: Err(format!("the store forgot this ledger: its index does not name it any more; {}", groups::REMEDY)),
                 duplicates: Vec::new(),
                 sagas: None,
             };
