@@ -29,13 +29,14 @@ impl History {
         let oldest_kept = moment.committed.minus(self.limits.horizon);
         self.each_runs(|runs| runs.forget_before(oldest_kept));
         self.bytes = self.count_bytes();
-        if self.bytes > self.limits.budget_bytes {
+        if self.bytes > self.limits.budget_bytes.max(self.incompressible + self.incompressible / 8) {
             let enough = (self.limits.budget_bytes as f64 * THIN_DOWN_TO) as u64;
             for thinning in ORDER {
                 while self.bytes > enough && self.thin(thinning, moment) {
                     self.bytes = self.count_bytes();
                 }
             }
+            self.incompressible = if self.bytes > enough { self.bytes } else { 0 };
         }
         self.covers = self.longest_kept(moment);
     }

@@ -51,6 +51,13 @@ pub struct Moment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicSlot(u32);
 
+impl TopicSlot {
+    /// Dense: below the number of topics that were ever known at the same time, about.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// The history of one cluster.
 #[derive(Debug)]
 pub struct History {
@@ -62,6 +69,8 @@ pub struct History {
     slots: HashMap<Arc<str>, TopicSlot>,
     groups: HashMap<Arc<str>, GroupTrack>,
     bytes: u64,
+    /// What the last thinning left when it could not keep the budget: thinning again is of no use below.
+    incompressible: u64,
     covers: Duration,
 }
 
@@ -115,6 +124,7 @@ impl History {
             slots: HashMap::new(),
             groups: HashMap::new(),
             bytes: 0,
+            incompressible: 0,
             covers: Duration::ZERO,
         }
     }

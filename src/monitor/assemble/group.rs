@@ -99,16 +99,17 @@ fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
     let subscribed = members::subscribed(group);
     let mut lag: Option<u64> = None;
     let mut unsubscribed: Vec<TopicSlot> = Vec::new();
-    for row in rows::rows(scene, group, history.group(&group.id)) {
-        let Some(pair) = row.pair.filter(|pair| pair.was_read_at(scene.moment.committed)) else { continue };
-        if is_left_out(scene, row.topic, subscribed.as_ref()) {
+    let pairs = history.group(&group.id).map_or(&[][..], |track| &track.pairs);
+    for pair in pairs.iter().filter(|pair| pair.was_read_at(scene.moment.committed)) {
+        let Some(topic) = scene.index_of(pair.slot()) else { continue };
+        if is_left_out(scene, topic, subscribed.as_ref()) {
             if unsubscribed.last() != Some(&pair.slot()) {
                 unsubscribed.push(pair.slot());
             }
             continue;
         }
         let committed = Reading::Known(Offset::new(pair.committed().latest().value()));
-        let range = scene.snapshot.range(row.topic, row.partition);
+        let range = scene.snapshot.range(topic, pair.partition());
         if let Reading::Known(unread) = measure_readings(committed, range).and_then(Lag::unread) {
             lag = Some(lag.unwrap_or(0).saturating_add(unread));
         }
@@ -182,6 +183,9 @@ fn group_topic(
 ) -> GroupTopicView {
     let totals = track.zip(scene.slots.get(topic as usize).copied().flatten()).map(|(track, slot)| track.totals(slot));
     let all: Vec<_> = rows.iter().collect();
+    // Not collected from the rows themselves: that would keep their allocation, which is several times as large.
+    let mut views = Vec::with_capacity(rows.len());
+    views.extend(rows.iter().map(|one| one.view.clone()));
     let unowned = rows.iter().filter(|one| one.row.pair.is_some() && one.row.owner.is_none()).count();
     GroupTopicView {
         topic: scene.snapshot.topics.get(topic as usize).map_or_else(|| Arc::from(""), |topic| topic.name.clone()),
@@ -194,6 +198,6 @@ fn group_topic(
         retention_risk: sums::retention_risk(scene, &all),
         unassigned: group.members.as_ref().map(|_| unowned),
         unsubscribed: rows.first().is_some_and(|one| one.left_out),
-        partitions: rows.into_iter().map(|one| one.view).collect(),
+        partitions: views,
     }
 }

@@ -47,7 +47,8 @@ struct Scene<'a> {
     settings: &'a Settings,
     /// By index of the snapshot's topics.
     slots: Vec<Option<TopicSlot>>,
-    index_of_slot: HashMap<TopicSlot, u32>,
+    /// By slot: the index of its topic in the snapshot.
+    index_of_slot: Vec<Option<u32>>,
     index_of_name: HashMap<&'a str, u32>,
     /// The time for which the view is made.
     now: Tick,
@@ -93,6 +94,10 @@ pub(super) fn assemble(
 }
 
 impl<'a> Scene<'a> {
+    fn index_of(&self, slot: TopicSlot) -> Option<u32> {
+        self.index_of_slot.get(slot.index()).copied().flatten()
+    }
+
     fn new(
         cluster: &'a Arc<str>,
         snapshot: &'a ClusterSnapshot,
@@ -107,7 +112,7 @@ impl<'a> Scene<'a> {
             cluster,
             snapshot,
             settings,
-            index_of_slot: (0..).zip(&slots).filter_map(|(index, slot)| Some(((*slot)?, index))).collect(),
+            index_of_slot: indices(&slots),
             index_of_name: (0..).zip(&snapshot.topics).map(|(index, topic)| (topic.name.as_ref(), index)).collect(),
             slots,
             now,
@@ -115,6 +120,16 @@ impl<'a> Scene<'a> {
             rates_from: now.minus(settings.rate_span()),
         }
     }
+}
+
+fn indices(slots: &[Option<TopicSlot>]) -> Vec<Option<u32>> {
+    let mut indices = vec![None; slots.iter().flatten().map(|slot| slot.index() + 1).max().unwrap_or(0)];
+    for (index, slot) in (0..).zip(slots) {
+        if let Some(slot) = slot {
+            indices[slot.index()] = Some(index);
+        }
+    }
+    indices
 }
 
 /// Groups that were there before and that this incomplete listing does not name: they stay, unknown.

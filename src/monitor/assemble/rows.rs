@@ -28,7 +28,7 @@ pub(super) fn rows<'a>(scene: &Scene<'a>, group: &'a GroupSnapshot, track: Optio
     let pairs = track.map_or(&[][..], |track| &track.pairs);
     let mut rows = Vec::with_capacity(pairs.len());
     for pair in pairs {
-        if let Some(&topic) = scene.index_of_slot.get(&pair.slot()) {
+        if let Some(topic) = scene.index_of(pair.slot()) {
             rows.push(Row { pair: Some(pair), ..Row::new(topic, pair.partition()) });
         }
     }
