@@ -24,7 +24,7 @@ const WAVE_MAX: usize = 500;
 const IDLE_SHORTEST: Duration = Duration::from_millis(10);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a clean stop goes on publishing what is left.
+/// How long a clean stop waits for what is being published.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
 /// What a relay needs.
@@ -124,17 +124,18 @@ impl<S: Store> ShardRelay<S> {
         let now = Instant::now();
         let mut held = Held { fence, renewed: now, swept: now, cursor: SweepCursor::default() };
         let mut idle = IDLE_SHORTEST;
-        let mut stop_at: Option<Instant> = None;
         loop {
             if held.renewed.elapsed() > self.setup.lease / 3 && !self.renew(&mut held).await? {
                 return Ok(());
             }
-            let wave = self.wave(&held).await?;
-            if stop.is_cancelled() {
-                let deadline = *stop_at.get_or_insert_with(|| Instant::now() + DRAIN_TIME);
-                if matches!(wave, Wave::Empty | Wave::Fenced) || Instant::now() > deadline {
-                    return self.setup.store.let_go_of_outbox(self.at(), held.fence).await;
-                }
+            // What is under way when the time is up stays in the outbox: it may be published again, under the same id.
+            let wave = tokio::select! {
+                wave = self.wave(&held) => wave?,
+                () = self.hold_is_lost() => Wave::Fenced,
+                () = drain_time_is_up(stop) => Wave::Stuck,
+            };
+            if stop.is_cancelled() && !matches!(wave, Wave::Sent) {
+                return self.setup.store.let_go_of_outbox(self.at(), held.fence).await;
             }
             let pause = match wave {
                 Wave::Fenced => return Ok(()),
@@ -150,7 +151,7 @@ impl<S: Store> ShardRelay<S> {
                 }
             };
             tokio::select! {
-                () = stop.cancelled(), if stop_at.is_none() => {}
+                () = stop.cancelled() => {}
                 () = sleep(pause) => {}
             }
         }
@@ -164,6 +165,17 @@ impl<S: Store> ShardRelay<S> {
                 Ok(true)
             }
             RelayLease::Busy { .. } => Ok(false),
+        }
+    }
+
+    /// Renews the hold for as long as a wave lasts; returns when somebody else has it.
+    async fn hold_is_lost(&self) {
+        loop {
+            sleep(self.setup.lease / 3).await;
+            let held = self.setup.store.hold_outbox(self.at(), &self.setup.owner, self.setup.lease).await;
+            if matches!(held, Ok(RelayLease::Busy { .. })) {
+                return;
+            }
         }
     }
 
@@ -204,6 +216,11 @@ impl<S: Store> ShardRelay<S> {
         held.cursor = step.next.unwrap_or_default();
         Ok(())
     }
+}
+
+async fn drain_time_is_up(stop: &CancellationToken) {
+    stop.cancelled().await;
+    sleep(DRAIN_TIME).await;
 }
 
 /// Keeps the first entry of each key, in order.

@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, time::timeout};
 /// Longest time that a rebalance or a clean stop waits for the work in hand.
 const SETTLE_TIME: Duration = Duration::from_secs(10);
 const HAND_BACK_TIME: Duration = Duration::from_secs(5);
-const COMMIT_TIME: Duration = Duration::from_secs(5);
+const COMMIT_TIME: Duration = Duration::from_secs(3);
 
 impl<S: Store> Loop<S> {
     pub(super) async fn revoked(&mut self, revoked: Vec<TopicPartition>, let_go: oneshot::Sender<()>) {
@@ -35,13 +35,16 @@ impl<S: Store> Loop<S> {
                     None => break,
                 }
             }
-            while let Some(committed) = self.commits.join_next().await {
-                self.committed(committed);
-            }
         });
         if finished.await.is_err() {
             tracing::warn!(group = self.setup.service.group(), "partitions go away with work in hand");
         }
+        let last_commit_ended = timeout(COMMIT_TIME, async {
+            while let Some(committed) = self.commits.join_next().await {
+                self.committed(committed);
+            }
+        });
+        let kafka_answers = last_commit_ended.await.is_ok();
         let offsets = self.to_commit(|key| leaving.contains(key));
         let mut in_hand = Vec::new();
         for key in leaving {
@@ -56,7 +59,11 @@ impl<S: Store> Loop<S> {
         if given_back.await.is_err() {
             tracing::warn!(group = self.setup.service.group(), "grants are left to lapse");
         }
-        self.commit_last(&offsets).await;
+        if kafka_answers {
+            self.commit_last(&offsets).await;
+        } else {
+            tracing::warn!(group = self.setup.service.group(), "kafka acknowledges no commit: records will come again");
+        }
     }
 
     async fn commit_last(&self, offsets: &BTreeMap<TopicPartition, u64>) {

@@ -86,6 +86,8 @@ pub fn connect(
         ("queued.max.messages.kbytes", "16384"),
         ("fetch.wait.max.ms", "100"),
         ("topic.metadata.refresh.interval.ms", "10000"),
+        // A commit that no broker answers is given up then.
+        ("socket.timeout.ms", "10000"),
     ];
     let enforced = [
         ("group.id", group),

@@ -49,7 +49,7 @@ impl Default for ServiceOptions {
 }
 
 /// Time after a clean stop for acknowledgements that are still under way.
-const FLUSH_TIME: Duration = Duration::from_secs(3);
+const FLUSH_TIME: Duration = Duration::from_secs(1);
 
 /// Runs the service until `stop` says otherwise. Kafka or the ledger being away is not an error: `/readyz` says so.
 ///
