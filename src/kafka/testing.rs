@@ -159,7 +159,8 @@ pub fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
 }
 
-fn default_answer(ask: &Ask) -> Reply {
+/// What a healthy broker answers.
+pub fn default_answer(ask: &Ask) -> Reply {
     match ask.key {
         ApiVersionsRequest::KEY => ask.answer::<ApiVersionsRequest>(&offers(&FULL)),
         MetadataRequest::KEY => ask.answer::<MetadataRequest>(&cluster_of(&[(1, ask.port)], &[("t", &[1, 1])])),

@@ -1,6 +1,9 @@
 //! Brokers that cut, delay, mislabel or refuse their answers, or are not there.
 
 use super::*;
+use crate::kafka::testing::default_answer;
+use proptest::{collection::vec, prelude::*, sample::Index};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test]
 async fn an_answer_that_is_cut_short_makes_its_own_part_unknown_and_no_more() {
@@ -219,4 +222,45 @@ async fn a_metadata_answer_with_an_impossible_partition_number_is_refused() {
     .await;
     let error = ClusterReader::new(config(&broker.bootstrap())).collect().await.unwrap_err();
     assert_eq!(error.reason(), UnknownReason::BadResponse);
+}
+
+/// Answers with flipped bytes while `garbling` holds. Metadata is spared: its hosts would be looked up.
+async fn garbling_broker(garbling: Arc<AtomicBool>, flips: Vec<(Index, u8)>) -> FakeBroker {
+    FakeBroker::start(move |ask| {
+        let spared = ask.is::<MetadataRequest>() || ask.is::<ApiVersionsRequest>();
+        if spared || !garbling.load(Ordering::Relaxed) {
+            return None;
+        }
+        let Reply::Body { flexible, mut body } = default_answer(ask) else { return None };
+        for (at, with) in &flips {
+            let at = at.index(body.len());
+            body[at] ^= with;
+        }
+        Some(Reply::Body { flexible, body })
+    })
+    .await
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn garbled_answers_never_take_the_reader_down(flips in vec((any::<Index>(), any::<u8>()), 1..8)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let garbling = Arc::new(AtomicBool::new(true));
+            let broker = garbling_broker(Arc::clone(&garbling), flips).await;
+            let mut config = config(&broker.bootstrap());
+            config.sizes_every = Duration::ZERO;
+            config.retention_every = Duration::ZERO;
+            let mut reader = ClusterReader::new(config);
+            let garbled = reader.collect().await.unwrap();
+            assert_eq!(garbled.topics[0].partitions.len(), 2);
+            garbling.store(false, Ordering::Relaxed);
+            let snapshot = reader.collect().await.unwrap();
+            assert_eq!(snapshot.failures, []);
+            assert_eq!(snapshot.groups[0].committed, offsets(&[(0, 0, 5), (0, 1, 7)]));
+            assert_eq!(snapshot.topics[0].partitions[1].range, Reading::Known(RANGE));
+        });
+    }
 }
