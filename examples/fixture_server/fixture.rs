@@ -41,21 +41,6 @@ pub enum Scenario {
     Calm,
 }
 
-impl Scenario {
-    pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "normal" => Self::Normal,
-            "starting" => Self::Starting,
-            "empty" => Self::Empty,
-            "down" => Self::Down,
-            "troubled" => Self::Troubled,
-            "two" => Self::Two,
-            "calm" => Self::Calm,
-            _ => return None,
-        })
-    }
-}
-
 /// A number in [0, 1) that depends on its arguments alone.
 pub fn noise(seed: u64, step: u64) -> f64 {
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ step.wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -75,6 +60,7 @@ struct Shape {
     trend: f64,
 }
 
+#[allow(clippy::too_many_arguments)] // a row of the table below
 const fn shape(
     name: &'static str,
     topic: &'static str,
@@ -704,6 +690,10 @@ impl Charts for MadeUpCharts {
             }
         };
         Some(GroupSeries { points: (0..288).map(point).collect() })
+    }
+
+    fn heat_span(&self) -> Duration {
+        Duration::from_secs(2_880)
     }
 
     fn heat(&self, _cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow> {

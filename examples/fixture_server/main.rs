@@ -113,6 +113,19 @@ fn settings(prefix: &str) -> Settings {
     }
 }
 
+fn scenario_named(name: &str) -> Option<Scenario> {
+    Some(match name {
+        "normal" => Scenario::Normal,
+        "starting" => Scenario::Starting,
+        "empty" => Scenario::Empty,
+        "down" => Scenario::Down,
+        "troubled" => Scenario::Troubled,
+        "two" => Scenario::Two,
+        "calm" => Scenario::Calm,
+        _ => return None,
+    })
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -161,7 +174,7 @@ async fn main() -> anyhow::Result<()> {
         .route(
             "/fixture/scenario/{name}",
             post(move |Path(name): Path<String>| async move {
-                let Some(wanted) = Scenario::parse(&name) else { return StatusCode::NOT_FOUND };
+                let Some(wanted) = scenario_named(&name) else { return StatusCode::NOT_FOUND };
                 *scenario.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
                 publish();
                 StatusCode::NO_CONTENT

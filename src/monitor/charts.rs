@@ -42,6 +42,10 @@ impl Charts for HistoryCharts {
         Some(GroupSeries { points: samples.iter().map(point).collect() })
     }
 
+    fn heat_span(&self) -> Duration {
+        self.heat_span
+    }
+
     fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow> {
         let Some(history) = self.history(cluster) else { return Vec::new() };
         let rows = history.pair_samples(group, self.heat_span, buckets);

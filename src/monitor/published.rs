@@ -2,7 +2,10 @@
 
 use super::view::{GroupSeries, HeatRow, TimelineEntry, View};
 use arc_swap::ArcSwap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::sync::watch;
 
 /// The latest [`View`], a signal for each new one, and the charts' history behind it. Reading never waits for a collection.
@@ -20,6 +23,8 @@ const NOTES_MAX: usize = 100;
 pub trait Charts: Send + Sync {
     fn group_series(&self, cluster: &str, group: &str) -> Option<GroupSeries>;
     fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow>;
+    /// Time that all buckets of a heat row cover together, up to now.
+    fn heat_span(&self) -> Duration;
 }
 
 impl Published {
@@ -58,6 +63,10 @@ impl Published {
 
     pub fn group_series(&self, cluster: &str, group: &str) -> Option<GroupSeries> {
         self.charts.group_series(cluster, group)
+    }
+
+    pub fn heat_span(&self) -> Duration {
+        self.charts.heat_span()
     }
 
     pub fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow> {

@@ -40,7 +40,7 @@ pub async fn check_host(State(dashboard): State<DashboardState>, request: Reques
     if machine || is_allowed(host, &dashboard.settings.allowed_hosts) {
         return next.run(request).await;
     }
-    let text = "This host name is not allowed here. Add it with --allowed-hosts, or set --external-url.\n";
+    let text = "This host name is not allowed here. Add it with --allowed-host, or set --external-url.\n";
     (StatusCode::MISDIRECTED_REQUEST, text).into_response()
 }
 

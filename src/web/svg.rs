@@ -72,11 +72,16 @@ pub fn heat(row: &[Option<u64>], max: u64) -> Markup {
     Markup::trusted(html)
 }
 
+/// Places for bars that the duplicates chart has at least.
+pub const FEWEST_BARS: usize = 24;
+
 /// One half of the duplicates chart: bars stacked by cause, on a scale of its own.
 pub fn duplicate_bars(buckets: &[DuplicateBucket], outcome: DuplicateOutcome, max: u64) -> Markup {
     let up = outcome == DuplicateOutcome::Executed;
     let (height, least) = if up { (72.0, 4.0) } else { (128.0, 1.5) };
-    let width = buckets.len().max(1) * 10;
+    // With little history the bars stand at the right, as wide as they will be later.
+    let left_out = FEWEST_BARS.saturating_sub(buckets.len());
+    let width = (buckets.len() + left_out) * 10;
     let mut html =
         format!(r#"<svg class="bars" viewBox="0 0 {width} {height}" preserveAspectRatio="none" aria-hidden="true">"#);
     for quarter in 1..=3 {
@@ -96,7 +101,7 @@ pub fn duplicate_bars(buckets: &[DuplicateBucket], outcome: DuplicateOutcome, ma
                 html,
                 r#"<rect class="c-{}" x="{}" y="{y:.1}" width="8" height="{bar:.1}"/>"#,
                 cause.label(),
-                i * 10 + 1
+                (i + left_out) * 10 + 1
             );
             offset += bar;
         }

@@ -12,7 +12,9 @@ use super::super::{
 };
 use super::{duplicates, flow, groups::Watch};
 use crate::lag::Status;
-use crate::monitor::view::{DuplicateOutcome, GroupView, SPARK_POINTS, TimelineEntry, Tone, View};
+use crate::monitor::view::{
+    AlertState, AlertView, DuplicateOutcome, GroupView, SPARK_POINTS, Severity, TimelineEntry, Tone, View,
+};
 use askama::Template;
 use axum::{extract::State, response::Response};
 
@@ -116,10 +118,17 @@ fn headline(attention: usize, groups: usize, view: &View, duplicates: &duplicate
     let unread = view.clusters.iter().any(|cluster| !matches!(cluster.last_result, Some(Ok(()))));
     let unknown = verdict::groups(view).filter(|(_, group)| group.status == Status::Unknown).count();
     let of = words::count(groups as u64);
+    let fires = |alert: &&AlertView| alert.state == AlertState::Firing;
+    let firing = view.alerts.iter().filter(fires).count() as u64;
+    let critical = view.alerts.iter().filter(fires).any(|alert| alert.severity == Severity::Critical);
     match (groups, attention) {
         (0, _) if unread => (Tone::Mute, "Nothing can be said yet".into()),
         (0, _) => (Tone::Mute, "No consumer group yet".into()),
         (_, 0) if duplicates.executed > 0 => (Tone::Bad, "All groups keep up, but events were executed twice".into()),
+        (_, 0) if firing > 0 => {
+            let tone = if critical { Tone::Bad } else { Tone::Warn };
+            (tone, format!("All groups keep up, but {}", words::plural(firing, "alert fires", "alerts fire")))
+        }
         (_, 0) if unknown > 0 => {
             (Tone::Mute, format!("{} of {of} cannot be judged", words::plural(unknown as u64, "group", "groups")))
         }

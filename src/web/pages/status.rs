@@ -170,7 +170,7 @@ fn ledger_facts(view: &View, ledger: &LedgerView) -> Vec<Fact> {
         None => unknown("Read", "it has not answered yet"),
     });
     facts.extend(ledger.server.iter().map(|server| Fact {
-        name: server.name.to_owned(),
+        name: words::sentence(server.name).trim_end_matches('.').to_owned(),
         value: Cell::Text(words::shown(&server.value).into_owned()),
         problem: server.problem.clone().unwrap_or_default(),
     }));

@@ -151,9 +151,12 @@ fn rights(cluster: &ClusterView, all: &mut Vec<Trouble>) {
         format!("Refused: {}.", denied.join("; ")),
         "Its principal needs Describe on the groups, topics and the cluster, and DescribeConfigs on the topics:",
     );
-    trouble.command = format!(
-        "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:tidemark --operation Describe --operation DescribeConfigs --topic '*' --group '*' --cluster",
+    let acls = format!(
+        "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:tidemark",
         words::shown(&cluster.bootstrap)
+    );
+    trouble.command = format!(
+        "{acls} --operation Describe --topic '*' --group '*' --cluster && {acls} --operation DescribeConfigs --topic '*'"
     );
     all.push(trouble);
 }
@@ -180,8 +183,10 @@ fn ledger(view: &View, cluster: &ClusterView, all: &mut Vec<Trouble>) {
                 words::sentence(&words::shown(cause)),
                 "Its consumers stand still rather than work twice. Restore the store, or accept that ids were forgotten:",
             );
-            let (namespace, group) = (words::shown(&ledger.namespace), words::shown(&group.group));
-            trouble.command = format!("tidemark ledger init --accept-loss --namespace {namespace} --group {group}");
+            let (address, namespace) = (words::shown(&ledger.address), words::shown(&ledger.namespace));
+            let group = words::shown(&group.group);
+            trouble.command =
+                format!("tidemark ledger init --accept-loss --redis {address} --namespace {namespace} --group {group}");
             all.push(trouble);
         }
         if group.imbalance != 0 {

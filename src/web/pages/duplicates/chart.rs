@@ -3,6 +3,7 @@
 use super::super::super::{cell::Markup, svg, words};
 use super::Totals;
 use crate::monitor::view::{DuplicateBucket, DuplicateOutcome, View};
+use chrono::TimeDelta;
 
 pub struct Chart {
     pub up: Markup,
@@ -28,10 +29,14 @@ pub fn build(buckets: &[DuplicateBucket], totals: &Totals, view: &View) -> Chart
     let (up_max, _) = largest(DuplicateOutcome::Executed, 4);
     let (down_max, peak) = largest(DuplicateOutcome::Suppressed, 10);
     let label = |bucket: &DuplicateBucket| words::clock_short(bucket.from, view.at);
-    let axis = match buckets.len() {
-        n if n >= AXIS_LABELS => (0..AXIS_LABELS).map(|i| label(&buckets[i * n / AXIS_LABELS])).collect(),
-        _ => buckets.first().map(label).into_iter().collect(),
-    };
+    // Places before the first bucket have a time and no bar.
+    let axis = buckets.first().map_or_else(Vec::new, |first| {
+        let places = buckets.len().max(svg::FEWEST_BARS);
+        let empty = (places - buckets.len()) as i32;
+        let length = TimeDelta::from_std(first.length).unwrap_or_default();
+        let time = |i: usize| first.from + length * ((i * places / AXIS_LABELS) as i32 - empty);
+        (0..AXIS_LABELS).map(|i| words::clock_short(time(i), view.at)).collect()
+    });
     let peak = peak.filter(|_| totals.suppressed > 0).map_or_else(String::new, |peak| {
         format!(" Most were suppressed from {} on, within {}.", label(&peak), words::duration(peak.length))
     });

@@ -41,7 +41,7 @@ pub fn build(view: &View, only_group: &str) -> Option<Memory> {
     };
     Some(Memory {
         histogram: svg::gap_histogram(&bars, window_at),
-        labels: bounds.iter().map(|bound| bound_label(*bound)).collect(),
+        labels: labels(&bounds),
         sentence: sentence(&bounds, &cumulative, window),
         caption,
     })
@@ -60,6 +60,12 @@ fn sentence(bounds: &[f64], cumulative: &[u64], window: Duration) -> String {
         }
         _ => format!("More than 1 of 100 repeats comes after the window; {remembered}."),
     }
+}
+
+/// A label per bar; one that repeats its neighbour's stays empty (a window can be as long as a fixed bound).
+fn labels(bounds: &[f64]) -> Vec<String> {
+    let all: Vec<String> = bounds.iter().map(|bound| bound_label(*bound)).collect();
+    (0..all.len()).map(|i| if i > 0 && all[i - 1] == all[i] { String::new() } else { all[i].clone() }).collect()
 }
 
 fn bound_label(bound: f64) -> String {

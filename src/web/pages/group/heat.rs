@@ -6,8 +6,8 @@ use super::super::super::{
     svg, words,
 };
 use super::is_bad;
-use crate::monitor::view::{GroupSeries, GroupView, HeatRow};
-use std::collections::HashMap;
+use crate::monitor::view::{GroupView, HeatRow};
+use std::{collections::HashMap, time::Duration};
 
 pub const BUCKETS: usize = 60;
 /// Rows of the strip; the table below it has all partitions.
@@ -29,7 +29,7 @@ pub struct Line {
 }
 
 /// Where there are too many partitions, those with the most unread are shown, in their order.
-pub fn build(group: &GroupView, rows: Vec<HeatRow>, series: &GroupSeries) -> Heat {
+pub fn build(group: &GroupView, rows: Vec<HeatRow>, span: Duration) -> Heat {
     let now: HashMap<(&str, i32), _> = group.partitions().map(|(topic, p)| ((&*topic.topic, p.partition), p)).collect();
     let several = group.topics.len() > 1;
     let max = rows.iter().flat_map(|row| row.lag.iter().flatten()).copied().max().unwrap_or(0);
@@ -56,14 +56,10 @@ pub fn build(group: &GroupView, rows: Vec<HeatRow>, series: &GroupSeries) -> Hea
             bad: partition.is_some_and(|p| is_bad(p.status)),
         }
     });
-    let span = match (series.points.first(), series.points.last()) {
-        (Some(first), Some(last)) => words::between(first.at, last.at),
-        _ => std::time::Duration::ZERO,
-    };
     Heat {
         rows: lines.collect(),
         max: words::compact_count(max),
         hidden: rows.len().saturating_sub(MAX_ROWS),
-        from: if span.is_zero() { "earlier".into() } else { format!("{} ago", words::compact_duration(span)) },
+        from: format!("{} ago", words::compact_duration(span)),
     }
 }

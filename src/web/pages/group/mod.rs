@@ -107,7 +107,11 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         facts: facts::facts(group, duplicates_of(cluster, &group.id)),
         tabs: tabs::tabs(&href, tab, range),
         chart: chart::build(group, &series, range, &f.links, &href),
-        heat: heat::build(group, dashboard.published.heat(&group.cluster, &group.id, heat::BUCKETS), &series),
+        heat: heat::build(
+            group,
+            dashboard.published.heat(&group.cluster, &group.id, heat::BUCKETS),
+            dashboard.published.heat_span(),
+        ),
         rows,
         body,
         skew: partitions::skew(group),
