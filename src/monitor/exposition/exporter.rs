@@ -62,6 +62,10 @@ mod tests {
     struct NoCharts;
 
     impl Charts for NoCharts {
+        fn heat_span(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
+
         fn group_series(&self, _: &str, _: &str) -> Option<GroupSeries> {
             None
         }
