@@ -5,6 +5,7 @@
 #   scripts/bench-collection.sh [GROUPS] [path of klag-exporter]      default: 2000 groups of 20 partitions
 #
 # CPU is user + system of the process over a minute of collections every 5 s, divided by their number; memory is the peak (VmHWM).
+# BENCH_NO_BUILD=1 measures the binaries that are there.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -62,7 +63,7 @@ measure() { # name pid url metric
         "$(awk -v t="$took" -v n="$collections" 'BEGIN { printf "%.0f ms", t / n }')" "$(peak_mib "$pid") MiB" "$first s" "$scrape"
 }
 
-cargo build --release --quiet --bin tidemark --example seed_groups
+[ -n "${BENCH_NO_BUILD:-}" ] || cargo build --release --quiet --bin tidemark --example seed_groups
 target=${CARGO_TARGET_DIR:-target}/release
 KAFKA_HEAP=1g scripts/kafka.sh start --port "$port" --dir "$scratch/kafka" >/dev/null
 seeded=$("$target/examples/seed_groups" "127.0.0.1:$port" "$groups" 200 10 100)

@@ -1,7 +1,7 @@
 //! The lag that we show is the one that Kafka's own tool prints, for every kind of group. Where the tool prints `-` we show
 //! nothing; where records were deleted unread, the tool's number is our lag plus our count of expired records.
 
-use crate::support::{Kafka, Member, Protocol, Record, kafka, run, unique};
+use crate::support::{Kafka, Member, Metrics, PATIENCE, Protocol, Record, Tidemark, eventually, kafka, run, unique};
 use std::collections::BTreeMap;
 
 type Place = (String, String, i32);
@@ -100,4 +100,38 @@ async fn lag_and_expired_of_the_command_line_add_up_to_the_lag_of_kafkas_own_too
         (behind["lag"].as_i64(), behind["expired"].as_i64()),
         (Some(RECORDS - DELETED_BEFORE), Some(DELETED_BEFORE - 10))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lag_and_expired_of_the_metrics_add_up_to_the_lag_of_kafkas_own_tool() {
+    let scene = scene(kafka()).await;
+    let printed = printed_by_kafka(kafka(), &scene.groups).await;
+    assert_the_tool_shows_each_case(&printed, &scene);
+
+    let arguments = ["--kafka", &kafka().bootstrap(), "--topics-include", &scene.topic, "--interval", "500ms"];
+    let monitor = Tidemark::start("monitor", &arguments).await;
+    let metrics = eventually(PATIENCE, "the monitor has read the cluster", || async {
+        let metrics = Metrics::parse(&monitor.get("/metrics").await?);
+        let up = metrics.value("tidemark_kafka_up", &[]);
+        if up == Some(1.0) { Ok(metrics) } else { Err(format!("tidemark_kafka_up is {up:?}")) }
+    })
+    .await;
+    for group in &scene.groups {
+        let of_group = [("group", group.as_str()), ("topic", scene.topic.as_str())];
+        let mut printed_sum = 0;
+        for ((_, _, partition), row) in printed.iter().filter(|(place, _)| place.0 == *group) {
+            let partition = partition.to_string();
+            let labels = [of_group[0], of_group[1], ("partition", partition.as_str())];
+            let shown = metrics.value("tidemark_group_lag_messages", &labels);
+            assert_eq!(shown.is_some(), row.lag.is_some(), "{group}/{partition}: absent exactly where the tool prints -");
+            printed_sum += row.lag.unwrap_or(0);
+        }
+        let lag = metrics.sum("tidemark_group_lag_messages", &of_group);
+        let expired = metrics.sum("tidemark_group_expired_messages", &of_group);
+        assert_eq!((lag + expired) as i64, printed_sum, "{group}: lag {lag}, expired {expired}");
+    }
+    let behind = [("group", scene.groups[1].as_str()), ("partition", "0")];
+    assert_eq!(metrics.value("tidemark_group_lag_messages", &behind), Some((RECORDS - DELETED_BEFORE) as f64));
+    let expired = metrics.value("tidemark_group_expired_messages", &behind[..1]);
+    assert_eq!(expired, Some((DELETED_BEFORE - 10) as f64));
 }
