@@ -16,7 +16,7 @@ pub struct Fault {
     pub act: Act,
     /// The group that it disturbs. Faults of different groups may overlap; `None` disturbs nobody.
     pub service: Option<Service>,
-    /// How long the disturbance itself lasts.
+    /// How long the disturbance itself lasts; before a rewind, how long the group goes on.
     pub hold: Duration,
     /// The same in a run that has an end.
     pub hold_short: Duration,
@@ -59,7 +59,7 @@ pub const FAULTS: [Fault; 8] = [
         service: Some(Service::Payment),
         hold: s(30),
         hold_short: s(12),
-        extra: s(5),
+        extra: s(3),
     },
     Fault {
         name: "a rebalance redelivers",
@@ -77,9 +77,9 @@ pub const FAULTS: [Fault; 8] = [
         look_at: "/groups: delivery-service is rewound; /duplicates: redelivery, suppressed",
         act: Act::OffsetsGoBack,
         service: Some(Service::Delivery),
-        hold: s(0),
-        hold_short: s(0),
-        extra: s(14),
+        hold: s(3),
+        hold_short: s(3),
+        extra: s(11),
     },
     Fault {
         name: "declined payments and failed deliveries",

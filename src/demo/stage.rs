@@ -61,7 +61,7 @@ impl<S: Store> Stage<S> {
         let came_of_it = match (fault.act, fault.service) {
             (Act::ServiceStops, Some(service)) => self.service_stops(service, hold, stop).await?,
             (Act::MemberCrashes, Some(service)) => self.member_crashes(service, hold, stop).await?,
-            (Act::OffsetsGoBack, Some(service)) => self.offsets_go_back(service).await?,
+            (Act::OffsetsGoBack, Some(service)) => self.offsets_go_back(service, hold, stop).await?,
             (Act::PartitionSlows, _) => self.partition_slows(hold, stop).await?,
             (Act::ProducerRepeats, _) => self.producer_repeats(hold, stop).await?,
             (Act::PayloadsConflict, _) => self.payloads_conflict(hold, stop).await?,
@@ -105,7 +105,8 @@ impl<S: Store> Stage<S> {
         false
     }
 
-    async fn offsets_go_back(&self, service: Service) -> anyhow::Result<String> {
+    async fn offsets_go_back(&self, service: Service, hold: Duration, stop: &CancellationToken) -> anyhow::Result<String> {
+        pause(hold, stop).await;
         self.shop.stop(service).await?;
         let connection = self.connection.clone();
         let rewound = tokio::task::spawn_blocking(move || {
@@ -116,6 +117,7 @@ impl<S: Store> Stage<S> {
         .await;
         self.shop.start(service).await?;
         let records = rewound.context("setting offsets back")??;
+        anyhow::ensure!(records > 0, "{service} had committed nothing yet");
         Ok(format!("{records} records are read again and recognised"))
     }
 

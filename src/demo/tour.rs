@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Before the first fault, so that the pages show what is normal.
 const FIRST_QUIET: Duration = Duration::from_secs(12);
+/// The same in a run that has an end.
+const FIRST_QUIET_SHORT: Duration = Duration::from_secs(3);
 const QUIET: Duration = Duration::from_secs(20);
 /// Words about faults that failed which a run keeps.
 const FAILURES_MAX: usize = 20;
@@ -37,6 +39,7 @@ pub async fn endless<S: Store>(stage: &Stage<S>, stop: &CancellationToken) -> Fa
 /// Plays every fault once that fits before `end`, those of different groups at the same time.
 pub async fn compressed<S: Store>(stage: &Stage<S>, end: Instant, stop: &CancellationToken) -> FaultCounts {
     let played = Played::default();
+    pause(FIRST_QUIET_SHORT, stop).await;
     join_all(side_by_side().into_iter().map(|row| play_row(stage, row, end, stop, &played))).await;
     played.counts()
 }

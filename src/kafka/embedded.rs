@@ -75,9 +75,15 @@ impl EmbeddedKafka {
 ///
 /// A rebalance of a group that has members lasts the session timeout less 1 s. The first member of a group waits 3 s, and
 /// would be thrown out by a session timeout that is not longer. An empty fetch is answered when its wait ends, not when a
-/// record arrives.
-pub const fn member_properties() -> [(&'static str, &'static str); 3] {
-    [("session.timeout.ms", "4000"), ("heartbeat.interval.ms", "300"), ("fetch.wait.max.ms", "100")]
+/// record arrives. Members of one group that prefer different assignment strategies end the process by an assertion, so
+/// the strategy is named, too.
+pub const fn member_properties() -> [(&'static str, &'static str); 4] {
+    [
+        ("session.timeout.ms", "4000"),
+        ("heartbeat.interval.ms", "300"),
+        ("fetch.wait.max.ms", "100"),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+    ]
 }
 
 impl fmt::Debug for EmbeddedKafka {

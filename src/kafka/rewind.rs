@@ -40,6 +40,8 @@ pub fn rewind(
     let start = Instant::now();
     let left = || deadline.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
     let mut config = ClientConfig::new();
+    // The strategy of the services, which may join while this member leaves.
+    config.set("partition.assignment.strategy", "cooperative-sticky");
     config.extend(properties.clone());
     config.set("bootstrap.servers", bootstrap).set("group.id", group).set("client.id", format!("{group}-rewind"));
     config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");

@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod dashboards;
+mod demo;
 mod kafka_reader;
 mod lag_against_kafka;
 mod outages;
