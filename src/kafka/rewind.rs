@@ -59,6 +59,8 @@ pub fn rewind(
     let mut back = TopicPartitionList::new();
     let mut sum = 0;
     for place in member.committed_offsets(member.assignment()?, left())?.elements() {
+        // A failed read must not pass for "nothing committed".
+        place.error()?;
         let Offset::Offset(committed) = place.offset() else { continue };
         let (log_start, _) = member.fetch_watermarks(place.topic(), place.partition(), left())?;
         let to = committed.saturating_sub(i64::try_from(records).unwrap_or(i64::MAX)).max(log_start);
