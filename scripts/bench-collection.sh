@@ -4,7 +4,7 @@
 #
 #   scripts/bench-collection.sh [GROUPS] [path of klag-exporter]      default: 2000 groups of 20 partitions
 #
-# CPU is user + system of the process over a minute of collections every 5 s, divided by their number; memory is the peak (VmHWM).
+# CPU is user + system of the process over BENCH_SECONDS (60) of collections every 5 s, divided by their number; memory is the peak (VmHWM).
 # BENCH_NO_BUILD=1 measures the binaries that are there.
 set -euo pipefail
 
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 groups=${1:-2000}
 klag=${2:-}
 interval=5
-window=60
+window=${BENCH_SECONDS:-60}
 scratch=$(mktemp -d)
 port=$((20000 + RANDOM % 5000))
 pids=()
