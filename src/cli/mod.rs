@@ -53,7 +53,7 @@ enum Command {
     /// Run everything in one process, with traffic and a tour of faults; nothing to install
     Demo(demo::DemoCommand),
     /// Watch every consumer group: pages, /metrics, alerts
-    Monitor(monitor::MonitorCommand),
+    Monitor(Box<monitor::MonitorCommand>),
     /// Take orders: POST /orders, GET /orders/{id}; finish or cancel them as payments and deliveries go
     Order(service::ServiceCommand),
     /// Pay for orders, and refund those that cannot be delivered
@@ -68,7 +68,7 @@ enum Command {
     Healthcheck(HealthcheckArgs),
     /// Print the alert rules for Prometheus, from the same table that the built-in alerts use
     Rules {
-        /// Where the runbooks are, in front of /<alert>.md
+        /// Where the runbooks are, in front of `/ALERT.md`
         #[arg(long, env = "TIDEMARK_RUNBOOK_BASE", default_value = alerts::DEFAULT_RUNBOOK_BASE, value_name = "URL")]
         runbook_base: String,
     },
@@ -93,7 +93,7 @@ impl Cli {
     pub async fn run(self, stop: CancellationToken) -> Result<ExitCode, Failure> {
         match self.command {
             Command::Demo(command) => demo::run(command, stop).await,
-            Command::Monitor(command) => monitor::run(command, stop).await,
+            Command::Monitor(command) => monitor::run(*command, stop).await,
             Command::Order(command) => service::run(Service::Order, command, stop).await,
             Command::Payment(command) => service::run(Service::Payment, command, stop).await,
             Command::Delivery(command) => service::run(Service::Delivery, command, stop).await,

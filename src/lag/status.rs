@@ -1,7 +1,7 @@
 //! The verdict on a partition and on a group, from facts about spans of time and never from a number of polls.
 //!
 //! [`judge`] asks one short rule after the other and takes the first that matches; what none matches is unknown with its
-//! reason. To add a verdict: a case here, its rule in [`judge`], its words in [`super::sentence`], rows in both tests.
+//! reason. To add a verdict: a case here, its rule in [`judge`], its words in `sentence`, rows in both tests.
 
 use super::{Lag, OldestUnread, Reading, Trend, UnknownReason};
 use std::time::Duration;

@@ -265,7 +265,7 @@ pub struct LedgerGroupView {
     /// `Err` says why this group's books cannot be trusted now ("the store forgot: ...").
     pub state: Result<(), String>,
     pub shards: usize,
-    /// [cause][outcome], indexed as in [`DuplicateCause::ALL`] and [`DuplicateOutcome::ALL`].
+    /// `[cause][outcome]`, indexed as in [`DuplicateCause::ALL`] and [`DuplicateOutcome::ALL`].
     pub duplicates: [[u64; 2]; 6],
     pub granted_first: u64,
     pub granted_retry: u64,

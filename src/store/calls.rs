@@ -40,7 +40,7 @@ pub struct Delivery {
     pub event: EventKey,
     pub place: RecordPlace,
     pub payload: PayloadHash,
-    /// An earlier claim of this very delivery was answered [`Claim::Busy`] with another owner. When it turns out to be a
+    /// An earlier claim of this very delivery was answered [`Claim::Busy`](super::Claim::Busy) with another owner. When it turns out to be a
     /// duplicate, its cause is then `concurrent`, so that each delivery is counted once and under one cause.
     pub waited: bool,
 }

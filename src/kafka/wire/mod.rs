@@ -1,7 +1,7 @@
 //! A small Kafka client for reading: requests are encoded by `kafka-protocol`, answers are read in place by a bounded
 //! cursor, so that neither a large cluster nor a hostile frame costs more than the bytes that arrived.
 //!
-//! From the outside in: a [`Link`] keeps one broker's connection through failures, a connection exchanges frames over a
+//! From the outside in: a `Link` keeps one broker's connection through failures, a connection exchanges frames over a
 //! byte stream, `answers` says what the frames hold.
 
 pub(super) mod answers;

@@ -1,6 +1,6 @@
 //! One file or folder per page. Each builds a template from the view and gives the same parts to the live stream.
 //!
-//! To add a page: a template, a file here with `build` and a handler, a route in [`super::router`], and, where it changes
+//! To add a page: a template, a file here with `build` and a handler, a route in `router`, and, where it changes
 //! by itself, an arm in [`super::live`].
 
 pub mod alerts;

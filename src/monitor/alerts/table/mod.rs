@@ -53,7 +53,7 @@ pub struct Definition {
     pub promql: &'static str,
     /// Why the numbers in it are what they are; empty where there are none.
     pub why: &'static str,
-    /// Templates as in [`super::words`].
+    /// Templates as in `words`.
     pub summary: &'static str,
     pub description: &'static str,
     /// `None` for what only Prometheus can see: the monitor's own absence, and what consumers export.
