@@ -362,7 +362,7 @@ fn books(group: &str, tick: u64, duplicates: [[u64; 2]; 6]) -> LedgerGroupView {
         orphans: 0,
         fenced: 1,
         overdue: Duration::ZERO,
-        lost_calls: 0,
+        lost_calls: Some(0),
         window: Duration::from_secs(604_800),
         remembered_ids: 412_000,
         outbox_entries: tick % 7,

@@ -240,7 +240,7 @@ pub fn ledger_group(id: &str) -> LedgerGroupView {
         orphans: 0,
         fenced: 0,
         overdue: Duration::ZERO,
-        lost_calls: 0,
+        lost_calls: Some(0),
         window: Duration::from_secs(604_800),
         remembered_ids: 988,
         outbox_entries: 0,

@@ -283,7 +283,8 @@ pub struct LedgerGroupView {
     pub fenced: u64,
     /// How long the oldest grant is past its lease; zero when none is.
     pub overdue: Duration,
-    pub lost_calls: u64,
+    /// Acknowledged calls that the store took back. `None` while no caller can notice them: that takes lanes.
+    pub lost_calls: Option<u64>,
     pub window: Duration,
     pub remembered_ids: u64,
     pub outbox_entries: u64,

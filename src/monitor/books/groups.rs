@@ -46,7 +46,7 @@ pub(super) fn view(
         orphans: counters.orphans,
         fenced: counters.fenced,
         overdue: read.iter().map(|stats| stats.overdue).max().unwrap_or_default(),
-        lost_calls: 0,
+        lost_calls: None,
         window,
         remembered_ids: level(|stats| stats.remembered_ids, |former| former.remembered_ids),
         outbox_entries: level(|stats| stats.outbox.entries, |former| former.outbox_entries),

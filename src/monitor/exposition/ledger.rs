@@ -93,7 +93,12 @@ fn write_grants(out: &mut TextWriter, books: &[Books<'_>]) {
             ("abandoned", group.abandoned),
         ]
     });
-    write_counter(out, family::LEDGER_LOST_CALLS, books, |group| group.lost_calls);
+    out.family(family::LEDGER_LOST_CALLS);
+    for group in books {
+        if let Some(lost) = group.view.lost_calls {
+            out.integer(&group.labels, lost);
+        }
+    }
     write_counter(out, family::LEDGER_ORPHANS, books, |group| group.orphans);
     write_counter(out, family::LEDGER_FENCED, books, |group| group.fenced);
 }
