@@ -137,8 +137,7 @@ fn no_test_is_switched_off_and_none_sleeps() {
 #[test]
 fn the_documents_name_files_that_exist() {
     let mut missing = Vec::new();
-    // The README leads to documents that land with the parts that they describe.
-    for document in documents().into_iter().filter(|path| !path.ends_with("README.md")) {
+    for document in documents() {
         let folder = document.parent().unwrap_or(Path::new(""));
         let text = fs::read_to_string(&document).expect("the document can be read");
         for link in between(&text, "](", ")") {

@@ -15,8 +15,13 @@ pub struct ConnectionArgs {
     #[arg(long, env = "TIDEMARK_KAFKA", value_name = "HOST:PORT[,HOST:PORT]")]
     pub kafka: Option<String>,
     /// librdkafka property, such as security.protocol=SSL; may be repeated
-    #[arg(short = 'X', env = "TIDEMARK_X", value_name = "KEY=VALUE", value_delimiter = ',')]
+    ///
+    /// Or TIDEMARK_X=KEY=VALUE,KEY=VALUE in the environment; a flag wins.
+    #[arg(short = 'X', value_name = "KEY=VALUE")]
     pub property: Vec<String>,
+    /// What TIDEMARK_X holds: a variable of its own, because a flag's value may contain a comma
+    #[arg(long = "x-from-environment", env = "TIDEMARK_X", hide = true, hide_env_values = true, value_delimiter = ',')]
+    pub property_from_environment: Vec<String>,
     /// Redis URL of the ledger [or TIDEMARK_REDIS_FILE: a file that holds it]
     #[arg(long, env = "TIDEMARK_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
@@ -106,9 +111,6 @@ pub struct WebArgs {
     /// Host names that requests may carry; all when none is given
     #[arg(long = "allowed-host", env = "TIDEMARK_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
     pub allowed_host: Vec<String>,
-    /// Allow actions that change something, by POST from the same origin
-    #[arg(long, env = "TIDEMARK_ENABLE_ACTIONS", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    pub enable_actions: Option<bool>,
 }
 
 /// How a service uses the ledger.

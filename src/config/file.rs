@@ -30,7 +30,6 @@ pub struct FileConfig {
     pub external_url: Option<String>,
     pub route_prefix: Option<String>,
     pub allowed_host: Option<Vec<String>>,
-    pub enable_actions: Option<bool>,
     pub ledger_window: Option<String>,
     pub shards: Option<u16>,
     pub expect: Option<u64>,

@@ -37,7 +37,6 @@ pub struct WebConfig {
     /// Empty, or `/prefix` without a slash at the end.
     pub route_prefix: String,
     pub allowed_hosts: Vec<String>,
-    pub enable_actions: bool,
 }
 
 /// Where notifications are sent.
@@ -174,6 +173,7 @@ pub(crate) fn resolve_clusters(args: &ConnectionArgs, file: &FileConfig) -> Resu
     let mut clusters = Vec::new();
     if let Some((bootstrap, origin)) = layered(&args.kafka, &file.kafka, &file.origin) {
         let mut properties: Properties = file.properties.iter().map(|(key, value)| (key.clone(), value.to_text())).collect();
+        properties.extend(parse_properties(&args.property_from_environment)?);
         properties.extend(parse_properties(&args.property)?);
         let cluster = ClusterConfig { name, bootstrap, properties, redis: own_redis, namespace };
         cluster.validate(origin)?;
@@ -260,7 +260,6 @@ fn resolve_web(args: &WebArgs, file: &FileConfig) -> Result<WebConfig, ConfigErr
         } else {
             args.allowed_host.clone()
         },
-        enable_actions: args.enable_actions.or(file.enable_actions).unwrap_or(false),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Configuration of librdkafka for the services: our defaults, then the operator's properties, then what must hold.
 
+use super::properties::shown;
 use rdkafka::{
     ClientConfig, ClientContext,
     config::RDKafkaLogLevel,
@@ -30,8 +31,8 @@ impl From<KafkaError> for KafkaFailure {
     fn from(error: KafkaError) -> Self {
         match error {
             KafkaError::ClientConfig(_, problem, key, value) => {
-                let secret = ["password", "secret", "key.pem"].iter().any(|word| key.contains(word));
-                Self::Property { key, value: if secret { "***".to_owned() } else { value }, problem }
+                let value = shown(&key, &value);
+                Self::Property { key, value, problem }
             }
             other => Self::Call(other.to_string()),
         }

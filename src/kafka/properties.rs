@@ -106,7 +106,8 @@ fn millis(value: &str, min: u64, max: u64) -> Result<Duration, String> {
     number(value, min, max).map(Duration::from_millis)
 }
 
-fn shown(key: &str, value: &str) -> String {
+/// A property's value as an error may show it: never a secret's.
+pub(super) fn shown(key: &str, value: &str) -> String {
     let secret = ["password", "secret", "token", "key.pem", "sasl.oauthbearer.config"].iter().any(|word| key.contains(word));
     if secret { "***".to_owned() } else { value.to_owned() }
 }
