@@ -29,7 +29,22 @@ pub struct Topic {
     pub leaders: Vec<Leader>,
     /// Brokers that hold a replica of any of its partitions.
     pub replicas: Vec<i32>,
+    /// Why its metadata could not be read. It exists, and its partitions are those it last had.
+    pub error: Option<UnknownReason>,
 }
+
+/// What is kept of a topic for the time in which its metadata cannot be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    id: Option<Uuid>,
+    internal: bool,
+    partitions: usize,
+}
+
+pub type Shapes = HashMap<Arc<str>, Shape>;
+
+/// Kafka's own topic of groups; each of its partitions' leaders coordinates a share of them.
+const GROUPS_TOPIC: &str = "__consumer_offsets";
 
 /// What a name of a topic in an answer stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +65,10 @@ pub struct Topology {
     pub topics: Vec<Topic>,
     /// `None` for topics that are filtered out.
     by_name: HashMap<Box<[u8]>, Option<u32>>,
-    /// Topics whose metadata came with an error, and that are therefore not in the table.
+    /// Topics whose metadata came with an error.
     pub unreadable: Vec<(String, UnknownReason)>,
+    /// Whether some groups have no coordinator now, as far as metadata shows it; their topic may be filtered out.
+    pub groups_unled: bool,
 }
 
 impl Topology {
@@ -76,7 +93,30 @@ impl Topology {
         .unwrap_or_else(|| String::from_utf8_lossy(topic).into())
     }
 
+    pub fn shapes(&self) -> Shapes {
+        let shape = |topic: &Topic| Shape { id: topic.id, internal: topic.internal, partitions: topic.leaders.len() };
+        self.topics.iter().map(|topic| (Arc::clone(&topic.name), shape(topic))).collect()
+    }
+
+    fn lacks_coordinators(&self) -> bool {
+        let is_led = |leader: &Leader| leader.is_ok_and(|id| self.brokers.iter().any(|broker| broker.id == id));
+        let topic = self.topics.iter().find(|topic| &*topic.name == GROUPS_TOPIC);
+        topic.is_some_and(|topic| topic.error.is_some() || !topic.leaders.iter().all(is_led))
+    }
+
+    /// Gives topics that came with an error the partitions that they last had.
+    fn restore(&mut self, former: &Shapes) {
+        for topic in &mut self.topics {
+            if let (Some(reason), Some(shape)) = (topic.error, former.get(&topic.name)) {
+                topic.id = topic.id.or(shape.id);
+                topic.internal |= shape.internal;
+                topic.leaders = vec![Err(reason); shape.partitions];
+            }
+        }
+    }
+
     fn index(mut self, filter: &NameFilter) -> Self {
+        self.groups_unled = self.lacks_coordinators();
         let (mut kept, excluded): (Vec<Topic>, Vec<Topic>) =
             self.topics.into_iter().partition(|topic| filter.accepts(&topic.name));
         kept.sort_by(|a, b| a.name.cmp(&b.name));
@@ -96,14 +136,17 @@ pub enum MetadataFailure {
     Kafka(UnknownReason),
 }
 
-/// Reads the metadata of the whole cluster from one broker.
-pub async fn read_topology(link: &mut Link, filter: &NameFilter) -> Result<Topology, MetadataFailure> {
+/// Reads the metadata of the whole cluster from one broker; `former` is what was known of its topics before.
+pub async fn read_topology(link: &mut Link, filter: &NameFilter, former: &Shapes) -> Result<Topology, MetadataFailure> {
     let mut builder = Builder::default();
     link.ask(|version| vec![whole_cluster(version)], |version, _, cursor| builder.read(cursor, version))
         .await
         .map_err(MetadataFailure::Wire)?;
     match builder.code {
-        0 => Ok(builder.topology.index(filter)),
+        0 => {
+            builder.topology.restore(former);
+            Ok(builder.topology.index(filter))
+        }
         code => Err(MetadataFailure::Kafka(reason_of(code))),
     }
 }
@@ -118,8 +161,6 @@ fn whole_cluster(version: i16) -> MetadataRequest {
 #[derive(Default)]
 struct Builder {
     topology: Topology,
-    /// Whether the last topic was taken into the table.
-    taken: bool,
     code: i16,
 }
 
@@ -130,7 +171,7 @@ impl Builder {
     }
 
     fn last(&mut self) -> Option<&mut Topic> {
-        self.topology.topics.last_mut().filter(|_| self.taken)
+        self.topology.topics.last_mut()
     }
 }
 
@@ -146,17 +187,17 @@ impl MetadataSink for Builder {
     fn topic(&mut self, topic: TopicMetadata<'_>, partitions: usize) {
         let name = String::from_utf8_lossy(topic.name);
         // LEADER_NOT_AVAILABLE also stands at the topic while one of its partitions has no leader.
-        self.taken = matches!(topic.code, 0 | 5);
-        if !self.taken {
-            self.topology.unreadable.push((name.into_owned(), reason_of(topic.code)));
-            return;
+        let error = (!matches!(topic.code, 0 | 5)).then(|| reason_of(topic.code));
+        if let Some(reason) = error {
+            self.topology.unreadable.push((name.clone().into_owned(), reason));
         }
         self.topology.topics.push(Topic {
             name: name.into(),
             id: topic.id,
             internal: topic.internal,
-            leaders: vec![Err(UnknownReason::NoSuchPartition); partitions],
+            leaders: vec![Err(error.unwrap_or(UnknownReason::NoSuchPartition)); partitions],
             replicas: Vec::new(),
+            error,
         });
     }
 

@@ -290,8 +290,9 @@ impl OffsetSink for Sink<'_> {
                 if code == 0 && offset.is_none() {
                     return;
                 }
-                let reason = if code == 0 { UnknownReason::NoSuchPartition } else { reason_of(code) };
                 if let Some(topic) = self.scope.topology.topic(*index) {
+                    let absent = topic.error.unwrap_or(UnknownReason::NoSuchPartition);
+                    let reason = if code == 0 { absent } else { reason_of(code) };
                     self.refuse(Arc::clone(&topic.name), partition, reason);
                 }
             }

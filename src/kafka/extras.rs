@@ -99,7 +99,8 @@ async fn read_sizes(links: &mut Links, topology: &Topology, failures: &mut Failu
         (!answered.contains(broker)).then_some(reason)
     };
     let size = |(topic, total): (&super::cluster::Topic, u64)| {
-        let reading = topic.replicas.iter().find_map(missing).map_or(Reading::Known(total), Reading::Unknown);
+        let reading =
+            topic.replicas.iter().find_map(missing).or(topic.error).map_or(Reading::Known(total), Reading::Unknown);
         (Arc::clone(&topic.name), reading)
     };
     topology.topics.iter().zip(total).map(size).collect()

@@ -29,17 +29,18 @@ const KEYS_PER_REQUEST: usize = 1_000;
 pub struct Listing {
     /// Sorted by id.
     pub groups: Vec<GroupSnapshot>,
-    /// Whether every broker answered.
+    /// Whether there is a broker, and every one answered.
     pub complete: bool,
 }
 
 /// Asks every broker for the groups that it coordinates, and keeps those that are wanted.
 pub async fn list(links: &mut Links, wanted: impl Fn(&str) -> bool + Sync, failures: &mut Failures) -> Listing {
+    // Nobody asked is nobody answered.
+    let mut listing = Listing { groups: Vec::new(), complete: !links.is_empty() };
     let asked = links.iter_mut().map(|(id, link)| {
         let wanted = &wanted;
         async move { (*id, list_one(*id, link, wanted).await) }
     });
-    let mut listing = Listing { groups: Vec::new(), complete: true };
     for (broker, answer) in join_all(asked).await {
         match answer {
             Ok(groups) => listing.groups.extend(groups),

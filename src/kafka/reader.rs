@@ -3,7 +3,7 @@
 
 use super::{
     BrokerAttempt, CollectError,
-    cluster::{MetadataFailure, Topology, read_topology},
+    cluster::{MetadataFailure, Shapes, Topology, read_topology},
     committed::{self, Scope},
     ends,
     extras::{Extras, Pace},
@@ -72,6 +72,8 @@ pub struct ClusterReader {
     bootstrap: Vec<Link>,
     links: Links,
     extras: Extras,
+    /// Topics as they were last known, for those whose metadata fails.
+    shapes: Shapes,
 }
 
 impl ClusterReader {
@@ -89,7 +91,16 @@ impl ClusterReader {
         });
         let link = |address: &String| Link::new(address.clone(), Arc::clone(&settings), backoff(properties));
         let bootstrap = config.bootstrap.iter().map(link).collect();
-        Self { clock: Clock::System, stats, bootstrap, links: Links::new(), extras: Extras::default(), settings, config }
+        Self {
+            clock: Clock::System,
+            stats,
+            bootstrap,
+            links: Links::new(),
+            extras: Extras::default(),
+            shapes: Shapes::default(),
+            settings,
+            config,
+        }
     }
 
     /// Requests and bytes since the reader was made.
@@ -107,12 +118,13 @@ impl ClusterReader {
     pub async fn collect(&mut self) -> Result<ClusterSnapshot, CollectError> {
         self.links.values_mut().chain(&mut self.bootstrap).for_each(Link::begin);
         let topology = self.find_topology().await?;
+        self.shapes = topology.shapes();
         self.meet_brokers(&topology);
         let mut failures = Failures::default();
         for (topic, reason) in &topology.unreadable {
             failures.add("metadata of topics", None, *reason, 1, || format!("first: {topic}"));
         }
-        let (mut groups, listing_complete) = self.find_groups(&mut failures).await;
+        let (mut groups, listing_complete) = self.find_groups(&topology, &mut failures).await;
         members::read(&mut self.links, &mut groups, &topology, &mut failures).await;
         let scope = Scope { topology: &topology, topics: &self.config.topics };
         committed::read(&mut self.links, &mut groups, scope, &mut failures).await;
@@ -136,18 +148,18 @@ impl ClusterReader {
 
     /// Asks brokers that are connected first, one by one; then all others that are known, a few at a time.
     async fn find_topology(&mut self) -> Result<Topology, CollectError> {
-        let filter = &self.config.topics;
+        let (filter, former) = (&self.config.topics, &self.shapes);
         let mut tried = Vec::new();
         let (connected, others): (Vec<&mut Link>, Vec<&mut Link>) =
             self.bootstrap.iter_mut().chain(self.links.values_mut()).partition(|link| link.is_connected());
         for link in connected {
-            match read_topology(link, filter).await {
+            match read_topology(link, filter, former).await {
                 Ok(topology) => return Ok(topology),
                 Err(failure) => tried.push(attempt(link, failure)),
             }
         }
         // Made at once: a stream that makes them one by one would tie this future to one thread.
-        let asking: Vec<_> = others.into_iter().map(|link| ask_for_topology(link, filter)).collect();
+        let asking: Vec<_> = others.into_iter().map(|link| ask_for_topology(link, filter, former)).collect();
         let mut answers = stream::iter(asking).buffer_unordered(METADATA_AT_ONCE);
         while let Some(answer) = answers.next().await {
             match answer {
@@ -174,13 +186,16 @@ impl ClusterReader {
         }
     }
 
-    async fn find_groups(&mut self, failures: &mut Failures) -> (Vec<GroupSnapshot>, bool) {
+    /// The groups, and whether an absent one is a deleted one. While a partition of Kafka's own topic of groups has no
+    /// leader, no broker names its groups: a broker that is down is in no list either, and those left all answer.
+    async fn find_groups(&mut self, topology: &Topology, failures: &mut Failures) -> (Vec<GroupSnapshot>, bool) {
         let mut listing_failures = Failures::default();
         let listing = groups::list(&mut self.links, |group| self.config.wants(group), &mut listing_failures).await;
+        let complete = listing.complete && !topology.groups_unled;
         let mut found = listing.groups;
         let Some(named) = &self.config.groups_named else {
             failures.merge(listing_failures);
-            return (found, listing.complete);
+            return (found, complete);
         };
         let is_missing = |name: &&String| found.binary_search_by(|group| (*group.id).cmp(name.as_str())).is_err();
         let mut missing: Vec<Arc<str>> = named
@@ -191,7 +206,7 @@ impl ClusterReader {
             .collect();
         missing.sort();
         missing.dedup();
-        if !missing.is_empty() && !listing.complete {
+        if !missing.is_empty() && !complete {
             let mut located = groups::locate(&mut self.links, &missing).await;
             for name in &missing {
                 let broker = located.remove(name).and_then(Result::ok);
@@ -200,7 +215,7 @@ impl ClusterReader {
             }
             found.sort_by(|a, b| a.id.cmp(&b.id));
         }
-        (found, listing.complete)
+        (found, complete)
     }
 
     fn brokers(&self, topology: &Topology) -> Vec<Broker> {
@@ -245,8 +260,8 @@ fn address_of(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-async fn ask_for_topology(link: &mut Link, filter: &NameFilter) -> Result<Topology, BrokerAttempt> {
-    read_topology(link, filter).await.map_err(|failure| attempt(link, failure))
+async fn ask_for_topology(link: &mut Link, filter: &NameFilter, former: &Shapes) -> Result<Topology, BrokerAttempt> {
+    read_topology(link, filter, former).await.map_err(|failure| attempt(link, failure))
 }
 
 fn attempt(link: &Link, failure: MetadataFailure) -> BrokerAttempt {

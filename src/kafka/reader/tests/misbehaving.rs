@@ -133,6 +133,58 @@ async fn a_listing_that_failed_is_not_complete() {
     assert_eq!(reasons(&snapshot), [("listing of groups", UnknownReason::CoordinatorNotReady, 0)]);
 }
 
+/// What a cluster of these topics says of which groups are there, when all brokers that it names answer.
+async fn listing_is_complete(filter: NameFilter, topics: &'static [(&'static str, &'static [i32])]) -> bool {
+    let broker =
+        broker_with::<MetadataRequest>(move |ask| ask.answer::<MetadataRequest>(&cluster_of(&[(1, ask.port)], topics)))
+            .await;
+    let config = ReaderConfig { topics: filter, ..config(&broker.bootstrap()) };
+    ClusterReader::new(config).collect().await.unwrap().listing_complete
+}
+
+#[tokio::test]
+async fn a_group_is_not_gone_while_a_broker_that_left_the_list_may_coordinate_it() {
+    assert!(listing_is_complete(NameFilter::default(), &[("__consumer_offsets", &[1, 1])]).await);
+    assert!(!listing_is_complete(NameFilter::default(), &[("__consumer_offsets", &[1, -1])]).await);
+    assert!(!listing_is_complete(NameFilter::default(), &[("__consumer_offsets", &[1, 2])]).await, "2 is in no list");
+    let only_t = NameFilter::from_args("topics", &Some("t".to_owned()), &None).unwrap();
+    assert!(!listing_is_complete(only_t, &[("__consumer_offsets", &[-1]), ("t", &[1])]).await, "filtered out");
+}
+
+#[tokio::test]
+async fn without_any_broker_no_group_is_gone() {
+    let broker = broker_with::<MetadataRequest>(|ask| ask.answer::<MetadataRequest>(&cluster_of(&[], &[]))).await;
+    assert!(!collected(&broker).await.listing_complete);
+}
+
+#[tokio::test]
+async fn a_topic_whose_metadata_failed_keeps_its_partitions_and_they_are_unknown() {
+    let broker = broker_with::<MetadataRequest>(|ask| {
+        let mut answer = cluster_of(&[(1, ask.port)], &[("t", &[1, 1])]);
+        if ask.earlier > 0 {
+            answer.topics[0].error_code = 29;
+            answer.topics[0].partitions.clear();
+        }
+        ask.answer::<MetadataRequest>(&answer)
+    })
+    .await;
+    let mut reader = ClusterReader::new(config(&broker.bootstrap()));
+    let before = reader.collect().await.unwrap();
+    for _ in 0..2 {
+        let snapshot = reader.collect().await.unwrap();
+        let refused = Reading::Unknown(UnknownReason::NotAuthorized);
+        let ranges: Vec<_> = snapshot.topics[0].partitions.iter().map(|partition| partition.readable_range()).collect();
+        assert_eq!(ranges, [refused, refused]);
+        assert_eq!((&snapshot.topics[0].name, snapshot.topics[0].id), (&before.topics[0].name, before.topics[0].id));
+        assert_eq!(snapshot.groups[0].committed, before.groups[0].committed);
+        assert_eq!(reasons(&snapshot), [("metadata of topics", UnknownReason::NotAuthorized, 1)]);
+    }
+    // A reader that never saw it without the error knows that it is there, and not how large it is.
+    let snapshot = collected(&broker).await;
+    assert_eq!((snapshot.topics.len(), snapshot.topics[0].partitions.len()), (1, 0));
+    assert_eq!(snapshot.groups[0].unreadable.values().next(), Some(&UnknownReason::NotAuthorized));
+}
+
 #[tokio::test]
 async fn a_broker_that_is_down_makes_its_partitions_unknown() {
     // Nothing listens on port 1.
