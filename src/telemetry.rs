@@ -6,16 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 #[derive(Args, Clone, Debug)]
 pub struct LogArgs {
-    /// What is logged: a level (error, warn, info, debug, trace) or a filter such as tidemark=debug,info
-    #[arg(
-        long,
-        env = "TIDEMARK_LOG",
-        value_name = "FILTER",
-        default_value = "info",
-        global = true,
-        help_heading = "Logging"
-    )]
-    pub log: String,
+    /// What is logged: a level (error, warn, info, debug, trace) or a filter such as tidemark=debug,info [default: info; the demo: warn]
+    #[arg(long, env = "TIDEMARK_LOG", value_name = "FILTER", global = true, help_heading = "Logging")]
+    pub log: Option<String>,
     /// How it is logged
     #[arg(long, env = "TIDEMARK_LOG_FORMAT", value_enum, default_value = "text", global = true, help_heading = "Logging")]
     pub log_format: LogFormat,
@@ -27,9 +20,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging. A filter that cannot be read falls back to `info` and says so.
-pub fn init(args: &LogArgs) {
-    let parsed = EnvFilter::builder().parse(&args.log);
+/// Starts logging; `default` is the filter when none is given. One that cannot be read falls back to `info` and says so.
+pub fn init(args: &LogArgs, default: &str) {
+    let wanted = args.log.as_deref().unwrap_or(default);
+    let parsed = EnvFilter::builder().parse(wanted);
     let broken = parsed.is_err();
     let filter = parsed.unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
@@ -41,6 +35,6 @@ pub fn init(args: &LogArgs) {
         LogFormat::Json => builder.json().try_init(),
     };
     if broken && started.is_ok() {
-        tracing::warn!(filter = args.log, "--log is not a filter; logging at level info");
+        tracing::warn!(filter = wanted, "--log is not a filter; logging at level info");
     }
 }

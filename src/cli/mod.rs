@@ -89,6 +89,11 @@ struct HealthcheckArgs {
 }
 
 impl Cli {
+    /// The log filter of this role: the demo's terminal shows what people should read, and troubles.
+    pub const fn default_log(&self) -> &'static str {
+        if matches!(self.command, Command::Demo(_)) { "warn,tidemark::demo=info" } else { "info" }
+    }
+
     /// Runs the role until it ends or `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) -> Result<ExitCode, Failure> {
         match self.command {

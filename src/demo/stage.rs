@@ -56,7 +56,11 @@ impl<S: Store> Stage<S> {
     /// It could not be played as it should. The shop runs as before all the same, as far as that is possible.
     pub async fn play(&self, fault: &Fault, pace: Pace, stop: &CancellationToken) -> anyhow::Result<()> {
         let group = fault.service.map(Service::group);
-        self.announcer.say(Tone::Warn, group, format!("{}: {} ({})", fault.name, fault.sentence, fault.look_at));
+        self.announcer.say(
+            Tone::Warn,
+            group,
+            format!("Fault, {}: {}. Look at {}.", fault.name, fault.sentence, fault.look_at),
+        );
         let hold = fault.hold(pace);
         let came_of_it = match (fault.act, fault.service) {
             (Act::ServiceStops, Some(service)) => self.service_stops(service, hold, stop).await?,
@@ -71,7 +75,7 @@ impl<S: Store> Stage<S> {
                 anyhow::bail!("{} needs a service", fault.name)
             }
         };
-        self.announcer.say(Tone::Info, group, format!("{}, over: {came_of_it}", fault.name));
+        self.announcer.say(Tone::Info, group, format!("Fault over, {}: {came_of_it}.", fault.name));
         Ok(())
     }
 
