@@ -127,7 +127,7 @@ fn learn(state: &OrderState, event: &Event) -> Decision<OrderState> {
     let mut next = state.clone();
     next.note(event.event_type(), event.id, event.time);
     if state.status.is_final() {
-        return Decision { state: Some(next), events: Vec::new(), progress: Progress::Unchanged };
+        return Decision { state: Some(next), events: Vec::new(), progress: Progress::Ended };
     }
     next.status = next.status_of_facts();
     let events = match next.status {

@@ -8,6 +8,9 @@ use super::names::label;
 use super::{Owner, Shape};
 use std::time::Duration;
 
+/// The largest number that a script reads without losing digits.
+const WHOLE_MAX: u64 = (1 << 53) - 1;
+
 /// Arguments of a call, behind lane, generation and incarnation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Args(pub Vec<Vec<u8>>);
@@ -140,7 +143,7 @@ pub(super) fn pack_commits(shape: Shape, owner: &Owner, requests: &[CommitReques
 
 pub(super) fn pack_begin(change: &Change, unsent_max: u64) -> Packed {
     let mut args = Args::default();
-    args.number(unsent_max);
+    args.number(unsent_max.min(WHOLE_MAX));
     args.change(change);
     Packed { keys: vec![Key::Outbox, Key::Deadlines, Key::State(change.aggregate.clone())], args }
 }

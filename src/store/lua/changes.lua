@@ -49,7 +49,7 @@ local function write_deadline(c, h)
   end
 end
 
--- Writes the change over the version given. Gives the new version and the ids of the outbox entries.
+-- Writes the change over the version given; one that writes nothing leaves the expiry as it is. Gives the new version and the ids of the outbox entries.
 local function write_change(c, h, version)
   if #h.fields > 0 then
     version = version + 1
@@ -62,6 +62,6 @@ local function write_change(c, h, version)
   end
   write_deadline(c, h)
   if h.finished then redis.call('PEXPIREAT', h.key, int(c.ms + c.window))
-  else redis.call('PERSIST', h.key) end
+  elseif #h.fields > 0 then redis.call('PERSIST', h.key) end
   return version, ids
 end

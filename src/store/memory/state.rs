@@ -53,7 +53,9 @@ impl Aggregates {
         }
         let known = self.states.get_mut(&change.aggregate);
         let version = known.map_or(0, |known| {
-            known.expires_ms = expires_ms;
+            if change.finished || !change.fields.is_empty() {
+                known.expires_ms = expires_ms;
+            }
             known.state.version
         });
         let ids = change.outbox.iter().map(|message| self.append(now, message)).collect();

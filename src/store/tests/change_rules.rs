@@ -126,3 +126,36 @@ rule!(the_clean_up_drops_what_is_a_window_past_its_end_and_notes_the_oldest_laps
     assert_eq!((books.open_records, books.overdue), (0, Duration::ZERO));
     assert_eq!(w.complete("w1", &grant).await, Finish::Orphan, "work of a dropped record is still written down");
 });
+
+rule!(a_bound_of_any_size_is_a_bound_on_the_outbox, |w| {
+    let planted = Change { finished: true, ..change("o1", &[]) };
+    for (order, bound) in [("o1", u64::MAX), ("o2", 1 << 53), ("o3", (1 << 53) - 1)] {
+        let planted = Change { aggregate: order.to_owned(), ..planted.clone() };
+        assert_eq!(w.store.begin(w.at(), &planted, bound).await.unwrap(), Begin::Done { outbox: vec![] });
+    }
+});
+
+rule!(a_later_change_without_fields_keeps_the_expiry_and_one_with_fields_decides_anew, |w| {
+    let nothing = Change { fields: StateFields::new(), ..change("o1", &[]) };
+    let last = Change { finished: true, ..change("o1", &[]) };
+    let grant = w.grant("w1", &record("e1", 100)).await;
+    assert!(matches!(w.commit("w1", &grant, 0, last.clone()).await, Commit::Done { version: 1, .. }));
+    w.pass(400.0);
+    let grant = w.grant("w1", &record("e2", 101)).await;
+    assert!(matches!(w.commit("w1", &grant, 1, nothing).await, Commit::Done { version: 1, .. }));
+    w.pass(599.0);
+    assert!(!w.has_expired("o1").await);
+    w.pass(1.0);
+    assert!(w.has_expired("o1").await, "a window after the end");
+    for (order, later, expires) in [("o2", true, true), ("o3", false, false)] {
+        let of = |finished| Change { aggregate: order.to_owned(), finished, ..last.clone() };
+        w.store.begin(w.at(), &of(true), 10).await.unwrap();
+        w.pass(400.0);
+        let grant = w.grant("w1", &record(order, 200)).await;
+        assert!(matches!(w.commit("w1", &grant, 1, of(later)).await, Commit::Done { version: 2, .. }));
+        w.pass(600.0);
+        assert!(!w.has_expired(order).await, "{order}: written again");
+        w.pass(400.0);
+        assert_eq!(w.has_expired(order).await, expires, "{order}");
+    }
+});

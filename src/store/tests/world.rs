@@ -186,6 +186,18 @@ impl<S: Store> World<S> {
         self.store.commit(self.at(), &owner(name), &[request]).await.unwrap().remove(0)
     }
 
+    /// Whether a state has reached its expiry. Redis expires by its own clock: there its note of the time is compared.
+    pub(super) async fn has_expired(&mut self, aggregate: &str) -> bool {
+        let key = layout::Prefix::new(&self.ledger.name, ShardNumber::new(0)).state(aggregate);
+        match &mut self.redis {
+            None => self.store.state(self.at(), aggregate).await.unwrap().is_none(),
+            Some(redis) => match redis.raw_command(&["PEXPIRETIME", &key]) {
+                ::redis::Value::Int(at) => at == -2 || (at >= 0 && at <= self.clock.now().timestamp_millis()),
+                other => panic!("{other:?}"),
+            },
+        }
+    }
+
     /// The books, which have to balance whenever somebody looks.
     pub(super) async fn books(&self) -> ShardStats {
         let stats = self.store.stats(self.at()).await.unwrap();
