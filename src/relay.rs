@@ -13,7 +13,10 @@ use crate::store::{
 use futures_util::future::join_all;
 use std::{
     collections::HashSet,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{task::JoinSet, time::sleep};
@@ -75,10 +78,21 @@ struct ShardRelay<S> {
 
 /// A held outbox.
 struct Held {
-    fence: FencingToken,
+    /// Replaced when a renewal finds that the hold had lapsed and was free: also while a wave is under way.
+    fence: AtomicU64,
     renewed: Instant,
     swept: Instant,
     cursor: SweepCursor,
+}
+
+impl Held {
+    fn fence(&self) -> FencingToken {
+        FencingToken::new(self.fence.load(Ordering::Relaxed))
+    }
+
+    fn renew(&self, fence: FencingToken) {
+        self.fence.store(fence.get(), Ordering::Relaxed);
+    }
 }
 
 /// What a look at the outbox came to.
@@ -122,20 +136,24 @@ impl<S: Store> ShardRelay<S> {
     /// Publishes for as long as the outbox is held.
     async fn hold(&self, fence: FencingToken, stop: &CancellationToken) -> StoreResult<()> {
         let now = Instant::now();
-        let mut held = Held { fence, renewed: now, swept: now, cursor: SweepCursor::default() };
+        let mut held = Held { fence: AtomicU64::new(fence.get()), renewed: now, swept: now, cursor: SweepCursor::default() };
         let mut idle = IDLE_SHORTEST;
+        // One for all waves: the time is not given anew to each.
+        let time_is_up = drain_time_is_up(stop);
+        tokio::pin!(time_is_up);
         loop {
             if held.renewed.elapsed() > self.setup.lease / 3 && !self.renew(&mut held).await? {
                 return Ok(());
             }
             // What is under way when the time is up stays in the outbox: it may be published again, under the same id.
             let wave = tokio::select! {
+                biased;
+                () = &mut time_is_up => Wave::Stuck,
                 wave = self.wave(&held) => wave?,
-                () = self.hold_is_lost() => Wave::Fenced,
-                () = drain_time_is_up(stop) => Wave::Stuck,
+                () = self.hold_is_lost(&held) => Wave::Fenced,
             };
             if stop.is_cancelled() && !matches!(wave, Wave::Sent) {
-                return self.setup.store.let_go_of_outbox(self.at(), held.fence).await;
+                return self.setup.store.let_go_of_outbox(self.at(), held.fence()).await;
             }
             let pause = match wave {
                 Wave::Fenced => return Ok(()),
@@ -160,7 +178,7 @@ impl<S: Store> ShardRelay<S> {
     async fn renew(&self, held: &mut Held) -> StoreResult<bool> {
         match self.setup.store.hold_outbox(self.at(), &self.setup.owner, self.setup.lease).await? {
             RelayLease::Held { fence } => {
-                held.fence = fence;
+                held.renew(fence);
                 held.renewed = Instant::now();
                 Ok(true)
             }
@@ -169,12 +187,14 @@ impl<S: Store> ShardRelay<S> {
     }
 
     /// Renews the hold for as long as a wave lasts; returns when somebody else has it.
-    async fn hold_is_lost(&self) {
+    async fn hold_is_lost(&self, held: &Held) {
         loop {
             sleep(self.setup.lease / 3).await;
-            let held = self.setup.store.hold_outbox(self.at(), &self.setup.owner, self.setup.lease).await;
-            if matches!(held, Ok(RelayLease::Busy { .. })) {
-                return;
+            match self.setup.store.hold_outbox(self.at(), &self.setup.owner, self.setup.lease).await {
+                Ok(RelayLease::Held { fence }) => held.renew(fence),
+                Ok(RelayLease::Busy { .. }) => return,
+                // The wave meets the same error, or the store answers again.
+                Err(error) => tracing::debug!(%error, shard = self.shard.get(), "the hold could not be renewed"),
             }
         }
     }
@@ -198,7 +218,7 @@ impl<S: Store> ShardRelay<S> {
             tracing::warn!(%error, shard = self.shard.get(), left = records.len() - acknowledged.len(), "kafka did not take events");
         }
         if !acknowledged.is_empty() {
-            match self.setup.store.trim_outbox(self.at(), held.fence, &acknowledged).await? {
+            match self.setup.store.trim_outbox(self.at(), held.fence(), &acknowledged).await? {
                 Trim::Done { .. } => {}
                 Trim::Fenced => return Ok(Wave::Fenced),
             }
