@@ -30,12 +30,14 @@ pub struct Partition {
     working: Option<CancellationToken>,
     batch_size: usize,
     started: Instant,
+    /// Which assignment this is: a batch of an earlier one may end later.
+    epoch: u64,
     /// Whether Kafka was told to pause it.
     pub paused: bool,
 }
 
 impl Partition {
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: Instant, epoch: u64) -> Self {
         Self {
             waiting: VecDeque::new(),
             again: VecDeque::new(),
@@ -44,6 +46,7 @@ impl Partition {
             working: None,
             batch_size: BATCH_MAX,
             started: now,
+            epoch,
             paused: false,
         }
     }
@@ -51,6 +54,10 @@ impl Partition {
     pub fn receive(&mut self, record: IncomingRecord) {
         self.offsets.receive(record.offset);
         self.waiting.push_back(record);
+    }
+
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     pub const fn is_working(&self) -> bool {
@@ -91,22 +98,26 @@ impl Partition {
         (batch, stop)
     }
 
-    /// Takes note of how a batch ended. An error of the ledger is handed on.
-    pub fn end_batch(&mut self, end: BatchEnd, now: Instant) -> Option<StoreError> {
+    /// Takes note of how a batch ended; an error of the ledger is handed on. `None` when the batch was an earlier
+    /// assignment's: its records have come again, and its end says nothing about the batch that is being worked on.
+    pub fn end_batch(&mut self, epoch: u64, end: BatchEnd, now: Instant) -> Option<Result<(), StoreError>> {
+        if epoch != self.epoch {
+            return None;
+        }
         self.working = None;
         let slow = now.duration_since(self.started) > BATCH_TIME;
         self.batch_size = if slow { (self.batch_size / 2).max(1) } else { (self.batch_size * 2).min(BATCH_MAX) };
         end.settled.into_iter().for_each(|offset| self.offsets.settle(offset));
         end.unsettled.into_iter().rev().for_each(|record| self.again.push_front(record));
         match end.next {
-            Next::AtOnce => None,
+            Next::AtOnce => Some(Ok(())),
             Next::After(wait) => {
                 self.not_before = Some(now + wait);
                 // Only the record that is waited for is worth claiming; those behind it would be handed back again.
                 self.batch_size = 1;
-                None
+                Some(Ok(()))
             }
-            Next::LedgerFailed(error) => Some(error),
+            Next::LedgerFailed(error) => Some(Err(error)),
         }
     }
 
@@ -132,5 +143,49 @@ impl Partition {
     /// Records that hold grants, or might, when the partition goes to somebody else.
     pub fn into_unsettled(self) -> Vec<InHand> {
         self.again.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Incarnation, LedgerName, Namespace, Shape};
+
+    fn record(offset: u64, bytes: usize) -> IncomingRecord {
+        IncomingRecord {
+            topic: "orders".into(),
+            partition: 0,
+            offset,
+            key: None,
+            headers: Vec::new(),
+            value: Some(vec![b'x'; bytes]),
+            timestamp: None,
+        }
+    }
+
+    fn ledger() -> Ledger {
+        let shape = Shape::new(1, 1, Duration::from_secs(60)).unwrap();
+        let name = LedgerName::new(Namespace::new("shop").unwrap(), "payment-service");
+        Ledger { name, incarnation: Incarnation::new(uuid::Uuid::nil(), shape) }
+    }
+
+    fn take(partition: &mut Partition, now: Instant) -> Vec<InHand> {
+        partition.take_batch(&ledger(), TopicNumber::new(1), now).0
+    }
+
+    #[test]
+    fn the_end_of_an_earlier_assignments_batch_leaves_the_batch_of_this_one_alone() {
+        let now = Instant::now();
+        let mut partition = Partition::new(now, 2);
+        partition.receive(record(7, 1));
+        let unsettled = take(&mut partition, now);
+        let end = |next| BatchEnd { settled: vec![7], unsettled: unsettled.clone(), next };
+        assert_eq!(partition.end_batch(1, end(Next::AtOnce), now), None);
+        assert_eq!((partition.is_working(), partition.waiting_records()), (true, 0));
+        assert_eq!(partition.offsets.to_commit(), None);
+        let own = BatchEnd { settled: vec![7], unsettled: Vec::new(), next: Next::AtOnce };
+        assert_eq!(partition.end_batch(2, own, now), Some(Ok(())));
+        assert!(!partition.is_working());
+        assert_eq!(partition.offsets.to_commit(), Some(8));
     }
 }

@@ -49,7 +49,14 @@ pub async fn consume<S: Store>(setup: ConsumerSetup<S>, gate: LedgerGate, stop: 
 }
 
 /// A batch that has ended, and whose it was.
-pub(super) type Ended = (TopicPartition, Arc<str>, BatchEnd);
+pub(super) struct Ended {
+    key: TopicPartition,
+    /// The assignment of the partition that it was taken from.
+    epoch: u64,
+    incarnation: Arc<str>,
+    end: BatchEnd,
+}
+
 /// A ledger that is open, with the numbers of the topics in it.
 pub(super) type Opened<S> = (Worker<S>, BTreeMap<Arc<str>, TopicNumber>);
 
@@ -60,6 +67,8 @@ pub(super) struct Loop<S> {
     /// Every partition of the topics, assigned or not.
     pub(super) all: Vec<TopicPartition>,
     pub(super) partitions: BTreeMap<TopicPartition, Partition>,
+    /// Assignments so far.
+    epochs: u64,
     /// `None` while there is no ledger to work with.
     pub(super) worker: Option<Arc<Worker<S>>>,
     /// Committed beside offsets; of the ledger that was open last.
@@ -86,6 +95,7 @@ impl<S: Store> Loop<S> {
             handle,
             all,
             partitions: BTreeMap::new(),
+            epochs: 0,
             worker: None,
             metadata: None,
             numbers: BTreeMap::new(),
@@ -154,17 +164,18 @@ impl<S: Store> Loop<S> {
     fn assigned(&mut self, assigned: Vec<TopicPartition>) {
         tracing::info!(group = self.setup.service.group(), partitions = assigned.len(), "assigned");
         let now = Instant::now();
+        self.epochs += 1;
         for key in assigned {
             // A pause of an earlier assignment must not outlive it.
             if let Err(error) = self.handle.resume(&key) {
                 tracing::debug!(%error, "a new partition could not be resumed");
             }
-            self.partitions.insert(key, Partition::new(now));
+            self.partitions.insert(key, Partition::new(now, self.epochs));
         }
     }
 
     pub(super) fn batch_ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
-        let (key, incarnation, end) = match ended {
+        let Ended { key, epoch, incarnation, end } = match ended {
             Ok(ended) => ended,
             Err(error) => {
                 // A batch that died leaves its partition held: it is never committed past.
@@ -173,10 +184,10 @@ impl<S: Store> Loop<S> {
             }
         };
         let Some(partition) = self.partitions.get_mut(&key) else { return };
-        let failure = partition.end_batch(end, Instant::now());
+        let Some(result) = partition.end_batch(epoch, end, Instant::now()) else { return };
         if self.last_incarnation.as_ref() != Some(&incarnation) {
             partition.forget_ledger();
-        } else if let Some(error) = failure {
+        } else if let Err(error) = result {
             self.close_ledger(&error);
         }
     }
@@ -190,10 +201,10 @@ impl<S: Store> Loop<S> {
                 && let Some(&number) = self.numbers.get(&key.topic)
             {
                 let (batch, stop) = partition.take_batch(&worker.ledger, number, now);
-                let (key, worker) = (key.clone(), Arc::clone(worker));
+                let (key, epoch, worker) = (key.clone(), partition.epoch(), Arc::clone(worker));
                 self.work.spawn(async move {
                     let end = worker.process(batch, &stop).await;
-                    (key, worker.ledger.incarnation.as_str().into(), end)
+                    Ended { key, epoch, incarnation: worker.ledger.incarnation.as_str().into(), end }
                 });
             }
             let wants_pause = partition.wants_pause(self.worker.is_some(), now);
