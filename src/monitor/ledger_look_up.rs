@@ -47,12 +47,15 @@ impl<S: Store> LookUp for LedgerLookUp<S> {
         let ledgers: Vec<_> = self.ledgers.iter().filter(|(cluster, _)| wanted(cluster)).cloned().collect();
         let repeats = recent_repeats(&self.published, &query.id);
         Box::pin(async move {
+            let mut failure = None;
             for (_, ledger) in &ledgers {
-                if let Some(passport) = find_event(ledger, &query, &repeats).await.map_err(in_words)? {
-                    return Ok(Some(passport));
+                match find_event(ledger, &query, &repeats).await {
+                    Ok(Some(passport)) => return Ok(Some(passport)),
+                    Ok(None) => {}
+                    Err(error) => failure = Some(error),
                 }
             }
-            Ok(None)
+            failure.map_or(Ok(None), |error| Err(in_words(error)))
         })
     }
 
@@ -87,6 +90,8 @@ fn recent_repeats(published: &Published, id: &str) -> Vec<DuplicateEntry> {
     ledgers.flat_map(|ledger| &ledger.duplicates).filter(|entry| entry.event_id == id).cloned().collect()
 }
 
+/// One group's ledger that is gone does not hide the others: its shards are counted as unanswered. An error when every
+/// group failed, or when those that answered know nothing: the event may be in the books of the others.
 async fn find_event<S: Store>(
     watched: &WatchedLedger<S>,
     query: &EventQuery,
@@ -97,16 +102,29 @@ async fn find_event<S: Store>(
     let entries = watched.store.ledgers(&watched.namespace).await?;
     let asking = entries.iter().take(GROUPS_MAX).map(|entry| ask_group(watched, entry, query, &sources));
     let mut found: Option<EventPassport> = None;
-    for answer in futures_util::future::join_all(asking).await {
-        let Some((ledger, source, passport)) = answer? else { continue };
+    let mut failure = None;
+    let mut unanswered = 0_usize;
+    for (answer, entry) in futures_util::future::join_all(asking).await.into_iter().zip(&entries) {
+        let (ledger, source, passport) = match answer {
+            Ok(Some(known)) => known,
+            Ok(None) => continue,
+            Err(error) => {
+                unanswered = unanswered.saturating_add(usize::try_from(entry.shards).unwrap_or(usize::MAX));
+                failure = Some(error);
+                continue;
+            }
+        };
         let window = ledger.shape().window;
         let event = found.get_or_insert_with(|| empty_passport(query, window));
         event.source = Some(source);
         event.window = event.window.max(window);
         event.consumers.push(consumer(&ledger, &passport, &topics, repeats));
     }
-    if let (Some(event), Some(key)) = (&mut found, &query.key) {
-        event.order = find_order(watched, key).await?;
+    let Some(event) = &mut found else { return failure.map_or(Ok(None), Err) };
+    event.unanswered_shards = unanswered;
+    if let Some(key) = &query.key {
+        // The event is known whatever becomes of its order; the order's own look-up says why it cannot be told.
+        event.order = find_order(watched, key).await.unwrap_or_default();
     }
     Ok(found)
 }
@@ -197,4 +215,59 @@ async fn find_order<S: Store>(watched: &WatchedLedger<S>, order_id: &str) -> Res
         status: order.status.name().to_owned(),
         steps: steps.collect(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Clock,
+        monitor::{charts::HistoryCharts, fixture},
+        store::{
+            Delivery, EventKey, Init, Intent, MemoryStore, Namespace, Owner, PayloadHash, RecordPlace, Report, Shape, Terms,
+        },
+    };
+
+    /// Three groups that all know `e1`.
+    async fn world() -> (LedgerLookUp<MemoryStore>, MemoryStore, Vec<Ledger>) {
+        let (store, namespace) = (MemoryStore::new(Clock::System), Namespace::new("shop").unwrap());
+        let topic = store.topic_number(&namespace, "orders").await.unwrap();
+        let delivery = Delivery {
+            event: EventKey::new("/shop", "e1"),
+            place: RecordPlace { topic, partition: 0, offset: 7 },
+            payload: PayloadHash::of(b"x"),
+            waited: false,
+        };
+        let terms = Terms { owner: Owner::new("w1").unwrap(), lease: Duration::from_secs(15), intent: Intent::Normal };
+        let mut ledgers = Vec::new();
+        for group in ["a", "b", "c"] {
+            let shape = Shape::new(3, 4, Duration::from_secs(3_600)).unwrap();
+            let name = LedgerName::new(namespace.clone(), group);
+            let (Init::Created(ledger) | Init::Exists(ledger)) = store.init(&name, shape).await.unwrap();
+            let at = At::new(&ledger, ledger.shard_of(None, "e1"));
+            store.seen(at, &terms, Report::Executed, std::slice::from_ref(&delivery)).await.unwrap();
+            ledgers.push(ledger);
+        }
+        let published =
+            Published::new(fixture::empty_view(fixture::at(0)), Box::new(HistoryCharts::new(Vec::new(), Duration::ZERO)));
+        let watched = WatchedLedger { store: store.clone(), namespace };
+        (LedgerLookUp::new(vec![("main".to_owned(), watched)], published), store, ledgers)
+    }
+
+    fn query() -> EventQuery {
+        EventQuery { id: "e1".to_owned(), source: Some("/shop".to_owned()), cluster: None, key: None }
+    }
+
+    #[tokio::test]
+    async fn a_ledger_that_forgot_hides_no_other_and_its_shards_are_counted_as_unanswered() {
+        let (look_up, store, ledgers) = world().await;
+        store.lose_a_shard(&ledgers[1]);
+        let passport = look_up.event(query()).await.unwrap().unwrap();
+        let groups: Vec<&str> = passport.consumers.iter().map(|consumer| &*consumer.group).collect();
+        assert_eq!((groups, passport.unanswered_shards), (vec!["a", "c"], 3));
+        let unknown = look_up.event(EventQuery { id: "e2".to_owned(), ..query() }).await;
+        assert!(matches!(unknown, Err(LookUpError::Forgot(_))), "b may have known it: {unknown:?}");
+        ledgers.iter().for_each(|ledger| store.lose_a_shard(ledger));
+        assert!(matches!(look_up.event(query()).await, Err(LookUpError::Forgot(_))));
+    }
 }

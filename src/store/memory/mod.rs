@@ -45,6 +45,16 @@ impl MemoryStore {
         self.world().ledgers.insert(ledger.name.clone(), shards);
     }
 
+    /// The last shard of the ledger was emptied and made again by somebody else.
+    #[cfg(test)]
+    pub(crate) fn lose_a_shard(&self, ledger: &Ledger) {
+        let other = Incarnation::new(uuid::Uuid::new_v4(), ledger.shape());
+        let now = self.now_us();
+        if let Some(shard) = self.world().ledgers.get_mut(&ledger.name).and_then(|shards| shards.last_mut()) {
+            *shard = ShardModel::new(other, now);
+        }
+    }
+
     fn now_us(&self) -> u64 {
         u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0)
     }
@@ -77,8 +87,12 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     async fn open(&self, name: &LedgerName) -> StoreResult<Option<Ledger>> {
-        let incarnations = self.each(name, |(_, shard)| shard.incarnation.clone());
-        Ok(incarnations.into_iter().next().map(|incarnation| Ledger { name: name.clone(), incarnation }))
+        let mut incarnations = self.each(name, |(_, shard)| shard.incarnation.clone()).into_iter();
+        let Some(incarnation) = incarnations.next() else { return Ok(None) };
+        if let Some(other) = incarnations.find(|other| *other != incarnation) {
+            return Err(StoreError::Amnesia { expected: incarnation.to_string(), found: Some(other.to_string()) });
+        }
+        Ok(Some(Ledger { name: name.clone(), incarnation }))
     }
 
     async fn init(&self, name: &LedgerName, shape: Shape) -> StoreResult<Init> {
