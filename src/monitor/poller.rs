@@ -6,9 +6,14 @@ use super::{
     books::{LedgerReading, WatchedLedger, read},
     cluster_state::{ClusterState, Cycle},
 };
-use crate::{clock::Clock, kafka::ClusterReader, store::Store};
+use crate::{
+    clock::Clock,
+    kafka::{ClusterReader, CollectError},
+    lag::ClusterSnapshot,
+    store::Store,
+};
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// How long a reading of the ledger may take.
@@ -27,17 +32,17 @@ pub(super) struct Poller<S> {
 impl<S: Store> Poller<S> {
     /// Runs until `stop` is cancelled; a cycle that is under way is given up.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(self.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut ticks = Ticks::new(self.interval);
         loop {
-            tokio::select! {
+            let skipped_ticks = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            let cycle = tokio::select! {
-                () = stop.cancelled() => return,
-                cycle = collect(&mut self.reader, self.ledger.as_ref(), self.interval) => cycle,
+                skipped = ticks.next() => skipped,
             };
+            let (snapshot, ledger, duration) = tokio::select! {
+                () = stop.cancelled() => return,
+                read = collect(&mut self.reader, self.ledger.as_ref()) => read,
+            };
+            let cycle = Cycle { snapshot, ledger, duration, skipped_ticks };
             match self.digest(cycle).await {
                 Some(next) => self = next,
                 None => return,
@@ -64,11 +69,34 @@ impl<S: Store> Poller<S> {
     }
 }
 
-async fn collect<S: Store>(reader: &mut ClusterReader, ledger: Option<&WatchedLedger<S>>, interval: Duration) -> Cycle {
+/// The ticks of one loop, and how many passed while it was busy.
+struct Ticks {
+    ticks: Interval,
+    last: Option<Instant>,
+}
+
+impl Ticks {
+    fn new(interval: Duration) -> Self {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        Self { ticks, last: None }
+    }
+
+    /// Waits for the next tick and gives the number of those that were skipped since the last one: all that the loop did
+    /// between the two counts, not the reading alone.
+    async fn next(&mut self) -> u64 {
+        let due = self.ticks.tick().await;
+        let since = self.last.replace(due).map(|last| due - last);
+        since.map_or(0, |since| skipped_ticks(since, self.ticks.period()))
+    }
+}
+
+type Read = (Result<ClusterSnapshot, CollectError>, Option<Result<LedgerReading, String>>, Duration);
+
+async fn collect<S: Store>(reader: &mut ClusterReader, ledger: Option<&WatchedLedger<S>>) -> Read {
     let begun = Instant::now();
     let (snapshot, ledger) = tokio::join!(reader.collect(), read_ledger(ledger));
-    let duration = begun.elapsed();
-    Cycle { snapshot, ledger, duration, skipped_ticks: skipped_ticks(duration, interval) }
+    (snapshot, ledger, begun.elapsed())
 }
 
 async fn read_ledger<S: Store>(ledger: Option<&WatchedLedger<S>>) -> Option<Result<LedgerReading, String>> {
@@ -78,20 +106,27 @@ async fn read_ledger<S: Store>(ledger: Option<&WatchedLedger<S>>) -> Option<Resu
     }
 }
 
-/// Whole intervals that passed while a cycle ran.
-fn skipped_ticks(duration: Duration, interval: Duration) -> u64 {
-    u64::try_from(duration.as_millis() / interval.as_millis().max(1)).unwrap_or(u64::MAX)
+/// Ticks between two that were kept and lie `apart`. Timers are exact to a millisecond, so it is rounded.
+fn skipped_ticks(apart: Duration, interval: Duration) -> u64 {
+    let interval = interval.as_millis().max(1);
+    u64::try_from((apart.as_millis() + interval / 2) / interval).unwrap_or(u64::MAX).saturating_sub(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_cycle_that_outlasts_its_interval_skips_the_ticks_in_between() {
-        let second = Duration::from_secs(1);
-        for (millis, skipped) in [(0, 0), (999, 0), (1_000, 1), (3_500, 3)] {
-            assert_eq!(skipped_ticks(Duration::from_millis(millis), second), skipped);
+    #[tokio::test(start_paused = true)]
+    async fn every_tick_that_passed_while_the_loop_was_busy_is_counted_whatever_it_did() {
+        let mut ticks = Ticks::new(Duration::from_secs(1));
+        let mut skipped = vec![ticks.next().await];
+        // What keeps the loop busy: reading, and then computing and publishing.
+        for (reading, digest) in [(200, 100), (600, 700), (600, 2_900), (100, 100), (100, 100)] {
+            tokio::time::advance(Duration::from_millis(reading)).await;
+            tokio::time::advance(Duration::from_millis(digest)).await;
+            skipped.push(ticks.next().await);
         }
+        // Kept are those of the seconds 0, 1, 2 (late), 3 (late), then 6 and 7.
+        assert_eq!(skipped, [0, 0, 0, 0, 2, 0]);
     }
 }
