@@ -1,13 +1,13 @@
-//! Consumer groups: state, verdict, offsets, lag.
+//! Consumer groups: state, verdict, offsets, lag. Counters stay while their cluster cannot be read; gauges do not.
 
 use super::{
     Level,
-    kafka::{Prepared, PreparedGroup},
+    kafka::{Prepared, PreparedGroup, current},
     unix_seconds,
 };
 use crate::{
     lag::GroupKind,
-    metrics::{Family, Labels, TextWriter, family},
+    metrics::{Family, Kind, Labels, TextWriter, family},
     monitor::view::{Drain, GroupTopicView, GroupView, PartitionView},
 };
 
@@ -35,33 +35,38 @@ fn all<'a, 'v>(clusters: &'a [Prepared<'v>]) -> impl Iterator<Item = &'a Prepare
     clusters.iter().flat_map(|cluster| &cluster.groups)
 }
 
+/// The groups whose gauges are worth something.
+fn current_groups<'a, 'v>(clusters: &'a [Prepared<'v>]) -> impl Iterator<Item = &'a PreparedGroup<'v>> {
+    current(clusters).flat_map(|cluster| &cluster.groups)
+}
+
 fn write_state(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
     out.family(family::GROUP_INFO);
-    for group in all(clusters) {
+    for group in current_groups(clusters) {
         let labels = group.labels.with("type", group.view.kind.label()).with("protocol", &group.view.protocol);
         out.integer(&labels, 1);
     }
     out.family(family::GROUP_STATE);
-    for group in all(clusters) {
+    for group in current_groups(clusters) {
         if let Some(state) = group.view.state.known() {
             out.integer(&group.labels.with("state", state.label()), 1);
         }
     }
     out.family(family::GROUP_STATUS);
-    for group in all(clusters) {
+    for group in current_groups(clusters) {
         out.integer(&group.labels.with("status", group.view.status.label()), 1);
     }
 }
 
 fn write_members(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
     out.family(family::GROUP_MEMBERS);
-    for group in all(clusters) {
+    for group in current_groups(clusters) {
         if let Some(members) = group.view.members.as_ref().known() {
             out.integer(&group.labels, members.len() as u64);
         }
     }
     out.family(family::GROUP_IDLE_MEMBERS);
-    for group in all(clusters) {
+    for group in current_groups(clusters) {
         if let Some(members) = group.view.members.as_ref().known() {
             let idle = members.iter().filter(|member| member.assignment.is_empty()).count();
             out.integer(&group.labels, idle as u64);
@@ -89,7 +94,7 @@ fn write_offsets(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
 }
 
 fn for_each_pair(clusters: &[Prepared<'_>], mut each: impl FnMut(&GroupView, &Labels, &GroupTopicView, &PartitionView)) {
-    for group in all(clusters) {
+    for group in current_groups(clusters) {
         for (labels, topic) in &group.topics {
             for partition in &topic.partitions {
                 each(group.view, labels, topic, partition);
@@ -107,7 +112,7 @@ fn write_lag(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Level) {
     };
     write_levelled(out, family::GROUP_LAG_MESSAGES, clusters, level, lag_of(false), |sum, lag| sum + lag);
     out.family(family::GROUP_LAG_INCOMPLETE);
-    for group in all(clusters) {
+    for group in current_groups(clusters) {
         let incomplete = group.view.unknown_partitions > 0 || group.view.lag.known().is_none();
         out.integer(&group.labels, u64::from(incomplete));
     }
@@ -128,7 +133,7 @@ fn write_levelled(
     fold: impl Fn(f64, f64) -> f64,
 ) {
     out.family(family);
-    for group in all(clusters) {
+    for group in current_groups(clusters) {
         let mut of_group: Option<f64> = None;
         for (labels, topic) in &group.topics {
             let mut of_topic: Option<f64> = None;
@@ -170,7 +175,7 @@ fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
     write_each_topic(out, family::GROUP_RETENTION_RISK_RATIO, clusters, |topic| topic.retention_risk.known());
 }
 
-/// Leaves out topics that nobody in the group subscribes to.
+/// Leaves out topics that nobody in the group subscribes to, and gauges of clusters that cannot be read.
 fn write_each_topic(
     out: &mut TextWriter,
     family: Family,
@@ -178,7 +183,9 @@ fn write_each_topic(
     value: impl Fn(&GroupTopicView) -> Option<f64>,
 ) {
     out.family(family);
-    for (labels, topic) in all(clusters).flat_map(|group| &group.topics) {
+    let stays = family.kind == Kind::Counter;
+    let clusters = clusters.iter().filter(|cluster| cluster.current || stays);
+    for (labels, topic) in clusters.flat_map(|cluster| &cluster.groups).flat_map(|group| &group.topics) {
         if let Some(value) = value(topic).filter(|_| !topic.unsubscribed) {
             out.float(labels, value);
         }
@@ -189,7 +196,7 @@ fn write_thresholds(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
     for (family, of_messages) in [(family::GROUP_LAG_THRESHOLD_MESSAGES, true), (family::GROUP_LAG_THRESHOLD_SECONDS, false)]
     {
         out.family(family);
-        for group in all(clusters) {
+        for group in current_groups(clusters) {
             let thresholds = &group.view.thresholds;
             let levels = if of_messages { thresholds.lag_messages } else { thresholds.lag_seconds };
             out.float(&group.labels.with("severity", "warning"), levels.warning);

@@ -1,4 +1,6 @@
 //! Topics and partitions, and the label strings that every family of a cluster shares.
+//!
+//! Counters stay while the cluster cannot be read; gauges of its last good reading would be stale and are left out.
 
 use super::Level;
 use crate::{
@@ -11,6 +13,8 @@ use crate::{
 pub(super) struct Prepared<'v> {
     pub topics: Vec<(Labels, &'v TopicView)>,
     pub groups: Vec<PreparedGroup<'v>>,
+    /// Whether the values are of now: the last collection did not fail.
+    pub current: bool,
 }
 
 pub(super) struct PreparedGroup<'v> {
@@ -32,8 +36,13 @@ impl<'v> Prepared<'v> {
                 PreparedGroup { labels, view: group, topics }
             })
             .collect();
-        Self { topics, groups }
+        Self { topics, groups, current: !matches!(cluster.last_result, Some(Err(_))) }
     }
+}
+
+/// The clusters whose gauges are worth something.
+pub(super) fn current<'a, 'v>(clusters: &'a [Prepared<'v>]) -> impl Iterator<Item = &'a Prepared<'v>> {
+    clusters.iter().filter(|cluster| cluster.current)
 }
 
 pub(super) fn write(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Level) {
@@ -55,13 +64,14 @@ pub(super) fn write(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Leve
 }
 
 fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
-    let topics = || clusters.iter().flat_map(|cluster| &cluster.topics);
+    let topics = || current(clusters).flat_map(|cluster| &cluster.topics);
     out.family(family::TOPIC_PARTITIONS);
-    for (labels, topic) in topics() {
+    // A topic that was never read without an error shows no partitions.
+    for (labels, topic) in topics().filter(|(_, topic)| !topic.partitions.is_empty()) {
         out.integer(labels, topic.partitions.len() as u64);
     }
     out.family(family::TOPIC_PRODUCED_MESSAGES);
-    for (labels, topic) in topics() {
+    for (labels, topic) in clusters.iter().flat_map(|cluster| &cluster.topics) {
         out.integer(labels, topic.produced_total);
     }
     out.family(family::TOPIC_RETAINED_MESSAGES);
@@ -96,7 +106,7 @@ fn write_offset(out: &mut TextWriter, family: Family, clusters: &[Prepared<'_>],
 }
 
 fn for_each_partition(clusters: &[Prepared<'_>], mut each: impl FnMut(&Labels, i32, &TopicPartitionView)) {
-    for (labels, topic) in clusters.iter().flat_map(|cluster| &cluster.topics) {
+    for (labels, topic) in current(clusters).flat_map(|cluster| &cluster.topics) {
         for (number, partition) in (0_i32..).zip(&topic.partitions) {
             each(labels, number, partition);
         }

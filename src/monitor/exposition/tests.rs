@@ -129,6 +129,31 @@ fn what_is_unknown_is_absent() {
 }
 
 #[test]
+fn a_cluster_that_cannot_be_read_keeps_its_counters_and_loses_its_gauges() {
+    let mut view = fixture::view(fixture::at(0));
+    let failure = CollectionFailure { reason: "timeout", message: "late".to_owned(), since: fixture::at(0) };
+    let mut down = (*view.clusters[0]).clone();
+    let before = parsed(&view);
+    down.last_result = Some(Err(failure));
+    view.clusters = vec![Arc::new(down)];
+    let page = parsed(&view);
+    let of_kafka = |name: &str| {
+        ["group", "topic", "partition", "share_group", "open_transaction"]
+            .iter()
+            .any(|part| name.starts_with(&format!("tidemark_{part}_")))
+    };
+    let counters = |page: &Parsed| page.samples.iter().filter(|one| of_kafka(&one.0) && one.0.ends_with("_total")).count();
+    assert!(counters(&before) > 0);
+    assert_eq!(counters(&page), counters(&before));
+    for (name, labels, _) in page.samples.iter().filter(|(name, ..)| of_kafka(name)) {
+        assert!(name.ends_with("_total"), "{name} {labels:?}");
+    }
+    let local = [("cluster_name", "local")];
+    assert_eq!(page.value("tidemark_kafka_up", &local), Some(0.0));
+    assert!(page.value("tidemark_last_collection_timestamp_seconds", &local).is_some());
+}
+
+#[test]
 fn nothing_committed_is_no_lag() {
     let page = parsed(&fixture::view(fixture::at(0)));
     let pair =
