@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Clock,
-    config::{ClusterConfig, EffectiveSetting, MonitorConfig},
+    config::{ClusterConfig, EffectiveSetting, MonitorConfig, WebConfig},
     kafka::{ClientProperties, PropertyError, ReaderConfig},
     metrics::ProcessMetrics,
     monitor::{
@@ -75,7 +75,7 @@ pub fn start_monitor<S: Store>(
     let web_settings = web::Settings {
         route_prefix: config.web.route_prefix.clone(),
         external_url: config.web.external_url.clone(),
-        allowed_hosts: allowed_hosts(&config.web.allowed_hosts),
+        allowed_hosts: allowed_hosts(&config.web, listener.local_addr().is_ok_and(|address| address.ip().is_loopback())),
         effective: config.effective.iter().map(setting_row).collect(),
         alert_hold: options.alert_hold,
         notice: options.notice,
@@ -116,6 +116,40 @@ fn setting_row(setting: &EffectiveSetting) -> SettingRow {
     SettingRow { key, value, source: source.to_owned() }
 }
 
-fn allowed_hosts(names: &[String]) -> AllowedHosts {
-    if names.is_empty() { AllowedHosts::Any } else { AllowedHosts::Only(names.to_vec()) }
+/// Without names: everything, where others are meant to reach the pages under a name that we cannot know; on loopback only
+/// addresses, `localhost` and the host of the external URL, so that no foreign page can bind a name of its own to us.
+fn allowed_hosts(web: &WebConfig, on_loopback: bool) -> AllowedHosts {
+    if web.allowed_hosts.is_empty() && !on_loopback {
+        return AllowedHosts::Any;
+    }
+    let external = web.external_url.as_deref().and_then(host_of).map(str::to_owned);
+    AllowedHosts::Only(web.allowed_hosts.iter().cloned().chain(external).collect())
+}
+
+/// The host of a URL, without its port.
+fn host_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if host.starts_with('[') { Some(host) } else { host.split(':').next() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_loopback_only_names_that_are_ours_are_allowed() {
+        let web = |names: &[&str], url: Option<&str>| WebConfig {
+            allowed_hosts: names.iter().map(|name| (*name).to_owned()).collect(),
+            external_url: url.map(str::to_owned),
+            route_prefix: String::new(),
+            listen: std::net::SocketAddr::from(([127, 0, 0, 1], 8720)),
+        };
+        let only = |names: &[&str]| AllowedHosts::Only(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(allowed_hosts(&web(&[], None), true), only(&[]));
+        assert_eq!(allowed_hosts(&web(&[], Some("https://ops.example:8443/tidemark")), true), only(&["ops.example"]));
+        assert_eq!(allowed_hosts(&web(&[], None), false), AllowedHosts::Any);
+        assert_eq!(allowed_hosts(&web(&["a"], Some("https://ops.example")), false), only(&["a", "ops.example"]));
+    }
 }
