@@ -62,7 +62,8 @@ impl Run {
         self.value_and_joined & !JOINED
     }
 
-    const fn is_joined(self) -> bool {
+    /// Whether no reading failed between the run before and this one.
+    pub const fn is_joined(self) -> bool {
         self.value_and_joined & JOINED != 0
     }
 

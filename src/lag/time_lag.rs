@@ -1,8 +1,9 @@
 //! Time lag: the age of the oldest record that a group has not read.
 //!
 //! It comes from our own history of log ends: a record was written between the last reading at which the log ended at or
-//! before it and the first at which the log ended after it. A record from before the first reading has an age that is
-//! only known to be at least the history's; reading such a record's timestamp is another [`TimeLagSource`].
+//! before it and the first at which the log ended after it. A record from before the first reading, or from a time in
+//! which readings failed, has an age of which only a least value is known; reading such a record's timestamp is another
+//! [`TimeLagSource`].
 
 use super::{Offset, Reading, Rise, Runs, UnknownReason, runs::Tick};
 use std::time::Duration;
@@ -47,7 +48,7 @@ pub enum OldestUnread {
     /// Nothing is unread.
     None,
     Aged(TimeLag),
-    /// It was there before our history begins: at least this old, and nobody knows how much older.
+    /// It came before our history begins or in a hole of it: at least this old, and nobody knows how much older.
     AtLeast(Duration),
     Unknown(UnknownReason),
 }
@@ -94,6 +95,7 @@ pub fn oldest_unread(offset: Offset, ends: &Runs, now: Tick) -> OldestUnread {
     match ends.rise_past(offset.get()) {
         Rise::NotYet => OldestUnread::None,
         Rise::BeforeFirst(first) => OldestUnread::AtLeast(now.since(first)),
+        Rise::Between(_, after) if !after.is_joined() => OldestUnread::AtLeast(now.since(after.first)),
         Rise::Between(before, after) => {
             let came = (after.value() - before.value()) as f64;
             let ahead = (offset.get() - before.value()) as f64;
@@ -144,6 +146,17 @@ mod tests {
         assert!(oldest.is_older_than(Duration::from_secs(60)));
         assert!(!oldest.is_older_than(Duration::from_secs(70)), "it may be exactly as old as the history");
         assert!(!oldest.is_younger_than(Duration::from_secs(1_000)), "it may be much older");
+    }
+
+    #[test]
+    fn a_record_that_came_while_nothing_could_be_read_is_at_least_as_old_as_the_first_reading_after() {
+        let mut ends = ends(&[100, 200]);
+        ends.push(300, second(1_810), Some(second(1_800)));
+        ends.push(400, second(1_820), Some(second(1_810)));
+        let oldest = oldest_unread(Offset::new(250), &ends, second(1_830));
+        assert_eq!(oldest, OldestUnread::AtLeast(Duration::from_secs(20)));
+        assert_eq!(age_of(150, &ends, 1_830), Some(1_824.95), "it came before the hole");
+        assert_eq!(age_of(350, &ends, 1_830), Some(14.95), "it came after it");
     }
 
     proptest! {

@@ -133,6 +133,7 @@ impl ClusterState {
                 now
             }
         };
+        self.history.write().unwrap_or_else(PoisonError::into_inner).miss();
         let message = format!("{error}; {}", error.advice());
         self.view.last_result = Some(Err(CollectionFailure { reason, message, since }));
         self.view.read_failures = Vec::new();

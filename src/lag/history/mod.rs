@@ -65,6 +65,10 @@ pub struct History {
     begin: Option<DateTime<Utc>>,
     /// Times of the collections, oldest first.
     moments: VecDeque<Moment>,
+    /// The collection before the last one, unless one between them failed.
+    previous: Option<Moment>,
+    /// Whether a collection has failed since the last one.
+    missed: bool,
     topics: Vec<Option<TopicTrack>>,
     slots: HashMap<Arc<str>, TopicSlot>,
     groups: HashMap<Arc<str>, GroupTrack>,
@@ -120,6 +124,8 @@ impl History {
             limits,
             begin: None,
             moments: VecDeque::new(),
+            previous: None,
+            missed: false,
             topics: Vec::new(),
             slots: HashMap::new(),
             groups: HashMap::new(),
@@ -132,9 +138,10 @@ impl History {
     /// Adds one collection and says what has changed since the one before.
     pub fn observe(&mut self, snapshot: &ClusterSnapshot) -> Vec<Change> {
         let mut changes = Vec::new();
-        let previous = self.moments.back().copied();
+        self.previous = self.moments.back().copied().filter(|_| !self.missed);
+        self.missed = false;
         let moment = self.begin_moment(snapshot);
-        let slots = self.observe_topics(snapshot, moment, previous, &mut changes);
+        let slots = self.observe_topics(snapshot, moment, &mut changes);
         for group in &snapshot.groups {
             self.observe_group(snapshot, group, &slots, &mut changes);
         }
@@ -142,6 +149,11 @@ impl History {
         self.free_slots(&slots, &mut changes);
         self.keep_budget(moment);
         changes
+    }
+
+    /// Says that a collection failed as a whole: what lies between the last one and the next is not known.
+    pub fn miss(&mut self) {
+        self.missed = true;
     }
 
     /// The collection that was added last.
@@ -181,7 +193,7 @@ impl History {
     /// Adds the group's lag of the last collection to its trend and its small trend line.
     pub fn note_lag(&mut self, group: &str, lag: Option<u64>, unsubscribed: Vec<TopicSlot>) {
         let Some(now) = self.now() else { return };
-        let previous = self.moments.iter().rev().nth(1).map(|moment| moment.committed);
+        let previous = self.previous.map(|moment| moment.committed);
         let Some(track) = self.groups.get_mut(group) else { return };
         track.unsubscribed = unsubscribed;
         track.spark.record(now.committed, self.limits.spark_bucket, lag.map(|lag| lag as f64));
@@ -221,13 +233,8 @@ impl History {
     }
 
     /// Gives the slot of each topic of the snapshot.
-    fn observe_topics(
-        &mut self,
-        snapshot: &ClusterSnapshot,
-        moment: Moment,
-        previous: Option<Moment>,
-        changes: &mut Vec<Change>,
-    ) -> Vec<TopicSlot> {
+    fn observe_topics(&mut self, snapshot: &ClusterSnapshot, moment: Moment, changes: &mut Vec<Change>) -> Vec<TopicSlot> {
+        let previous = self.previous;
         let mut slots = Vec::with_capacity(snapshot.topics.len());
         for topic in &snapshot.topics {
             let known = self.slots.get(&topic.name).copied();
@@ -270,7 +277,7 @@ impl History {
         changes: &mut Vec<Change>,
     ) {
         let Some(moment) = self.now() else { return };
-        let previous = self.moments.iter().rev().nth(1).map(|moment| moment.committed);
+        let previous = self.previous.map(|moment| moment.committed);
         let track = match self.groups.get_mut(&group.id) {
             Some(track) => track,
             None => self.groups.entry(group.id.clone()).or_default(),

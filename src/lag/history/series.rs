@@ -9,7 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeriesSample {
     pub at: DateTime<Utc>,
-    /// Sum over the partitions that were known; `None` when none was.
+    /// Sum over the partitions that were watched then; `None` when there was none, or one of them could not be read.
     pub lag: Option<u64>,
     pub produced_per_second: Option<f64>,
     pub consumed_per_second: Option<f64>,
@@ -62,7 +62,7 @@ impl History {
             let before = index.checked_sub(1).map(|index| moments[index]);
             SeriesSample {
                 at: self.time(moment.committed),
-                lag: sum(pairs.iter().map(|(pair, log)| lag_at(pair, log, moment)?.unread().known())),
+                lag: sum(pairs.iter().filter(|(pair, log)| was_watched(pair, log, moment)).copied(), moment),
                 produced_per_second: speed(&pairs, before.map(|b| b.ends), moment.ends, |(_, log), tick| {
                     log.ends().at(tick)
                 }),
@@ -108,8 +108,22 @@ fn spread(moments: &VecDeque<Moment>, first: usize, most: usize) -> Vec<Moment> 
     picked
 }
 
-fn sum(parts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
-    parts.flatten().reduce(u64::saturating_add)
+/// One part that could not be read makes the sum unknown: without it, trouble would look like progress. An offset beyond
+/// its log's end has no lag, and stands in the way of no sum.
+fn sum<'a>(parts: impl Iterator<Item = KnownPair<'a>>, moment: Moment) -> Option<u64> {
+    let mut sum = None;
+    for (pair, log) in parts {
+        if let Reading::Known(unread) = lag_at(pair, log, moment)?.unread() {
+            sum = Some(sum.unwrap_or(0_u64).saturating_add(unread));
+        }
+    }
+    sum
+}
+
+/// Whether the pair had an offset and a log then, as far as the history reaches back.
+fn was_watched(pair: &PairTrack, log: &PartitionTrack, moment: Moment) -> bool {
+    let begun = pair.committed().oldest().first <= moment.committed && log.ends().oldest().first <= moment.ends;
+    begun && log.starts().oldest().first <= moment.ends && pair.gone_since().is_none_or(|since| since > moment.committed)
 }
 
 type KnownPair<'a> = (&'a PairTrack, &'a PartitionTrack);

@@ -149,6 +149,23 @@ fn the_age_of_an_unread_record_comes_from_the_ends() {
 }
 
 #[test]
+fn a_chart_has_no_number_where_a_part_that_was_watched_could_not_be_read() {
+    let mut history = history();
+    let read = |seconds| cluster(seconds).topic("orders", 1, &[(0, 1_000), (0, 100), (0, 60)]);
+    let two = [("orders", 0, 0), ("orders", 1, 100)];
+    history.observe(&read(0).group("g", &two));
+    history.observe(&read(10).without_log(0, UnknownReason::NoLeader).group("g", &two));
+    let known = |history: &History| history.group_series("g", 10).unwrap().iter().map(|one| one.lag).collect::<Vec<_>>();
+    assert_eq!(known(&history), [Some(1_000), None]);
+    // A partition that is committed for the first time takes nothing from the time before.
+    history.observe(&read(20).group("g", &[("orders", 0, 0), ("orders", 1, 100), ("orders", 2, 50)]));
+    assert_eq!(known(&history), [Some(1_000), Some(1_000), Some(1_010)], "the log stood still");
+    let gone = [("orders", 0, 0), ("orders", 1, 100)];
+    history.observe(&read(30).group("g", &gone));
+    assert_eq!(known(&history).last(), Some(&Some(1_000)), "what is gone is no hole");
+}
+
+#[test]
 fn an_open_transaction_ages_while_the_last_stable_offset_stands_before_the_end() {
     let mut history = history();
     let mut age = |seconds, last_stable: u64, end| {

@@ -9,8 +9,8 @@ use super::{
     sums,
 };
 use crate::lag::{
-    GroupSnapshot, GroupTrack, History, Lag, Offset, Presence, Reading, TopicSlot, Verdict, advice, judge, measure_readings,
-    sentence, worst,
+    GroupSnapshot, GroupTrack, History, Lag, Offset, Presence, Reading, TopicSlot, UnknownReason, Verdict, advice, judge,
+    measure_readings, sentence, worst,
 };
 use crate::monitor::{
     memory::Memory,
@@ -94,13 +94,15 @@ pub(super) fn assemble(
     }
 }
 
-/// The group's trend needs this collection's lag before the group is judged.
+/// The group's trend needs this collection's lag before the group is judged. It is unknown while a part of it is that was
+/// known before: the sum of the rest would look like progress.
 fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
     let subscribed = members::subscribed(group);
     let mut lag: Option<u64> = None;
+    let mut hidden = false;
     let mut unsubscribed: Vec<TopicSlot> = Vec::new();
     let pairs = history.group(&group.id).map_or(&[][..], |track| &track.pairs);
-    for pair in pairs.iter().filter(|pair| pair.was_read_at(scene.moment.committed)) {
+    for pair in pairs.iter().filter(|pair| pair.gone_since().is_none()) {
         let Some(topic) = scene.index_of(pair.slot()) else { continue };
         if is_left_out(scene, topic, subscribed.as_ref()) {
             if unsubscribed.last() != Some(&pair.slot()) {
@@ -108,13 +110,17 @@ fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
             }
             continue;
         }
+        let was_read = pair.was_read_at(scene.moment.committed);
         let committed = Reading::Known(Offset::new(pair.committed().latest().value()));
         let range = scene.snapshot.range(topic, pair.partition());
-        if let Reading::Known(unread) = measure_readings(committed, range).and_then(Lag::unread) {
-            lag = Some(lag.unwrap_or(0).saturating_add(unread));
+        match measure_readings(committed, range).and_then(Lag::unread) {
+            Reading::Known(unread) if was_read => lag = Some(lag.unwrap_or(0).saturating_add(unread)),
+            // Such an offset is a finding of its own, and may stay for ever.
+            Reading::Unknown(UnknownReason::BeyondEnd) if was_read => {}
+            Reading::Known(_) | Reading::Unknown(_) => hidden = true,
         }
     }
-    history.note_lag(&group.id, lag, unsubscribed);
+    history.note_lag(&group.id, lag.filter(|_| !hidden), unsubscribed);
 }
 
 fn is_left_out(scene: &Scene<'_>, topic: u32, subscribed: Option<&HashSet<&str>>) -> bool {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::lag::{
-    LogRange, Offset, Spans, Status, TimeLag, TimeLagSource,
+    LogRange, Offset, Spans, Status, TimeLag, TimeLagSource, TopicPartition,
     testing::{at, cluster, known_log},
 };
 use crate::monitor::{
@@ -173,6 +173,22 @@ fn what_a_failed_reading_hides_is_unknown_and_named_beside_the_sum() {
     let last = watch.last.as_ref().unwrap();
     assert_eq!(last.topics[0].retained_messages, Reading::Unknown(UnknownReason::NoLeader));
     assert_eq!(last.partition_failures["no_leader"], 1);
+}
+
+#[test]
+fn a_part_that_became_unknown_is_no_progress_in_the_group_s_trend() {
+    let mut watch = Watch::new();
+    let read = |seconds| cluster(seconds).topic("orders", 1, &[(0, 1_000_000), (0, 100)]);
+    let committed = [("orders", 0, 0), ("orders", 1, 100)];
+    watch.see(&read(0).group("g", &committed));
+    watch.see(&read(10).without_log(0, UnknownReason::NoLeader).group("g", &committed));
+    let lag = |watch: &Watch| watch.history.group("g").unwrap().lag.as_ref().unwrap().latest().value();
+    assert_eq!(lag(&watch), 1_000_000);
+    watch.see(&read(20).group("g", &committed[1..]).change_group("g", |group| {
+        group.unreadable.insert(TopicPartition { topic: "orders".into(), partition: 0 }, UnknownReason::Timeout);
+    }));
+    assert_eq!(lag(&watch), 1_000_000);
+    assert_eq!(watch.history.group_series("g", 10).unwrap().last().unwrap().lag, None);
 }
 
 #[test]

@@ -55,6 +55,17 @@ fn a_failed_collection_keeps_the_last_good_values_with_their_age_and_the_reason(
 }
 
 #[test]
+fn the_age_of_a_record_that_came_while_the_cluster_could_not_be_read_is_not_claimed() {
+    let mut state = state();
+    let read = |seconds, end| cycle(Ok(cluster(seconds).topic("orders", 1, &[(0, end)]).group("g", &[("orders", 0, 90)])));
+    state.take_in(read(0, 90), at(0));
+    state.take_in(unreachable(), at(10));
+    let (view, ..) = state.take_in(read(1_800, 100), at(1_800));
+    assert_eq!(view.groups[0].lag, Reading::Known(10));
+    assert_eq!(view.groups[0].time_lag, Reading::Unknown(UnknownReason::HistoryTooShort));
+}
+
+#[test]
 fn a_cluster_that_goes_down_and_comes_back_is_told_once_each() {
     let mut state = state();
     let mut told = Vec::new();
