@@ -5,6 +5,8 @@
 //!     ^                   |                           ^                  |
 //!     `------ended--------'                           `---(pending) <----' holds again
 //! ```
+//!
+//! An alert about lag does not end while a part of that lag cannot be read.
 
 use super::{
     counters::Counters,
@@ -12,7 +14,10 @@ use super::{
     table::{Definition, SeverityRule, definitions},
     words,
 };
-use crate::monitor::view::{AlertState, AlertView, Severity, TimelineEntry, TimelineKind, Tone, View};
+use crate::{
+    lag::UnknownReason,
+    monitor::view::{AlertState, AlertView, GroupTopicView, Severity, TimelineEntry, TimelineKind, Tone, View},
+};
 use chrono::{DateTime, Utc};
 use std::{
     cmp::Reverse,
@@ -80,7 +85,7 @@ pub fn evaluate(view: &View, engine: &mut Engine, now: DateTime<Utc>) -> Evaluat
     engine.counters.observe(view, now);
     let holding = findings(view, &engine.counters, now);
     let mut evaluation = Evaluation::default();
-    engine.end_others(&holding, now, &mut evaluation);
+    engine.end_others(&holding, view, now, &mut evaluation);
     for (key, (definition, finding)) in holding {
         engine.advance(key, definition, &finding, now, &mut evaluation);
     }
@@ -119,13 +124,15 @@ fn findings(view: &View, counters: &Counters, now: DateTime<Utc>) -> Holding {
 }
 
 impl Engine {
-    /// Resolves what fired and holds no more, drops what was only pending, forgets what was resolved long ago.
-    fn end_others(&mut self, holding: &Holding, now: DateTime<Utc>, evaluation: &mut Evaluation) {
+    /// Resolves what fired and holds no more, drops what was only pending, forgets what was resolved long ago. What fired
+    /// about a lag that cannot be told now goes on.
+    fn end_others(&mut self, holding: &Holding, view: &View, now: DateTime<Utc>, evaluation: &mut Evaluation) {
         let keep = self.settings.keep_resolved;
         self.instances.retain(|key, alert| match (holding.contains_key(key), alert.state) {
             (true, _) => true,
             (false, AlertState::Pending) => false,
             (false, AlertState::Resolved) => alert.resolved_at.is_some_and(|at| since(at, now) < keep),
+            (false, AlertState::Firing) if is_hidden(key, view) => true,
             (false, AlertState::Firing) => {
                 alert.state = AlertState::Resolved;
                 alert.resolved_at = Some(now);
@@ -171,6 +178,40 @@ impl Engine {
         }
         self.instances.insert(key, alert);
     }
+}
+
+/// Alerts that a partition's lag can end.
+const OF_LAG: [&str; 7] = [
+    "KafkaConsumerLagHigh",
+    "KafkaConsumerTimeLagHigh",
+    "KafkaConsumerStalled",
+    "KafkaConsumerFallingBehind",
+    "KafkaConsumerDrainTooSlow",
+    "KafkaConsumerGroupDown",
+    "KafkaConsumerRetentionRisk",
+];
+
+/// Whether the alert is about a lag of which a part could not be read this time, so that its end is not known.
+fn is_hidden(key: &InstanceKey, view: &View) -> bool {
+    let Some(id) = key.group.as_ref().filter(|_| OF_LAG.contains(&key.name)) else { return false };
+    let groups = view.clusters.iter().filter(|cluster| cluster.name == key.cluster).flat_map(|cluster| &cluster.groups);
+    groups.filter(|group| group.id == *id).any(|group| {
+        let topic = key.labels.get("topic");
+        let counted = |of: &GroupTopicView| !of.unsubscribed && topic.is_none_or(|topic| **topic == *of.topic);
+        let parts = group.partitions().filter(|(of, _)| counted(of)).map(|(_, partition)| partition.lag.reason());
+        parts.chain([group.lag.reason()]).flatten().any(is_failure)
+    })
+}
+
+/// Whether a reading failed; the other reasons are findings, and may stay for ever.
+const fn is_failure(reason: UnknownReason) -> bool {
+    !matches!(
+        reason,
+        UnknownReason::NeverCommitted
+            | UnknownReason::BeyondEnd
+            | UnknownReason::NoSuchPartition
+            | UnknownReason::Unsupported
+    )
 }
 
 fn label_of(key: &InstanceKey, name: &str) -> String {

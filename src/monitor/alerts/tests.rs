@@ -69,6 +69,9 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
     let lag_of = |active: bool, lag: u64| if active { lag } else { 10 };
     let mut slow = judged("slow", Status::FallingBehind, 500, during(2, 40));
     slow.topics[0].drain = Drain::Never;
+    // For who stands still the estimate is no news; once it moves again, it is.
+    let mut stuck = judged("stuck", Status::Stalled, 1_200, during(5, 22));
+    stuck.topics[0].drain = Drain::Never;
     let mut late = judged("late", Status::Ok, 40, true);
     late.topics[0].partitions[0].time_lag = if during(5, 25) { aged(90) } else { aged(3) };
     let mut risky = judged("risky", Status::Ok, 40, true);
@@ -87,6 +90,7 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
         judged("stalled", Status::Stalled, 40, during(5, 25)),
         judged("down", Status::NoMembers, 3, during(5, 25)),
         slow,
+        stuck,
         late,
         risky,
         lost,
@@ -340,6 +344,44 @@ fn a_condition_that_ended_while_pending_leaves_no_trace() {
     // It begins anew: the time before does not count.
     states(&mut engine, 3, Status::Stalled);
     assert_eq!(states(&mut engine, 7, Status::Stalled), [("KafkaConsumerStalled", AlertState::Pending)]);
+}
+
+#[test]
+fn who_stands_still_is_not_told_to_drain_too_slowly() {
+    let mut engine = Engine::new(EngineSettings { hold: Some(Duration::ZERO), ..EngineSettings::default() });
+    let mut names = |minute: i64, status| {
+        let mut stuck =
+            GroupView { status, topics: vec![group_topic("orders", vec![pair(0, Some(0), 9_000)])], ..group("g") };
+        stuck.topics[0].drain = Drain::Never;
+        let mut cluster = fixture::cluster("c", at(60 * minute), vec![stuck]);
+        cluster.ledger = None;
+        let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(60 * minute)) };
+        let alerts = evaluate(&view, &mut engine, view.at).alerts;
+        alerts.iter().filter(|alert| alert.state == AlertState::Firing).map(|alert| alert.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(0, Status::Stalled), ["KafkaConsumerStalled", "KafkaConsumerLagHigh"]);
+    assert_eq!(names(1, Status::NoMembers), ["KafkaConsumerGroupDown", "KafkaConsumerLagHigh"]);
+    let mut behind = names(2, Status::FallingBehind);
+    behind.sort_unstable();
+    assert_eq!(behind, ["KafkaConsumerDrainTooSlow", "KafkaConsumerFallingBehind", "KafkaConsumerLagHigh"]);
+}
+
+#[test]
+fn a_lag_of_which_a_part_cannot_be_read_any_more_keeps_firing() {
+    let mut engine = Engine::new(EngineSettings { hold: Some(Duration::ZERO), ..EngineSettings::default() });
+    let mut states = |minute: i64, first: PartitionView| {
+        let behind = GroupView { topics: vec![group_topic("orders", vec![first, pair(1, Some(9), 9)])], ..group("g") };
+        let mut cluster = fixture::cluster("c", at(60 * minute), vec![behind]);
+        cluster.ledger = None;
+        let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(60 * minute)) };
+        let alerts = evaluate(&view, &mut engine, view.at).alerts;
+        alerts.iter().map(|alert| (alert.severity, alert.state, alert.value)).collect::<Vec<_>>()
+    };
+    let both = |state| vec![(Severity::Critical, state, 1_000_000.0), (Severity::Warning, state, 1_000_000.0)];
+    assert_eq!(states(0, pair(0, Some(0), 1_000_000)), both(AlertState::Firing));
+    assert_eq!(states(1, fixture::unknown_pair(0)), both(AlertState::Firing), "nobody knows that it is over");
+    assert_eq!(states(2, pair(0, Some(1_000_000), 1_000_000)), both(AlertState::Resolved));
+    assert_eq!(states(3, fixture::unknown_pair(0)), both(AlertState::Resolved), "and nothing begins");
 }
 
 #[test]

@@ -56,7 +56,9 @@ pub fn group_down(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 const SLOW_DRAIN_SECONDS: f64 = 3_600.0;
 
 pub fn drain_too_slow(scene: &Scene<'_>, found: &mut Vec<Finding>) {
-    for group in scene.groups() {
+    // Who stands still needs no estimate: another alert says so.
+    let stands = |group: &&GroupView| matches!(group.status, Status::Stalled | Status::NoMembers);
+    for group in scene.groups().filter(|group| !stands(group)) {
         let thresholds = &group.thresholds;
         let above =
             |value: Option<f64>, levels: Levels| value.is_some_and(|value| value > levels.warning.min(levels.critical));

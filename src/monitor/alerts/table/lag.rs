@@ -63,7 +63,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         group: RuleGroup::Lag,
         hold: minutes(15),
         severity: WARNING,
-        condition: "At the present speed the group needs over an hour to catch up, and it is behind by verdict or threshold.",
+        condition: "At the present speed the group, which moves, needs over an hour to catch up, and it is behind by verdict or threshold.",
         promql: "max by (cluster_name, group, topic) (tidemark_group_drain_seconds) > 3600\n\
                  and on (cluster_name, group) (\n  \
                    tidemark_group_status{status=\"falling_behind\"} == 1\n  \
@@ -73,8 +73,9 @@ pub(super) const DEFINITIONS: &[Definition] = &[
                    or\n  \
                    cluster_name_group:tidemark_group_lag_seconds:max\n  \
                    > on (cluster_name, group) min by (cluster_name, group) (tidemark_group_lag_threshold_seconds)\n\
-                 )",
-        why: "The estimate alone is no fault: a small steady lag never drains. 3600: an hour is when somebody should add consumers.",
+                 )\n\
+                 unless on (cluster_name, group) tidemark_group_status{status=~\"stalled|no_members\"} == 1",
+        why: "The estimate alone is no fault: a small steady lag never drains. 3600: an hour is when somebody should add consumers. Who stands still is told by the verdict.",
         summary: "{group} needs over an hour to catch up on {topic}",
         description: "Estimated time to zero lag on {cluster_name}: {value|duration} (+Inf: the lag is not shrinking).",
         predicate: Some(when::drain_too_slow),
