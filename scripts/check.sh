@@ -57,7 +57,8 @@ browser() {
         echo "==> skipped: browser suite (tests/browser/package.json is not there)"
         return
     fi
-    try "binary for the browser suite" "$cargo" build --locked --bin tidemark
+    # With the examples the features are those of the tests: nothing that is built already is built again.
+    try "binary and server for the browser suite" "$cargo" build --locked --bins --examples
     try "browser suite" npm --prefix tests/browser test
 }
 
