@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 /// Records that wait before a partition is paused; what is on its way still comes on top.
 const WAITING_MAX: usize = 1_000;
 const WAITING_LOW: usize = 250;
+/// As much for their bytes, which number alone does not bound.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+const WAITING_BYTES_LOW: usize = 4 << 20;
 const BATCH_MAX: usize = 200;
 /// A batch that takes longer makes the next one smaller, so that offsets move and a rebalance need not wait long.
 const BATCH_TIME: Duration = Duration::from_millis(500);
@@ -25,6 +28,9 @@ pub struct Partition {
     /// Records of an earlier round that are not settled, in order; they come before `waiting`.
     again: VecDeque<InHand>,
     pub offsets: OffsetLedger,
+    /// Of the records that are here, in bytes: all of them, and those of the batch that is being worked on.
+    bytes: usize,
+    working_bytes: usize,
     not_before: Option<Instant>,
     /// Stops the batch that is being worked on.
     working: Option<CancellationToken>,
@@ -42,6 +48,8 @@ impl Partition {
             waiting: VecDeque::new(),
             again: VecDeque::new(),
             offsets: OffsetLedger::default(),
+            bytes: 0,
+            working_bytes: 0,
             not_before: None,
             working: None,
             batch_size: BATCH_MAX,
@@ -53,6 +61,7 @@ impl Partition {
 
     pub fn receive(&mut self, record: IncomingRecord) {
         self.offsets.receive(record.offset);
+        self.bytes += record.bytes();
         self.waiting.push_back(record);
     }
 
@@ -91,6 +100,7 @@ impl Partition {
             }
             batch.push(record);
         }
+        self.working_bytes = batch.iter().map(|record| record.record.bytes()).sum();
         let stop = CancellationToken::new();
         self.working = Some(stop.clone());
         self.started = now;
@@ -105,6 +115,8 @@ impl Partition {
             return None;
         }
         self.working = None;
+        let left: usize = end.unsettled.iter().map(|record| record.record.bytes()).sum();
+        self.bytes = self.bytes.saturating_sub(std::mem::take(&mut self.working_bytes)) + left;
         let slow = now.duration_since(self.started) > BATCH_TIME;
         self.batch_size = if slow { (self.batch_size / 2).max(1) } else { (self.batch_size * 2).min(BATCH_MAX) };
         end.settled.into_iter().for_each(|offset| self.offsets.settle(offset));
@@ -128,9 +140,9 @@ impl Partition {
 
     /// Whether reading is to pause: no ledger, too much here already, or a record that must be waited for.
     pub fn wants_pause(&self, has_ledger: bool, now: Instant) -> bool {
-        let bound = if self.paused { WAITING_LOW } else { WAITING_MAX };
+        let (bound, bytes) = if self.paused { (WAITING_LOW, WAITING_BYTES_LOW) } else { (WAITING_MAX, WAITING_BYTES_MAX) };
         let held = self.not_before.is_some_and(|time| time > now + HOLD_WORTH_A_PAUSE);
-        !has_ledger || held || self.offsets.open_records() >= bound
+        !has_ledger || held || self.offsets.open_records() >= bound || self.bytes >= bytes
     }
 
     /// Gives up what an earlier ledger has said: the records are looked at anew.
@@ -187,5 +199,23 @@ mod tests {
         assert_eq!(partition.end_batch(2, own, now), Some(Ok(())));
         assert!(!partition.is_working());
         assert_eq!(partition.offsets.to_commit(), Some(8));
+    }
+
+    #[test]
+    fn a_few_large_records_pause_reading_until_most_of_their_bytes_are_gone() {
+        let now = Instant::now();
+        let mut partition = Partition::new(now, 1);
+        (0..4).for_each(|offset| partition.receive(record(offset, 5 << 20)));
+        assert!(partition.wants_pause(true, now));
+        partition.paused = true;
+        let unsettled = take(&mut partition, now).split_off(3);
+        let end = BatchEnd { settled: vec![0, 1, 2], unsettled, next: Next::AtOnce };
+        assert_eq!(partition.end_batch(1, end, now), Some(Ok(())));
+        assert!(partition.wants_pause(true, now), "one is left, larger than the lower bound");
+        assert_eq!(take(&mut partition, now).len(), 1);
+        assert!(partition.wants_pause(true, now), "it is being worked on");
+        let end = BatchEnd { settled: vec![3], unsettled: Vec::new(), next: Next::AtOnce };
+        assert_eq!(partition.end_batch(1, end, now), Some(Ok(())));
+        assert!(!partition.wants_pause(true, now));
     }
 }

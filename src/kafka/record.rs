@@ -18,6 +18,13 @@ pub struct IncomingRecord {
 }
 
 impl IncomingRecord {
+    /// Length of what it carries, in bytes.
+    pub fn bytes(&self) -> usize {
+        let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + length(value)).sum();
+        length(&self.key) + length(&self.value) + headers
+    }
+
     pub(super) fn copy(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Self {
         let headers = message.headers().map_or_else(Vec::new, |headers| {
             headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
