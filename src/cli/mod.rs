@@ -159,7 +159,7 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast_ref::<KafkaFailure>() {
             Some(KafkaFailure::Property { key, value, problem }) => Self::Config(ConfigError::property(key, value, problem)),
-            Some(KafkaFailure::Call(_)) | None => Self::Run(error),
+            Some(KafkaFailure::TooLarge(_) | KafkaFailure::Call(_)) | None => Self::Run(error),
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use super::{
     batch::{Batch, Hold},
-    dead_letter::{GiveUpReason, dead_letter},
+    dead_letter::{GiveUpReason, dead_letter, without_value},
     in_hand::{InHand, Standing},
     worker::{SHORT_PAUSE, Worker},
 };
+use crate::kafka::{KafkaFailure, OutgoingRecord, Producer};
 use crate::store::{At, Claim, Delivery, Finish, Grant, ReleaseReason, ShardNumber, Store, StoreError, StoreResult, Touch};
 use futures_util::future::join_all;
 use std::{collections::BTreeMap, time::Duration};
@@ -125,8 +126,8 @@ async fn copy<S: Store>(
     let Some(record) = batch.slot(slot) else { return Ok(()) };
     let letter = dead_letter(&record.record, worker.service.group(), reason, attempts);
     let topic = &*record.record.topic;
-    match worker.producer.send(&letter).await {
-        Ok(_) => {
+    match send_letter(&worker.producer, letter).await {
+        Ok(()) => {
             tracing::warn!(
                 group = worker.service.group(),
                 topic,
@@ -141,9 +142,20 @@ async fn copy<S: Store>(
             Ok(())
         }
         Err(error) => {
-            tracing::warn!(%error, topic = letter.topic, "dead letter could not be written");
+            tracing::warn!(%error, topic, "dead letter could not be written");
             Err(Hold::For(SHORT_PAUSE))
         }
+    }
+}
+
+/// Writes a letter; without its value when it is too large, because no later try would fare better.
+async fn send_letter(producer: &Producer, letter: OutgoingRecord) -> Result<(), KafkaFailure> {
+    match producer.send(&letter).await {
+        Err(KafkaFailure::TooLarge(problem)) => {
+            tracing::warn!(problem, topic = letter.topic, "a dead letter goes without its value");
+            producer.send(&without_value(letter)).await.map(drop)
+        }
+        sent => sent.map(drop),
     }
 }
 

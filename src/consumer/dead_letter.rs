@@ -58,6 +58,15 @@ pub fn dead_letter(record: &IncomingRecord, group: &str, reason: &GiveUpReason, 
     }
 }
 
+/// The letter without the value, for a topic that takes no record so large. A header says how many bytes were left out;
+/// the others say where they are, for as long as the topic keeps them.
+pub fn without_value(letter: OutgoingRecord) -> OutgoingRecord {
+    let OutgoingRecord { topic, key, mut headers, value } = letter;
+    let bytes = value.map_or(0, |value| value.len());
+    headers.push(("tidemark_dlt-value-left-out".to_owned(), Some(bytes.to_string().into_bytes())));
+    OutgoingRecord { topic, key, headers, value: None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

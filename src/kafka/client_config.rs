@@ -22,6 +22,9 @@ pub enum KafkaFailure {
     /// A property that librdkafka does not take: a mistake in the configuration.
     #[error("kafka property {key}={value}: {problem}")]
     Property { key: String, value: String, problem: String },
+    /// A record is larger than Kafka, or this client, takes: trying again is of no use.
+    #[error("{0}")]
+    TooLarge(String),
     /// Trying again later may help.
     #[error("{0}")]
     Call(String),
@@ -34,6 +37,7 @@ impl From<KafkaError> for KafkaFailure {
                 let value = shown(&key, &value);
                 Self::Property { key, value, problem }
             }
+            KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge) => Self::TooLarge(error.to_string()),
             other => Self::Call(other.to_string()),
         }
     }

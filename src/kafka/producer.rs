@@ -35,6 +35,8 @@ pub struct Producer {
 
 /// A record that is not acknowledged by then is given back to the sender, who still has it in its outbox.
 const DELIVERY_TIMEOUT_MS: &str = "20000";
+/// More than brokers take by default (1,048,588 bytes): the topic's own limit decides, and not this client's.
+const MESSAGE_BYTES_MAX: &str = "10000000";
 /// How long a send waits for room in the local queue.
 const QUEUE_TIMEOUT: Timeout = Timeout::After(Duration::from_secs(5));
 
@@ -91,7 +93,12 @@ impl Producer {
 }
 
 fn create(connection: &Connection) -> Result<FutureProducer<LogContext>, KafkaFailure> {
-    let defaults = [("linger.ms", "2"), ("message.timeout.ms", DELIVERY_TIMEOUT_MS), ("partitioner", "murmur2_random")];
+    let defaults = [
+        ("linger.ms", "2"),
+        ("message.timeout.ms", DELIVERY_TIMEOUT_MS),
+        ("message.max.bytes", MESSAGE_BYTES_MAX),
+        ("partitioner", "murmur2_random"),
+    ];
     let enforced = [("enable.idempotence", "true"), ("acks", "all")];
     Ok(connection.configure(&defaults, &enforced).create_with_context(LogContext)?)
 }
