@@ -37,6 +37,8 @@ pub struct RelaySetup<S> {
     pub access: LedgerAccess,
     pub owner: Owner,
     pub producer: Producer,
+    /// Cancelled when the topics are there: a record that is sent before may create one with a wrong number of partitions.
+    pub topics_ready: CancellationToken,
     /// How long a shard's outbox is held without a sign of life.
     pub lease: Duration,
     /// Longest pause between two looks at an empty outbox.
@@ -45,6 +47,10 @@ pub struct RelaySetup<S> {
 
 /// Relays every shard of the open ledger until `stop` is cancelled; then publishes what is left, for a few seconds.
 pub async fn relay<S: Store>(mut setup: RelaySetup<S>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => return,
+        () = setup.topics_ready.cancelled() => {}
+    }
     while !stop.is_cancelled() {
         let Some(ledger) = setup.access.latest() else {
             tokio::select! {

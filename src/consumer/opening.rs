@@ -1,43 +1,27 @@
 //! How the loop comes by its ledger, loses it, and comes by it again.
 
 use super::{
+    access::LedgerGate,
     admission::{admit, offset_metadata},
     partition::Partition,
     run::{Loop, OpenFailure, Opened},
     setup::ConsumerSetup,
     worker::Worker,
 };
+use crate::services::Service;
 use crate::store::{At, Ledger, Store, StoreError, Terms};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, future::pending, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 impl<S: Store> Loop<S> {
     /// Stops working until the ledger has been opened again.
     pub(super) fn close_ledger(&mut self, error: &StoreError) {
+        self.gate.close();
         if self.worker.take().is_none() {
             return;
         }
-        self.gate.close();
-        self.setup.condition.ledger(Some(self.complaint(error)));
+        self.setup.condition.ledger(Some(complaint(self.setup.service, error)));
         self.open(self.setup.timing.reopen_interval);
-    }
-
-    /// What is wrong, and what a person has to do where time alone does not help.
-    fn complaint(&self, error: &StoreError) -> String {
-        match error {
-            StoreError::Amnesia { .. } => format!(
-                "{error}; nothing is processed until its data are back or the loss is accepted: \
-                 tidemark ledger init --group {} --accept-loss",
-                self.setup.service.group()
-            ),
-            StoreError::Clock
-            | StoreError::Lost { .. }
-            | StoreError::Stale { .. }
-            | StoreError::BadArgument(_)
-            | StoreError::OutOfMemory
-            | StoreError::Unreachable(_)
-            | StoreError::Refused(_) => error.to_string(),
-        }
     }
 
     /// Tries to open the ledger after `delay`, beside the loop.
@@ -49,13 +33,14 @@ impl<S: Store> Loop<S> {
         let first_start = self.last_incarnation.is_none();
         self.opening.spawn(async move {
             sleep(delay).await;
-            let committed = handle.committed(&all).await.map_err(OpenFailure::Kafka)?;
-            let ledger = admit(&setup.store, &setup.ledger_name, setup.shape, &committed, first_start).await;
-            let ledger = ledger.map_err(OpenFailure::Ledger)?;
-            // A look at every shard finds out whether the store takes calls at all.
-            for shard in ledger.shards() {
-                setup.store.stats(At::new(&ledger, shard)).await.map_err(OpenFailure::Ledger)?;
-            }
+            let ledger = match existing(&setup).await.map_err(OpenFailure::Ledger)? {
+                Some(ledger) => ledger,
+                None => {
+                    let committed = handle.committed(&all).await.map_err(OpenFailure::Kafka)?;
+                    let ledger = admit(&setup.store, &setup.ledger_name, setup.shape, &committed, first_start).await;
+                    look_at_shards(&setup, ledger.map_err(OpenFailure::Ledger)?).await.map_err(OpenFailure::Ledger)?
+                }
+            };
             let mut numbers = BTreeMap::new();
             for topic in setup.service.subscriptions() {
                 let number = setup.store.topic_number(&setup.ledger_name.namespace, topic.name()).await;
@@ -80,7 +65,8 @@ impl<S: Store> Loop<S> {
                 self.worker = Some(Arc::new(worker));
             }
             Ok(Err(OpenFailure::Ledger(error))) => {
-                self.setup.condition.ledger(Some(self.complaint(&error)));
+                self.gate.close();
+                self.setup.condition.ledger(Some(complaint(self.setup.service, &error)));
                 self.open(self.setup.timing.reopen_interval);
             }
             Ok(Err(OpenFailure::Kafka(error))) => {
@@ -93,6 +79,58 @@ impl<S: Store> Loop<S> {
                 self.open(self.setup.timing.reopen_interval);
             }
         }
+    }
+}
+
+/// Keeps a ledger that exists open for as long as Kafka has not been reached, so that orders are taken meanwhile. One that
+/// does not exist is created later: only the group's committed offsets say whether it may be.
+pub(super) async fn keep_existing_open<S: Store>(setup: &ConsumerSetup<S>, gate: &mut LedgerGate) -> Infallible {
+    loop {
+        match existing(setup).await {
+            Ok(Some(ledger)) => {
+                setup.condition.ledger(None);
+                gate.open(Arc::new(ledger));
+                let Some(error) = gate.doubted().await else { match pending::<Infallible>().await {} };
+                gate.close();
+                setup.condition.ledger(Some(complaint(setup.service, &error)));
+            }
+            Ok(None) => {}
+            Err(error) => setup.condition.ledger(Some(complaint(setup.service, &error))),
+        }
+        sleep(setup.timing.reopen_interval).await;
+    }
+}
+
+async fn existing<S: Store>(setup: &ConsumerSetup<S>) -> Result<Option<Ledger>, StoreError> {
+    match setup.store.open(&setup.ledger_name).await? {
+        Some(ledger) => look_at_shards(setup, ledger).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Finds out whether the store takes calls at all.
+async fn look_at_shards<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger) -> Result<Ledger, StoreError> {
+    for shard in ledger.shards() {
+        setup.store.stats(At::new(&ledger, shard)).await?;
+    }
+    Ok(ledger)
+}
+
+/// What is wrong, and what a person has to do where time alone does not help.
+fn complaint(service: Service, error: &StoreError) -> String {
+    match error {
+        StoreError::Amnesia { .. } => format!(
+            "{error}; nothing is processed until its data are back or the loss is accepted: \
+             tidemark ledger init --group {} --accept-loss",
+            service.group()
+        ),
+        StoreError::Clock
+        | StoreError::Lost { .. }
+        | StoreError::Stale { .. }
+        | StoreError::BadArgument(_)
+        | StoreError::OutOfMemory
+        | StoreError::Unreachable(_)
+        | StoreError::Refused(_) => error.to_string(),
     }
 }
 

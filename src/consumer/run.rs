@@ -3,6 +3,7 @@
 use super::{
     access::LedgerGate,
     in_hand::BatchEnd,
+    opening::keep_existing_open,
     partition::Partition,
     setup::{ConsumerSetup, Stop},
     topics::wait_for_topics,
@@ -28,9 +29,14 @@ use tokio::{
 ///
 /// # Errors
 /// The configuration is wrong, or librdkafka cannot go on.
-pub async fn consume<S: Store>(setup: ConsumerSetup<S>, gate: LedgerGate, stop: Stop) -> Result<(), KafkaFailure> {
+pub async fn consume<S: Store>(setup: ConsumerSetup<S>, mut gate: LedgerGate, stop: Stop) -> Result<(), KafkaFailure> {
     let topics: Vec<String> = setup.service.subscriptions().iter().map(|topic| topic.name().to_owned()).collect();
-    let Some(counts) = wait_for_topics(&setup, &topics, &stop).await? else { return Ok(()) };
+    let counts = tokio::select! {
+        counts = wait_for_topics(&setup, &stop) => counts?,
+        never = keep_existing_open(&setup, &mut gate) => match never {},
+    };
+    let Some(counts) = counts else { return Ok(()) };
+    setup.topics_ready.cancel();
     let (handle, events) = connect(&setup.connection, setup.service.group(), &setup.client_id)?;
     let thread = handle.start(&topics)?;
     let all = topics

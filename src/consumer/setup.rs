@@ -26,6 +26,8 @@ pub struct ConsumerSetup<S> {
     pub clock: Clock,
     pub metrics: ConsumerMetrics,
     pub condition: ConditionBoard,
+    /// Cancelled when the topics are there: the relay waits for that.
+    pub topics_ready: CancellationToken,
 }
 
 /// The consumer's rhythms.

@@ -3,18 +3,17 @@
 use super::setup::{ConsumerSetup, Stop};
 use crate::events::dead_letter_topic;
 use crate::kafka::{KafkaFailure, ensure_topics};
+use crate::services::Service;
 use crate::store::Store;
 use std::collections::BTreeMap;
 use tokio::time::sleep;
 
-/// Sees to it that the topics exist, and their dead-letter topics. `None` when stopped meanwhile.
+/// Sees to it that the topics that are read exist, their dead-letter topics, and the one that is published to. `None` when stopped meanwhile.
 pub(super) async fn wait_for_topics<S: Store>(
     setup: &ConsumerSetup<S>,
-    topics: &[String],
     stop: &Stop,
 ) -> Result<Option<BTreeMap<String, i32>>, KafkaFailure> {
-    let mut needed = topics.to_vec();
-    needed.extend(topics.iter().map(|topic| dead_letter_topic(topic, setup.service.group())));
+    let needed = needed_topics(setup.service);
     loop {
         let ensured = tokio::select! {
             () = stop.clean.cancelled() => return Ok(None),
@@ -27,12 +26,35 @@ pub(super) async fn wait_for_topics<S: Store>(
                 return Ok(Some(counts));
             }
             Err(error @ KafkaFailure::Property { .. }) => return Err(error),
-            Err(KafkaFailure::Call(problem)) => setup.condition.kafka(Some(problem)),
+            Err(KafkaFailure::TooLarge(problem) | KafkaFailure::Call(problem)) => setup.condition.kafka(Some(problem)),
         }
         tokio::select! {
             () = stop.clean.cancelled() => return Ok(None),
             () = stop.abrupt.cancelled() => return Ok(None),
             () = sleep(setup.timing.reopen_interval) => {}
         }
+    }
+}
+
+fn needed_topics(service: Service) -> Vec<String> {
+    let read = service.subscriptions().iter().map(|topic| topic.name().to_owned());
+    let dead = service.subscriptions().iter().map(|topic| dead_letter_topic(topic.name(), service.group()));
+    let own = Some(service.publishes_to()).filter(|own| !service.subscriptions().contains(own));
+    read.chain(dead).chain(own.map(|topic| topic.name().to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_needs_the_topic_that_it_publishes_to_and_each_topic_once() {
+        let dead = |topic: &str, group: &str| format!("{topic}.{group}.dlt");
+        for (service, own) in [(Service::Order, "orders"), (Service::Payment, "payments")] {
+            let needed = needed_topics(service);
+            assert_eq!((needed.len(), needed[4].as_str()), (5, own), "{needed:?}");
+        }
+        let (first, second) = (dead("payments", "delivery-service"), dead("deliveries", "delivery-service"));
+        assert_eq!(needed_topics(Service::Delivery), ["payments", "deliveries", &first, &second]);
     }
 }

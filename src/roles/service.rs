@@ -71,6 +71,7 @@ pub async fn run_service<S: Store>(
     let condition = ConditionBoard::new(service.group());
     let registry = Registry::new();
     let (gate, access) = ledger_access();
+    let topics_ready = CancellationToken::new();
     let timing = Timing { lease: config.lease, ..options.timing };
     let setup = ConsumerSetup {
         connection,
@@ -88,6 +89,7 @@ pub async fn run_service<S: Store>(
         clock: options.clock.clone(),
         metrics: ConsumerMetrics::register(&registry, service.group(), &topics(service))?,
         condition: condition.clone(),
+        topics_ready: topics_ready.clone(),
     };
     let probes = service_probes(condition, registry);
     let router = match service {
@@ -103,6 +105,7 @@ pub async fn run_service<S: Store>(
         access,
         owner,
         producer: producer.clone(),
+        topics_ready,
         lease: options.relay_lease,
         idle: options.relay_idle,
     };

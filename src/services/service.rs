@@ -51,6 +51,15 @@ impl Service {
         }
     }
 
+    /// The topic that its events go to.
+    pub const fn publishes_to(self) -> Topic {
+        match self {
+            Self::Order => Topic::Orders,
+            Self::Payment => Topic::Payments,
+            Self::Delivery => Topic::Deliveries,
+        }
+    }
+
     /// Decides about `event` with the state as it is stored.
     pub fn decide(self, state: Option<&str>, event: &Event, now: DateTime<Utc>) -> Result<Verdict, StateError> {
         match self {

@@ -387,3 +387,48 @@ async fn a_living_owner_keeps_its_lease_for_as_long_as_it_works() {
     shop.until_ended(&order, &[id]).await;
     assert_eq!(shop.books(Service::Payment).await.fenced, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_too_large_for_the_dead_letter_topic_goes_there_without_its_value_and_holds_nobody_up() {
+    let shop = Shop::open().await;
+    let mut config = shop.config();
+    config.cluster.properties.insert("message.max.bytes".to_owned(), "20000".to_owned());
+    let role = shop.start_with(Service::Payment, config, shop.options.clone()).await;
+    shop.until_ready(&role).await;
+    let poison = OutgoingRecord {
+        topic: "orders".to_owned(),
+        key: Some(b"k".to_vec()),
+        headers: Vec::new(),
+        value: Some(vec![b'x'; 1_040_000]),
+    };
+    shop.producer.send(&poison).await.unwrap();
+    shop.producer.send(&OutgoingRecord { value: Some(b"small".to_vec()), ..poison }).await.unwrap();
+    let dead = "orders.payment-service.dlt";
+    eventually("both are dead letters", async || shop.records(dead).len() == 2).await;
+    let letters = shop.records(dead);
+    assert_eq!(letters[0].value, None);
+    assert_eq!(letters[0].header("tidemark_dlt-value-left-out"), Some("1040000"));
+    assert!(letters[0].header("tidemark_dlt-place").unwrap().starts_with("orders/"));
+    assert_eq!(letters[1].value.as_deref(), Some(b"small".as_slice()));
+    assert_eq!(letters[1].header("tidemark_dlt-value-left-out"), None);
+    role.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_taken_while_kafka_is_away_from_the_start_on() {
+    let shop = Shop::open().await;
+    let first = shop.start(Service::Order).await;
+    shop.until_ready(&first).await;
+    first.stop().await;
+    let mut config = shop.config();
+    // Nobody listens there.
+    config.cluster.bootstrap = "127.0.0.1:1".to_owned();
+    let cut_off = shop.start_with(Service::Order, config, shop.options.clone()).await;
+    eventually("an order is taken", async || shop.post(&cut_off, &[], body("TEA")).await.0 == 202).await;
+    assert_eq!(shop.get(&cut_off, "/readyz").await.0, 503);
+    cut_off.stop().await;
+    assert_eq!(count(&shop, EventType::OrderCreated), 0);
+    let back = shop.start(Service::Order).await;
+    eventually("it is published", async || count(&shop, EventType::OrderCreated) == 1).await;
+    back.stop().await;
+}
