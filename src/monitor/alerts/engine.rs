@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     lag::UnknownReason,
-    monitor::view::{AlertState, AlertView, GroupTopicView, Severity, TimelineEntry, TimelineKind, Tone, View},
+    monitor::view::{
+        AlertState, AlertView, GroupTopicView, PartitionView, Severity, TimelineEntry, TimelineKind, Tone, View,
+    },
 };
 use chrono::{DateTime, Utc};
 use std::{
@@ -198,8 +200,13 @@ fn is_hidden(key: &InstanceKey, view: &View) -> bool {
     groups.filter(|group| group.id == *id).any(|group| {
         let topic = key.labels.get("topic");
         let counted = |of: &GroupTopicView| !of.unsubscribed && topic.is_none_or(|topic| **topic == *of.topic);
-        let parts = group.partitions().filter(|(of, _)| counted(of)).map(|(_, partition)| partition.lag.reason());
-        parts.chain([group.lag.reason()]).flatten().any(is_failure)
+        let of_age = matches!(key.name, "KafkaConsumerTimeLagHigh" | "KafkaConsumerRetentionRisk");
+        let hides = |partition: &PartitionView| {
+            let age = partition.time_lag.reason().filter(|_| of_age);
+            partition.lag.reason().into_iter().chain(age).any(is_failure)
+        };
+        group.lag.reason().is_some_and(is_failure)
+            || group.partitions().any(|(of, partition)| counted(of) && hides(partition))
     })
 }
 

@@ -1,6 +1,6 @@
 use super::{Engine, EngineSettings, definition, definitions, evaluate, rules_yaml};
 use crate::{
-    lag::{Reading, Retention, Status},
+    lag::{Reading, Retention, Status, UnknownReason},
     metrics::ProcessMetrics,
     monitor::{
         exposition::{ExpositionSettings, encode, parse::parse},
@@ -344,6 +344,27 @@ fn a_condition_that_ended_while_pending_leaves_no_trace() {
     // It begins anew: the time before does not count.
     states(&mut engine, 3, Status::Stalled);
     assert_eq!(states(&mut engine, 7, Status::Stalled), [("KafkaConsumerStalled", AlertState::Pending)]);
+}
+
+#[test]
+fn an_age_that_cannot_be_told_any_more_keeps_firing() {
+    let mut engine = Engine::new(EngineSettings { hold: Some(Duration::ZERO), ..EngineSettings::default() });
+    let mut states = |minute: i64, time_lag| {
+        let late = PartitionView { time_lag, ..pair(0, Some(1), 9) };
+        let mut cluster = fixture::cluster(
+            "c",
+            at(60 * minute),
+            vec![GroupView { topics: vec![group_topic("orders", vec![late])], ..group("g") }],
+        );
+        cluster.ledger = None;
+        let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(60 * minute)) };
+        let alerts = evaluate(&view, &mut engine, view.at).alerts;
+        alerts.iter().map(|alert| (alert.name, alert.state)).collect::<Vec<_>>()
+    };
+    let name = "KafkaConsumerTimeLagHigh";
+    assert_eq!(states(0, aged(90)), [(name, AlertState::Firing)]);
+    assert_eq!(states(1, Reading::Unknown(UnknownReason::HistoryTooShort)), [(name, AlertState::Firing)]);
+    assert_eq!(states(2, aged(3)), [(name, AlertState::Resolved)]);
 }
 
 #[test]
