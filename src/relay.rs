@@ -268,7 +268,96 @@ fn outgoing(entry: OutboxEntry) -> OutgoingRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::OutboxMessage;
+    use crate::clock::{Clock, ManualClock};
+    use crate::consumer::ledger_access;
+    use crate::kafka::{Connection, EmbeddedKafka};
+    use crate::store::{Change, Deadline, Init, LedgerName, MemoryStore, Namespace, OutboxMessage, Shape};
+    use chrono::TimeDelta;
+    use std::collections::BTreeMap;
+
+    const ENTRIES: u64 = 5_000;
+
+    /// A relay's setup with events of one order in the outbox: each wave sends one, and takes the producer's linger at least.
+    async fn full_outbox(kafka: &EmbeddedKafka, clock: Clock) -> (RelaySetup<MemoryStore>, Arc<Ledger>) {
+        kafka.create_topic("orders", 1).unwrap();
+        let store = MemoryStore::new(clock);
+        let name = LedgerName::new(Namespace::new("shop").unwrap(), "order-service");
+        let shape = Shape::new(1, 1, Duration::from_secs(600)).unwrap();
+        let Init::Created(ledger) = store.init(&name, shape).await.unwrap() else { panic!("there before") };
+        let message = |_| OutboxMessage {
+            topic: "orders".to_owned(),
+            key: b"o".to_vec(),
+            event_type: "A".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        let change = Change {
+            aggregate: "o".to_owned(),
+            fields: BTreeMap::from([("f".to_owned(), Vec::new())]),
+            finished: false,
+            outbox: (0..ENTRIES).map(message).collect(),
+            deadline: Deadline::Keep,
+        };
+        store.begin(At::new(&ledger, ShardNumber::new(0)), &change, u64::MAX).await.unwrap();
+        let connection = Connection { bootstrap: kafka.bootstrap().to_owned(), properties: BTreeMap::new() };
+        let (gate, access) = ledger_access();
+        let ledger = Arc::new(ledger);
+        gate.open(Arc::clone(&ledger));
+        let topics_ready = CancellationToken::new();
+        topics_ready.cancel();
+        let setup = RelaySetup {
+            store,
+            access,
+            owner: Owner::new("r").unwrap(),
+            producer: Producer::new(&connection).unwrap(),
+            topics_ready,
+            lease: Duration::from_millis(30),
+            idle: IDLE_SHORTEST,
+        };
+        (setup, ledger)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_clean_stop_ends_though_every_wave_goes_through() {
+        let kafka = EmbeddedKafka::start(1).unwrap();
+        let (setup, ledger) = full_outbox(&kafka, Clock::System).await;
+        let at = At::new(&ledger, ShardNumber::new(0));
+        let (store, stop) = (setup.store.clone(), CancellationToken::new());
+        let running = tokio::spawn(ShardRelay { setup, ledger: Arc::clone(&ledger), shard: at.shard }.run(stop.clone()));
+        let begun = async {
+            while store.outbox_stats(at).await.unwrap().entries == ENTRIES {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), begun).await.unwrap();
+        stop.cancel();
+        running.await.unwrap();
+        assert!(store.outbox_stats(at).await.unwrap().entries > 0, "it went on until all was sent");
+    }
+
+    #[tokio::test]
+    async fn a_hold_that_lapsed_in_a_wave_and_was_taken_again_goes_on_under_its_new_fence() {
+        let kafka = EmbeddedKafka::start(1).unwrap();
+        let clock = ManualClock::at(chrono::Utc::now());
+        let (setup, ledger) = full_outbox(&kafka, clock.clone().into()).await;
+        let relay = ShardRelay { setup, ledger: Arc::clone(&ledger), shard: ShardNumber::new(0) };
+        let hold = relay.setup.store.hold_outbox(relay.at(), &relay.setup.owner, relay.setup.lease).await.unwrap();
+        let RelayLease::Held { fence } = hold else { panic!("{hold:?}") };
+        let now = Instant::now();
+        let held = Held { fence: AtomicU64::new(fence.get()), renewed: now, swept: now, cursor: SweepCursor::default() };
+        clock.advance(TimeDelta::seconds(1));
+        let taken_again = async {
+            while held.fence() == fence {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = relay.hold_is_lost(&held) => panic!("nobody else wants it"),
+            () = taken_again => {}
+        }
+        assert!(matches!(relay.wave(&held).await, Ok(Wave::Sent)));
+        assert_eq!(relay.setup.store.outbox_stats(relay.at()).await.unwrap().entries, ENTRIES - 1);
+    }
 
     #[test]
     fn a_wave_holds_one_entry_an_order_and_keeps_their_order() {
