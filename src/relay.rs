@@ -353,7 +353,7 @@ mod tests {
         };
         tokio::select! {
             () = relay.hold_is_lost(&held) => panic!("nobody else wants it"),
-            () = taken_again => {}
+            taken = tokio::time::timeout(Duration::from_secs(60), taken_again) => taken.unwrap(),
         }
         assert!(matches!(relay.wave(&held).await, Ok(Wave::Sent)));
         assert_eq!(relay.setup.store.outbox_stats(relay.at()).await.unwrap().entries, ENTRIES - 1);
