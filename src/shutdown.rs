@@ -8,8 +8,8 @@ pub fn on_signal() -> CancellationToken {
     let stop = token.clone();
     tokio::spawn(async move {
         let name = next_signal().await;
-        tracing::info!(signal = name, "stopping");
         stop.cancel();
+        tracing::info!(signal = name, "stopping");
         let name = next_signal().await;
         tracing::warn!(signal = name, "stopping at once");
         std::process::exit(130);

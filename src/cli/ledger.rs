@@ -10,13 +10,12 @@ use crate::{
     kafka::{ClientProperties, ClusterReader, ReaderConfig},
     lag::words,
     store::{
-        At, Books, Counters, DuplicateOutcome, Init, LedgerEntry, LedgerName, Namespace, RedisStore, RedisTimeouts,
-        ShardBooks, Store, SweepCursor,
+        At, Books, Counters, DuplicateOutcome, Init, LedgerEntry, LedgerName, Namespace, RedisStore, ShardBooks, Store,
+        SweepCursor,
     },
 };
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
-use secrecy::ExposeSecret;
 use std::process::ExitCode;
 
 #[derive(Args, Clone, Debug)]
@@ -240,6 +239,6 @@ fn open_store(connection: &ConnectionArgs, file: &FileConfig) -> Result<(RedisSt
     };
     let name = connection.namespace.clone().or(file.namespace.clone()).unwrap_or_else(|| defaults::NAMESPACE.to_owned());
     let namespace = Namespace::new(&name).map_err(|error| ConfigError::invalid("namespace", &name, error.rule))?;
-    let store = RedisStore::new(url.expose_secret(), RedisTimeouts::default()).context("the ledger's address")?;
+    let store = super::redis_store(&url)?;
     Ok((store, namespace))
 }

@@ -7,11 +7,17 @@ mod ledger;
 mod monitor;
 mod service;
 
-use crate::kafka::KafkaFailure;
-use crate::services::Service;
-use crate::{config::ConfigError, monitor::alerts, telemetry::LogArgs};
+use crate::{
+    config::{ConfigError, redact_url},
+    kafka::KafkaFailure,
+    monitor::alerts,
+    services::Service,
+    store::{RedisStore, RedisTimeouts},
+    telemetry::LogArgs,
+};
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
 use std::{
     fmt,
     io::{self, Write as _},
@@ -162,6 +168,13 @@ impl From<anyhow::Error> for Failure {
             Some(KafkaFailure::TooLarge(_) | KafkaFailure::Call(_)) | None => Self::Run(error),
         }
     }
+}
+
+/// The ledger at `url`, which may carry a password; the error shows neither.
+fn redis_store(url: &SecretString) -> Result<RedisStore, ConfigError> {
+    let rule = "must be a URL such as redis://127.0.0.1:6379/0";
+    RedisStore::new(url.expose_secret(), RedisTimeouts::default())
+        .map_err(|_| ConfigError::invalid("redis", &redact_url(url.expose_secret()), rule))
 }
 
 /// Binds the role's address; the error says what to do about a taken one.

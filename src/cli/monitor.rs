@@ -9,11 +9,10 @@ use crate::{
     kafka::PropertyError,
     monitor::WatchedLedger,
     roles::{MonitorOptions, reader_config, start_monitor},
-    store::{Namespace, RedisStore, RedisTimeouts},
+    store::{Namespace, RedisStore},
 };
 use anyhow::Context;
 use clap::Args;
-use secrecy::ExposeSecret;
 use std::process::ExitCode;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -56,7 +55,7 @@ fn ledgers(config: &MonitorConfig) -> Result<Vec<Option<WatchedLedger<RedisStore
             ledgers.push(None);
             continue;
         };
-        let store = RedisStore::new(url.expose_secret(), RedisTimeouts::default()).context("the ledger's address")?;
+        let store = super::redis_store(url)?;
         let namespace = Namespace::new(&cluster.namespace)
             .map_err(|error| ConfigError::invalid("namespace", &error.value, error.rule))?;
         ledgers.push(Some(WatchedLedger { store, namespace }));

@@ -10,11 +10,9 @@ use crate::{
     consumer::Stop,
     roles::{ServiceOptions, run_service},
     services::Service,
-    store::{RedisStore, RedisTimeouts},
 };
 use anyhow::Context;
 use clap::Args;
-use secrecy::ExposeSecret;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +27,7 @@ pub struct ServiceCommand {
 pub async fn run(service: Service, command: ServiceCommand, stop: CancellationToken) -> Result<ExitCode, Failure> {
     let config = ServiceConfig::resolve(&command.connection, &command.service, default_listen(service))?;
     let url = config.cluster.redis.as_ref().context("a service has a ledger")?;
-    let store = RedisStore::new(url.expose_secret(), RedisTimeouts::default()).context("the ledger's address")?;
+    let store = super::redis_store(url)?;
     let listener = super::bind(config.listen).await?;
     run_service(service, config, store, ServiceOptions::default(), listener, Stop::clean(stop)).await?;
     Ok(ExitCode::SUCCESS)

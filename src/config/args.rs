@@ -14,7 +14,7 @@ pub struct ConnectionArgs {
     /// Kafka bootstrap servers
     #[arg(long, env = "TIDEMARK_KAFKA", value_name = "HOST:PORT[,HOST:PORT]")]
     pub kafka: Option<String>,
-    /// librdkafka property, such as security.protocol=SSL; may be repeated
+    /// librdkafka property, such as client.id=tidemark; may be repeated
     ///
     /// Or TIDEMARK_X=KEY=VALUE,KEY=VALUE in the environment; a flag wins.
     #[arg(short = 'X', value_name = "KEY=VALUE")]

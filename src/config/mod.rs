@@ -16,7 +16,7 @@ mod monitor;
 mod service;
 mod thresholds;
 
-pub use cluster::{ClusterConfig, Properties};
+pub use cluster::{ClusterConfig, Properties, redact_url};
 pub use effective::EffectiveSetting;
 pub use file::FileConfig;
 pub use filters::NameFilter;

@@ -7,8 +7,7 @@ use chrono::{DateTime, Utc};
 use std::time::Duration;
 
 /// What to do when the store forgot.
-pub(super) const REMEDY: &str =
-    "consumers have stopped, restore the data or accept the loss with `tidemark ledger init --accept-loss`";
+pub(super) const REMEDY: &str = "consumers have stopped, restore the data or accept the loss with `tidemark ledger init --accept-loss` (the status page has the whole command)";
 
 /// Levels come from what was just read; where a shard could not be read they are those of the shards that could, and
 /// where none could, those of the last view.
