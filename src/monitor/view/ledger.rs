@@ -1,0 +1,147 @@
+//! The ledger's books, duplicates, and the orders on their way.
+
+use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
+use chrono::{DateTime, Utc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// What the ledger of one cluster's events says.
+#[derive(Clone, Debug)]
+pub struct LedgerView {
+    pub namespace: String,
+    /// Redis address without credentials.
+    pub address: String,
+    /// `Err` carries the cause in words; the rest is then the last good reading.
+    pub last_result: Result<(), String>,
+    pub read_at: Option<DateTime<Utc>>,
+    /// Facts about the Redis server: version, maxmemory-policy, persistence; and what is wrong with them.
+    pub server: Vec<ServerFact>,
+    /// Sorted by group.
+    pub groups: Vec<LedgerGroupView>,
+    pub saga: SagaView,
+    /// Newest first, bounded; executed twice and conflicts are kept apart and merged in.
+    pub duplicates: Vec<DuplicateEntry>,
+    /// Duplicates over time, oldest first.
+    pub duplicate_buckets: Vec<DuplicateBucket>,
+}
+
+/// Counters of one consumer group, summed over its shards; each the maximum seen per incarnation.
+#[derive(Clone, Debug)]
+pub struct LedgerGroupView {
+    pub group: Arc<str>,
+    /// `Err` says why this group's books cannot be trusted now ("the store forgot: ...").
+    pub state: Result<(), String>,
+    pub shards: usize,
+    /// `[cause][outcome]`, indexed as in [`DuplicateCause::ALL`] and [`DuplicateOutcome::ALL`].
+    pub duplicates: [[u64; 2]; 6],
+    pub granted_first: u64,
+    pub granted_retry: u64,
+    pub granted_takeover: u64,
+    pub granted_redrive: u64,
+    pub completed: u64,
+    pub released: u64,
+    pub failed: u64,
+    pub superseded: u64,
+    pub abandoned: u64,
+    pub in_flight: u64,
+    /// Granted minus settled minus in flight, from the values as read. Anything but 0 is a defect.
+    pub imbalance: i64,
+    pub orphans: u64,
+    pub fenced: u64,
+    /// How long the oldest grant is past its lease; zero when none is.
+    pub overdue: Duration,
+    /// Acknowledged calls that the store took back. `None` while no caller can notice them: that takes lanes.
+    pub lost_calls: Option<u64>,
+    pub window: Duration,
+    pub remembered_ids: u64,
+    pub outbox_entries: u64,
+    pub outbox_oldest: Duration,
+    /// Cumulative counts of the time between first grant and repeat, by upper bound in seconds; ends with +Inf.
+    pub gap_buckets: Vec<(f64, u64)>,
+    /// Repeats whose id was found in the older generation: close to being forgotten.
+    pub late: u64,
+}
+
+impl LedgerGroupView {
+    pub fn duplicates_of(&self, cause: DuplicateCause, outcome: DuplicateOutcome) -> u64 {
+        self.duplicates[cause as usize][outcome as usize]
+    }
+
+    pub fn total(&self, outcome: DuplicateOutcome) -> u64 {
+        DuplicateCause::ALL.iter().map(|&cause| self.duplicates_of(cause, outcome)).sum()
+    }
+
+    pub fn granted(&self) -> u64 {
+        self.granted_first + self.granted_retry + self.granted_takeover + self.granted_redrive
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct DuplicateEntry {
+    pub at: DateTime<Utc>,
+    pub event_id: String,
+    pub source: String,
+    pub group: Arc<str>,
+    pub cause: DuplicateCause,
+    pub outcome: DuplicateOutcome,
+    pub late: bool,
+    pub first_at: Option<DateTime<Utc>>,
+    /// Where the first delivery lay.
+    pub first_place: Option<Place>,
+    pub place: Option<Place>,
+    pub owner: String,
+    pub first_owner: Option<String>,
+}
+
+/// A record's place in Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub topic: Arc<str>,
+    pub partition: i32,
+    pub offset: u64,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}@{}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// Duplicates that came within one bucket of time.
+#[derive(Clone, Copy, Debug)]
+pub struct DuplicateBucket {
+    pub from: DateTime<Utc>,
+    pub length: Duration,
+    /// `[cause][outcome]`, as in [`LedgerGroupView::duplicates`].
+    pub counts: [[u64; 2]; 6],
+}
+
+/// Orders on their way through the services.
+#[derive(Clone, Debug, Default)]
+pub struct SagaView {
+    /// Events put into outboxes, by type, summed over groups; each the maximum seen per incarnation.
+    pub events_by_type: BTreeMap<String, u64>,
+    pub events_per_second: BTreeMap<String, f64>,
+    pub open: u64,
+    /// Open sagas past the deadline of the step that they wait for, by that step.
+    pub stuck_by_step: BTreeMap<String, u64>,
+    /// The longest waiting, oldest first, bounded.
+    pub stuck: Vec<StuckSaga>,
+    /// Time between steps where it is known: (from type, to type) -> percentiles.
+    pub step_times: BTreeMap<(String, String), StepTime>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepTime {
+    pub p50: Duration,
+    pub p99: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StuckSaga {
+    pub order_id: String,
+    /// The step that it waits for.
+    pub step: String,
+    /// Type of the event that is missing.
+    pub missing: String,
+    pub since: DateTime<Utc>,
+}
