@@ -100,13 +100,6 @@ pub struct Verdict {
     pub progress: Progress,
 }
 
-impl Verdict {
-    /// Whether nothing is to be stored or published.
-    pub fn is_nothing(&self) -> bool {
-        self.state.is_none() && self.events.is_empty()
-    }
-}
-
 /// The stored state of an order cannot be read: somebody else wrote there, or a newer version did.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored state cannot be read: {0}")]
