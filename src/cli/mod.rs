@@ -6,6 +6,7 @@ mod lag;
 mod ledger;
 mod monitor;
 mod service;
+mod verdict;
 
 use crate::{
     config::{ConfigError, redact_url},
@@ -70,6 +71,8 @@ enum Command {
     Lag(lag::LagArgs),
     /// Create a ledger on purpose, show its books, run its clean-up
     Ledger(ledger::LedgerCommand),
+    /// Judge recorded windows of commits offline, by the monitor's rules and by Burrow's
+    Verdict(verdict::VerdictArgs),
     /// Ask whether a running role is well; for container health checks
     Healthcheck(HealthcheckArgs),
     /// Print the alert rules for Prometheus, from the same table that the built-in alerts use
@@ -110,6 +113,7 @@ impl Cli {
             Command::Delivery(command) => service::run(Service::Delivery, command, stop).await,
             Command::Lag(args) => lag::run(args, stop).await,
             Command::Ledger(command) => ledger::run(command).await,
+            Command::Verdict(args) => verdict::run(&args),
             Command::Healthcheck(args) => Ok(healthcheck::run(&args.url, *args.timeout).await),
             Command::Rules { runbook_base } => {
                 io::stdout().write_all(alerts::rules_yaml_with(&runbook_base).as_bytes()).map_err(anyhow::Error::from)?;

@@ -20,6 +20,7 @@ pub use cluster::{ClusterConfig, Properties, redact_url};
 pub use effective::EffectiveSetting;
 pub use file::FileConfig;
 pub use filters::NameFilter;
+pub(crate) use monitor::layered_duration;
 pub use monitor::{Granularity, MonitorConfig, ReceiverConfig, WebConfig};
 pub use service::{LedgerConfig, ServiceConfig};
 pub use thresholds::ThresholdTable;

@@ -3,11 +3,13 @@
 //! Nothing here reads a socket or a clock: `now` is always a parameter. Everything that could not be read is a
 //! [`Reading::Unknown`] with its reason, never a zero.
 
+mod burrow;
 mod drain;
 mod history;
 mod measure;
 mod offsets;
 mod reading;
+mod recorded;
 mod runs;
 mod sentence;
 mod snapshot;
@@ -19,6 +21,7 @@ mod time_lag;
 mod trend;
 pub mod words;
 
+pub use burrow::{BurrowStatus, CommitSample, CommitWindow, evaluate};
 pub use drain::Drain;
 pub use history::{
     Change, GroupTrack, History, HistoryLimits, Moment, PairSamples, PairTrack, PartitionTrack, SPARK_POINTS, SeriesSample,
@@ -27,13 +30,16 @@ pub use history::{
 pub use measure::{Lag, measure, measure_readings, next_readable};
 pub use offsets::{LogRange, Offset};
 pub use reading::{Reading, UnknownReason};
+pub use recorded::{RecordedWindow, facts_of};
 pub use runs::{Rise, Run, Runs, Tick};
 pub use sentence::{GroupEvidence, TopicNames, WorstPartition, advice, sentence};
 pub use snapshot::{
     Broker, ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, Member, PartitionSnapshot, ReadFailure,
     Retention, TopicPartition, TopicSnapshot,
 };
-pub use status::{CommittedState, PartitionFacts, Presence, Rewind, Spans, Status, Verdict, judge, worst};
+pub use status::{
+    CommittedState, PartitionFacts, Presence, Rewind, Rule, Spans, Status, Verdict, judge, judge_by_rule, worst,
+};
 pub use thresholds::{Levels, Thresholds};
 pub use time_lag::{OldestUnread, TimeLag, TimeLagSource, oldest_unread};
 pub use trend::{Line, Trend, fit, trend};

@@ -22,8 +22,12 @@ pub struct GroupEvidence<'a> {
     pub lag: Reading<u64>,
     /// The oldest unread record of all partitions.
     pub oldest_unread: OldestUnread,
+    /// Means over [`Self::speeds_over`]: right after a consumer died they still tell of the time before.
     pub produced_per_second: Option<f64>,
     pub consumed_per_second: Option<f64>,
+    pub speeds_over: Duration,
+    /// Since a committed offset of the group was last seen to rise. `None` when none ever was.
+    pub committed_ago: Option<Duration>,
     /// The line through the lag, of the group or of the worst partition, where it rises.
     pub growth: Option<Line>,
     pub drain: Drain,
@@ -58,6 +62,14 @@ pub struct WorstPartition<'a> {
 /// A runway shorter than this is worth saying.
 const SHORT_RUNWAY: Duration = Duration::from_secs(24 * 3_600);
 
+impl GroupEvidence<'_> {
+    /// How long the commits have paused, where that is so long that "reads" would be a guess: a quarter of the time after
+    /// which a standing offset means something.
+    fn pause(&self) -> Option<Duration> {
+        self.committed_ago.filter(|&ago| ago > self.spans.stalled_after / 4)
+    }
+}
+
 /// States the evidence, verdict first.
 pub fn sentence(group: &GroupEvidence<'_>) -> String {
     let Some(worst) = &group.worst else {
@@ -83,17 +95,24 @@ pub fn sentence(group: &GroupEvidence<'_>) -> String {
 
 fn ok(group: &GroupEvidence<'_>) -> String {
     let reads = group.consumed_per_second.filter(|&speed| speed >= 0.05).map(rate);
-    match (group.lag.known(), reads) {
-        (Some(0), None) => "Everything has been read.".to_owned(),
-        (Some(0), Some(speed)) => format!("Reads {speed} messages/s; everything has been read."),
-        (Some(lag), None) => format!("{} wait{}.", counted(lag, "message"), waiting_time(group)),
-        (Some(_), Some(speed)) => match group.oldest_unread {
+    match (group.lag.known(), reads, group.pause()) {
+        (Some(0), Some(speed), None) => format!("Reads {speed} messages/s; everything has been read."),
+        (Some(0), _, _) => "Everything has been read.".to_owned(),
+        (Some(_), None, _) => format!("{}{}.", waiting(group.lag), waiting_time(group)),
+        (Some(_), Some(speed), Some(pause)) => format!(
+            "Read {speed} messages/s in the last {}, nothing for {}; {}{}.",
+            duration(group.speeds_over),
+            duration(pause),
+            waiting(group.lag),
+            waiting_time(group)
+        ),
+        (Some(_), Some(speed), None) => match group.oldest_unread {
             OldestUnread::Aged(time_lag) => format!("Reads {speed} messages/s and is {} behind.", duration(time_lag.age)),
             OldestUnread::None | OldestUnread::AtLeast(_) | OldestUnread::Unknown(_) => {
                 format!("Reads {speed} messages/s and keeps up.")
             }
         },
-        (None, _) => "Keeps up, as far as it can be read.".to_owned(),
+        (None, _, _) => "Keeps up, as far as it can be read.".to_owned(),
     }
 }
 
@@ -107,6 +126,9 @@ fn waiting_time(group: &GroupEvidence<'_>) -> String {
 
 fn catching_up(group: &GroupEvidence<'_>) -> String {
     let left = messages(group.lag);
+    if let Some(pause) = group.pause() {
+        return format!("{left} left; the lag was not growing, but nothing was committed for {}.", duration(pause));
+    }
     match group.drain {
         Drain::In(time) => format!("{left} left, done in about {} at the present speed.", duration(time)),
         Drain::CaughtUp | Drain::Never | Drain::Unknown => format!("{left} left; the lag is not growing."),
@@ -124,12 +146,14 @@ fn falling_behind(group: &GroupEvidence<'_>) -> String {
         }
         None => "The lag grows".to_owned(),
     };
-    match (group.runway.filter(|&runway| runway < SHORT_RUNWAY), group.produced_per_second, group.consumed_per_second) {
+    let runway = group.runway.filter(|&runway| runway < SHORT_RUNWAY);
+    match (runway, group.pause(), group.produced_per_second.zip(group.consumed_per_second)) {
         (Some(runway), _, _) => format!("{growth}; the oldest unread message is deleted in {}.", duration(runway)),
-        (None, Some(produced), Some(consumed)) => {
+        (None, Some(pause), _) => format!("{growth}; nothing was committed for {}.", duration(pause)),
+        (None, None, Some((produced, consumed))) => {
             format!("{growth}: {} arrive per second, {} are read.", rate(produced), rate(consumed))
         }
-        (None, _, _) => format!("{growth}."),
+        (None, None, None) => format!("{growth}."),
     }
 }
 
@@ -137,7 +161,7 @@ fn stalled(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
     let span = duration(worst.facts.unchanged_for);
     let what = match worst.arrived {
         Some(arrived) if arrived > 0 => format!("while {} arrived", counted(arrived, "message")),
-        Some(_) | None => format!("though {} wait", messages(worst.facts.lag.and_then(Lag::unread))),
+        Some(_) | None => format!("though {}", waiting(worst.facts.lag.and_then(Lag::unread))),
     };
     let place = place(group, worst);
     if group.alike > 1 {
@@ -149,7 +173,7 @@ fn stalled(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
 }
 
 fn no_members(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
-    let wait = format!("Nobody is reading {}; {} wait", topics(group), messages(group.lag));
+    let wait = format!("Nobody is reading {}; {}", topics(group), waiting(group.lag));
     match group.oldest_unread {
         OldestUnread::Aged(_) | OldestUnread::AtLeast(_) => format!("{wait}{}.", waiting_time(group)),
         OldestUnread::None | OldestUnread::Unknown(_) => {
@@ -317,6 +341,10 @@ fn topics(group: &GroupEvidence<'_>) -> String {
         (Some(one), Some(other)) if names.count == 2 => format!("{one} and {other}"),
         (Some(one), Some(_)) => format!("{one} and {} more topics", names.count - 1),
     }
+}
+
+fn waiting(number: Reading<u64>) -> String {
+    format!("{} wait{}", messages(number), if number == Reading::Known(1) { "s" } else { "" })
 }
 
 fn messages(number: Reading<u64>) -> String {

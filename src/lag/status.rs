@@ -177,57 +177,140 @@ impl PartitionFacts {
     }
 }
 
+/// The rule that gave a verdict: a row of the table in the documentation, in the order in which they are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    CommittedUnreadable,
+    LogUnreadable,
+    NothingToRead,
+    OwnedButNeverCommitted,
+    NeverCommitted,
+    OffsetsGone,
+    LagUnknown,
+    WatchedTooShort,
+    MovedBack,
+    NothingUnread,
+    LagWasZero,
+    ReadsFreshRecords,
+    StillAndNobodyThere,
+    StillWithOldRecords,
+    StillWithFreshRecords,
+    LagRises,
+    LagDoesNotRise,
+    NoTrend,
+}
+
+impl Rule {
+    pub const ALL: [Self; 18] = [
+        Self::CommittedUnreadable,
+        Self::LogUnreadable,
+        Self::NothingToRead,
+        Self::OwnedButNeverCommitted,
+        Self::NeverCommitted,
+        Self::OffsetsGone,
+        Self::LagUnknown,
+        Self::WatchedTooShort,
+        Self::MovedBack,
+        Self::NothingUnread,
+        Self::LagWasZero,
+        Self::ReadsFreshRecords,
+        Self::StillAndNobodyThere,
+        Self::StillWithOldRecords,
+        Self::StillWithFreshRecords,
+        Self::LagRises,
+        Self::LagDoesNotRise,
+        Self::NoTrend,
+    ];
+
+    /// The stable name of the rule: the part before the dot is the verdict's.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::CommittedUnreadable => "unknown.committed_unreadable",
+            Self::LogUnreadable => "unknown.log_unreadable",
+            Self::NothingToRead => "ok.log_is_empty",
+            Self::OwnedButNeverCommitted => "never_committed.owned_with_backlog",
+            Self::NeverCommitted => "unknown.never_committed",
+            Self::OffsetsGone => "offsets_expired.gone",
+            Self::LagUnknown => "unknown.lag_unknown",
+            Self::WatchedTooShort => "unknown.watched_too_short",
+            Self::MovedBack => "rewound.within_window",
+            Self::NothingUnread => "ok.nothing_unread",
+            Self::LagWasZero => "ok.lag_was_zero",
+            Self::ReadsFreshRecords => "ok.reads_fresh_records",
+            Self::StillAndNobodyThere => "no_members.stands_still",
+            Self::StillWithOldRecords => "stalled.stands_still",
+            Self::StillWithFreshRecords => "unknown.stands_still_shortly",
+            Self::LagRises => "falling_behind.lag_rises",
+            Self::LagDoesNotRise => "catching_up.lag_does_not_rise",
+            Self::NoTrend => "unknown.no_trend",
+        }
+    }
+}
+
 /// Judges one partition: the first rule that matches.
 pub fn judge(facts: &PartitionFacts, spans: Spans) -> Verdict {
+    judge_by_rule(facts, spans).0
+}
+
+/// Judges one partition, and names the rule that matched.
+pub fn judge_by_rule(facts: &PartitionFacts, spans: Spans) -> (Verdict, Rule) {
     match facts.committed {
-        CommittedState::Unreadable(reason) => return Verdict::unknown(reason),
+        CommittedState::Unreadable(reason) => return (Verdict::unknown(reason), Rule::CommittedUnreadable),
         CommittedState::Never => return judge_without_commit(facts),
-        CommittedState::Gone(_) => return Verdict::known(Status::OffsetsExpired),
+        CommittedState::Gone(_) => return (Verdict::known(Status::OffsetsExpired), Rule::OffsetsGone),
         CommittedState::Present => {}
     }
     let unread = match facts.lag.and_then(Lag::unread) {
         Reading::Known(unread) => unread,
-        Reading::Unknown(reason) => return Verdict::unknown(reason),
+        Reading::Unknown(reason) => return (Verdict::unknown(reason), Rule::LagUnknown),
     };
     if unread > 0 && facts.observed_for < spans.stalled_after {
-        return Verdict::unknown(UnknownReason::TooLittleHistory);
+        return (TOO_LITTLE, Rule::WatchedTooShort);
     }
     if facts.rewind.is_some_and(|rewind| rewind.ago <= spans.window) {
-        return Verdict::known(Status::Rewound);
+        return (Verdict::known(Status::Rewound), Rule::MovedBack);
     }
     let moves = facts.moves(spans);
-    if unread == 0 || facts.was_caught_up(spans) || (moves && facts.oldest_unread.is_younger_than(spans.stalled_after)) {
-        return Verdict::known(Status::Ok);
+    if unread == 0 {
+        return (Verdict::known(Status::Ok), Rule::NothingUnread);
+    }
+    if facts.was_caught_up(spans) {
+        return (Verdict::known(Status::Ok), Rule::LagWasZero);
+    }
+    if moves && facts.oldest_unread.is_younger_than(spans.stalled_after) {
+        return (Verdict::known(Status::Ok), Rule::ReadsFreshRecords);
     }
     if facts.stands_still(spans) {
         return judge_standing_still(facts, spans);
     }
     match facts.trend {
-        Trend::Upwards if moves => Verdict::known(Status::FallingBehind),
-        Trend::NotUpwards if moves => Verdict::known(Status::CatchingUp),
-        Trend::Upwards | Trend::NotUpwards | Trend::TooFewSamples => Verdict::unknown(UnknownReason::TooLittleHistory),
+        Trend::Upwards if moves => (Verdict::known(Status::FallingBehind), Rule::LagRises),
+        Trend::NotUpwards if moves => (Verdict::known(Status::CatchingUp), Rule::LagDoesNotRise),
+        Trend::Upwards | Trend::NotUpwards | Trend::TooFewSamples => (TOO_LITTLE, Rule::NoTrend),
     }
 }
 
+const TOO_LITTLE: Verdict = Verdict::unknown(UnknownReason::TooLittleHistory);
+
 /// Nothing is committed: a fault only where somebody owns the partition and there is something to read.
-fn judge_without_commit(facts: &PartitionFacts) -> Verdict {
+fn judge_without_commit(facts: &PartitionFacts) -> (Verdict, Rule) {
     match facts.retained {
-        Reading::Unknown(reason) => Verdict::unknown(reason),
-        Reading::Known(0) => Verdict::known(Status::Ok),
-        Reading::Known(_) if facts.is_owned => Verdict::known(Status::NeverCommitted),
-        Reading::Known(_) => Verdict::unknown(UnknownReason::NeverCommitted),
+        Reading::Unknown(reason) => (Verdict::unknown(reason), Rule::LogUnreadable),
+        Reading::Known(0) => (Verdict::known(Status::Ok), Rule::NothingToRead),
+        Reading::Known(_) if facts.is_owned => (Verdict::known(Status::NeverCommitted), Rule::OwnedButNeverCommitted),
+        Reading::Known(_) => (Verdict::unknown(UnknownReason::NeverCommitted), Rule::NeverCommitted),
     }
 }
 
 /// The committed offset has not changed for longer than it may, and the lag was not zero in that time.
-fn judge_standing_still(facts: &PartitionFacts, spans: Spans) -> Verdict {
+fn judge_standing_still(facts: &PartitionFacts, spans: Spans) -> (Verdict, Rule) {
     match facts.presence {
-        Presence::Nobody => Verdict::known(Status::NoMembers),
+        Presence::Nobody => (Verdict::known(Status::NoMembers), Rule::StillAndNobodyThere),
         Presence::Members | Presence::NotReadable => {
             if facts.oldest_unread.is_older_than(spans.stalled_after) || facts.oldest_unread.is_unknown() {
-                Verdict::known(Status::Stalled)
+                (Verdict::known(Status::Stalled), Rule::StillWithOldRecords)
             } else {
-                Verdict::unknown(UnknownReason::TooLittleHistory)
+                (TOO_LITTLE, Rule::StillWithFreshRecords)
             }
         }
     }

@@ -14,3 +14,4 @@ mod lag_against_kafka;
 mod outages;
 mod saga;
 mod servers;
+mod verdicts;

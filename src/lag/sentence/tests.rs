@@ -45,6 +45,8 @@ fn group(status: Status) -> GroupEvidence<'static> {
         oldest_unread: FACTS.oldest_unread,
         produced_per_second: Some(417.0),
         consumed_per_second: Some(295.4),
+        speeds_over: seconds(60),
+        committed_ago: Some(seconds(5)),
         growth: Some(Line { per_second: 121.6, scatter: 0.0, span: seconds(360) }),
         drain: Drain::In(seconds(52)),
         runway: Some(seconds(11_340)),
@@ -97,6 +99,28 @@ fn every_verdict_says_its_evidence_in_exact_numbers() {
         (
             GroupEvidence { worst: None, ..group(Status::Unknown) },
             "Nothing has been committed and no member owns a partition.",
+        ),
+    ];
+    for (evidence, expected) in cases {
+        assert_eq!(sentence(&evidence), expected);
+    }
+}
+
+#[test]
+fn no_sentence_says_that_a_consumer_reads_which_has_paused() {
+    let paused = |status| GroupEvidence { committed_ago: Some(seconds(16)), runway: None, ..group(status) };
+    let fresh = OldestUnread::Aged(TimeLag { age: seconds(15), source: TimeLagSource::History });
+    let cases = [
+        (
+            GroupEvidence { oldest_unread: fresh, ..paused(Status::Ok) },
+            "Read 295 messages/s in the last 1 min, nothing for 16 s; 2,870 messages wait, the oldest for 15 s.",
+        ),
+        (GroupEvidence { lag: Reading::Known(0), ..paused(Status::Ok) }, "Everything has been read."),
+        (paused(Status::CatchingUp), "2,870 messages left; the lag was not growing, but nothing was committed for 16 s."),
+        (paused(Status::FallingBehind), "+122 messages/s for 6 min; nothing was committed for 16 s."),
+        (
+            GroupEvidence { committed_ago: Some(seconds(15)), ..paused(Status::FallingBehind) },
+            "+122 messages/s for 6 min: 417 arrive per second, 295 are read.",
         ),
     ];
     for (evidence, expected) in cases {

@@ -1,7 +1,8 @@
-//! A sentence for each row: what happened, and what the verdict is. S is 60 s, W is 10 min.
+//! The table of verdicts: one situation a row, in words, with the rule that decides and the sentence that people read. S is
+//! 60 s, W is 10 min. The rows of one verdict stand together, in the order in which the rules are asked.
 
 use super::*;
-use crate::lag::{TimeLag, TimeLagSource};
+use crate::lag::{Drain, GroupEvidence, Line, TimeLag, TimeLagSource, TopicNames, WorstPartition, sentence};
 use proptest::prelude::*;
 
 const SPANS: Spans = Spans { stalled_after: seconds(60), window: seconds(600) };
@@ -37,191 +38,287 @@ const BUSY: PartitionFacts = PartitionFacts {
 /// The same, but nothing has been committed for two minutes.
 const STILL: PartitionFacts = PartitionFacts { unchanged_for: seconds(120), rose_ago: Some(seconds(120)), ..BUSY };
 
-const TOO_LITTLE: UnknownReason = UnknownReason::TooLittleHistory;
+/// The same, and nobody is in the group.
+const NOBODY: PartitionFacts = PartitionFacts { presence: Presence::Nobody, ..STILL };
 
-fn check(rows: &[(&str, PartitionFacts, Verdict)]) {
-    for (sentence, facts, expected) in rows {
-        assert_eq!(judge(facts, SPANS), *expected, "{sentence}");
+/// Nothing is read any more: nothing unread, caught up now.
+const DONE: PartitionFacts =
+    PartitionFacts { lag: behind(0), oldest_unread: OldestUnread::None, zero_ago: Some(seconds(0)), ..STILL };
+
+/// Commits go on, nothing was ever committed here.
+const NEVER: PartitionFacts = PartitionFacts { committed: CommittedState::Never, ..BUSY };
+
+const fn moved_back(ago: u64) -> Option<Rewind> {
+    Some(Rewind { ago: seconds(ago), by: 12_400, remaining: 400 })
+}
+
+/// A situation in words, what is known in it, the rule that decides, and what people are told.
+struct Row {
+    situation: &'static str,
+    facts: PartitionFacts,
+    rule: Rule,
+    sentence: &'static str,
+}
+
+const fn row(situation: &'static str, facts: PartitionFacts, rule: Rule, sentence: &'static str) -> Row {
+    Row { situation, facts, rule, sentence }
+}
+
+#[rustfmt::skip]
+fn unknown_rows() -> Vec<Row> {
+    let denied = UnknownReason::NotAuthorized;
+    let no_leader = UnknownReason::NoLeader;
+    vec![
+        row("the committed offset cannot be read",
+            PartitionFacts { committed: CommittedState::Unreadable(denied), ..BUSY },
+            Rule::CommittedUnreadable, "Cannot tell: not authorized to read it."),
+        row("nothing was committed and the log cannot be read",
+            PartitionFacts { retained: Reading::Unknown(no_leader), ..NEVER },
+            Rule::LogUnreadable, "Cannot tell: the partition has no leader."),
+        row("nothing was committed and no member owns the partition",
+            PartitionFacts { is_owned: false, ..NEVER },
+            Rule::NeverCommitted, "Nothing has been committed in orders and no member owns it."),
+        row("the leader is gone: no lag, whatever was known before",
+            PartitionFacts { lag: Reading::Unknown(no_leader), ..BUSY },
+            Rule::LagUnknown, "Cannot tell: the partition has no leader."),
+        row("the log's end cannot be read of a group that stands still",
+            PartitionFacts { lag: Reading::Unknown(UnknownReason::Timeout), ..NOBODY },
+            Rule::LagUnknown, "Cannot tell: the broker did not answer in time."),
+        row("the committed offset lies beyond the end: the topic was made again",
+            PartitionFacts { lag: Reading::Known(Lag::BeyondEnd { by: 75 }), ..BUSY },
+            Rule::LagUnknown, "Partition 0 is committed 75 messages beyond the end of its log."),
+        row("a lag that was watched for a second less than S",
+            PartitionFacts { observed_for: seconds(59), ..BUSY },
+            Rule::WatchedTooShort, "100 messages left; watched for 59 s, a verdict takes 1 min."),
+        row("a group that nobody reads was seen for the first time just now",
+            PartitionFacts { observed_for: seconds(5), unchanged_for: seconds(5), rose_ago: None, ..NOBODY },
+            Rule::WatchedTooShort, "100 messages left; watched for 5.0 s, a verdict takes 1 min."),
+        row("a slow topic: nothing moves for two minutes, but what waits came just now",
+            PartitionFacts { lag: behind(1), oldest_unread: aged(3), ..STILL },
+            Rule::StillWithFreshRecords, "1 message left; too little has been seen to tell whether it moves."),
+        row("nothing moves, and what waits is exactly as old as S",
+            PartitionFacts { oldest_unread: aged(60), ..STILL },
+            Rule::StillWithFreshRecords, "100 messages left; too little has been seen to tell whether it moves."),
+        row("nobody is there, but the last commit was exactly S ago and no rise is known",
+            PartitionFacts { unchanged_for: seconds(60), rose_ago: None, ..NOBODY },
+            Rule::NoTrend, "100 messages left; too little has been seen to tell whether it moves."),
+        row("it moves with old records waiting, and there are too few samples for a trend",
+            PartitionFacts { trend: Trend::TooFewSamples, ..BUSY },
+            Rule::NoTrend, "100 messages left; too little has been seen to tell whether it moves."),
+        row("the committed offset changed within S, but it did not rise",
+            PartitionFacts { rose_ago: Some(seconds(61)), trend: Trend::Upwards, ..BUSY },
+            Rule::NoTrend, "100 messages left; too little has been seen to tell whether it moves."),
+    ]
+}
+
+#[rustfmt::skip]
+fn missing_offset_rows() -> Vec<Row> {
+    let rewound_and_gone = PartitionFacts { rewind: moved_back(300), committed: CommittedState::Gone(seconds(300)), ..BUSY };
+    vec![
+        row("an owner that never committed, and a backlog",
+            NEVER,
+            Rule::OwnedButNeverCommitted, "Partition 0 has an owner, but nothing has been committed there; it holds 1,000 messages."),
+        row("the same in the first second: what was never committed needs no watching",
+            PartitionFacts { observed_for: seconds(0), ..NEVER },
+            Rule::OwnedButNeverCommitted, "Partition 0 has an owner, but nothing has been committed there; it holds 1,000 messages."),
+        row("an owner that never committed in a log that holds nothing",
+            PartitionFacts { retained: Reading::Known(0), lag: Reading::Unknown(UnknownReason::NeverCommitted), ..NEVER },
+            Rule::NothingToRead, "Keeps up, as far as it can be read."),
+        row("offsets that were there are gone, though a member is assigned",
+            PartitionFacts { committed: CommittedState::Gone(seconds(10_800)), ..BUSY },
+            Rule::OffsetsGone, "The committed offset of partition 0 is gone since 3 h."),
+        row("gone comes before moved back",
+            rewound_and_gone,
+            Rule::OffsetsGone, "The committed offset of partition 0 is gone since 5 min."),
+    ]
+}
+
+#[rustfmt::skip]
+fn rewound_rows() -> Vec<Row> {
+    vec![
+        row("moved back exactly W ago",
+            PartitionFacts { rewind: moved_back(600), ..BUSY },
+            Rule::MovedBack, "Moved back by 12,400 messages 10 min ago; 400 to go to its former place."),
+        row("moved back a second before W",
+            PartitionFacts { rewind: moved_back(601), ..BUSY },
+            Rule::LagDoesNotRise, "100 messages left, done in about 50 s at the present speed."),
+        row("moved back, and now it stands still: moved back comes first",
+            PartitionFacts { rewind: moved_back(300), ..STILL },
+            Rule::MovedBack, "Moved back by 12,400 messages 5 min ago; 400 to go to its former place."),
+        row("moved back onto an end with nothing behind it: moved back comes first",
+            PartitionFacts { rewind: moved_back(300), ..DONE },
+            Rule::MovedBack, "Moved back by 12,400 messages 5 min ago; 400 to go to its former place."),
+        row("moved back half a minute after the monitor began to watch",
+            PartitionFacts { rewind: moved_back(20), observed_for: seconds(50), ..BUSY },
+            Rule::WatchedTooShort, "100 messages left; watched for 50 s, a verdict takes 1 min."),
+        row("it passed its former place",
+            BUSY,
+            Rule::LagDoesNotRise, "100 messages left, done in about 50 s at the present speed."),
+    ]
+}
+
+#[rustfmt::skip]
+fn ok_rows() -> Vec<Row> {
+    vec![
+        row("no lag needs no watching",
+            PartitionFacts { observed_for: seconds(0), ..DONE },
+            Rule::NothingUnread, "Everything has been read."),
+        row("an idle topic that is read to its end, for hours",
+            PartitionFacts { unchanged_for: seconds(36_000), rose_ago: None, ..DONE },
+            Rule::NothingUnread, "Everything has been read."),
+        row("nobody is in the group, but everything is read",
+            PartitionFacts { presence: Presence::Nobody, ..DONE },
+            Rule::NothingUnread, "Everything has been read."),
+        row("lag was zero exactly S ago",
+            PartitionFacts { zero_ago: Some(seconds(60)), ..STILL },
+            Rule::LagWasZero, "100 messages wait, the oldest for 2 min."),
+        row("a slow topic: one message every two minutes, read to its end until it came",
+            PartitionFacts { lag: behind(1), oldest_unread: aged(3), zero_ago: Some(seconds(10)), ..STILL },
+            Rule::LagWasZero, "1 message waits, the oldest for 3.0 s."),
+        row("nobody is there since a moment ago, and it was caught up then",
+            PartitionFacts { zero_ago: Some(seconds(30)), oldest_unread: aged(25), ..NOBODY },
+            Rule::LagWasZero, "100 messages wait, the oldest for 25 s."),
+        row("its consumer died a moment ago: the speed of before is not said to be that of now",
+            PartitionFacts { zero_ago: Some(seconds(30)), oldest_unread: aged(28), rose_ago: Some(seconds(30)), unchanged_for: seconds(30), ..BUSY },
+            Rule::LagWasZero, "Read 12 messages/s in the last 1 min, nothing for 30 s; 100 messages wait, the oldest for 28 s."),
+        row("a busy group is never at zero, but its oldest unread record is a second younger than S",
+            PartitionFacts { oldest_unread: aged(59), trend: Trend::Upwards, ..BUSY },
+            Rule::ReadsFreshRecords, "Reads 12 messages/s and is 59 s behind."),
+        row("Flink commits at each checkpoint and has no members",
+            PartitionFacts { oldest_unread: aged(20), presence: Presence::Nobody, is_owned: false, ..BUSY },
+            Rule::ReadsFreshRecords, "Reads 12 messages/s and is 20 s behind."),
+        row("the last rise of the committed offset was exactly S ago",
+            PartitionFacts { oldest_unread: aged(1), rose_ago: Some(seconds(60)), unchanged_for: seconds(60), ..BUSY },
+            Rule::ReadsFreshRecords, "Read 12 messages/s in the last 1 min, nothing for 1 min; 100 messages wait, the oldest for 1.0 s."),
+    ]
+}
+
+#[rustfmt::skip]
+fn standing_still_rows() -> Vec<Row> {
+    vec![
+        row("nobody is there and nothing moves for longer than S",
+            NOBODY,
+            Rule::StillAndNobodyThere, "Nobody is reading orders; 100 messages wait, the oldest for 2 min."),
+        row("nobody is there and the age of what waits cannot be known",
+            PartitionFacts { oldest_unread: OldestUnread::Unknown(UnknownReason::HistoryTooShort), ..NOBODY },
+            Rule::StillAndNobodyThere, "Nobody is reading orders; 100 messages wait, and nothing was committed for 2 min."),
+        row("nobody is there and what waits came just now: nobody will read it",
+            PartitionFacts { oldest_unread: aged(3), ..NOBODY },
+            Rule::StillAndNobodyThere, "Nobody is reading orders; 100 messages wait, the oldest for 3.0 s."),
+        row("members are there and nothing moves for longer than S",
+            STILL,
+            Rule::StillWithOldRecords, "Partition 0 has not moved for 2 min though 100 messages wait."),
+        row("members cannot be read: judged as if they were there",
+            PartitionFacts { presence: Presence::NotReadable, ..STILL },
+            Rule::StillWithOldRecords, "Partition 0 has not moved for 2 min though 100 messages wait."),
+        row("lag was zero a second before S, and nothing moves since",
+            PartitionFacts { zero_ago: Some(seconds(61)), ..STILL },
+            Rule::StillWithOldRecords, "Partition 0 has not moved for 2 min though 100 messages wait."),
+        row("what waits is a second older than S",
+            PartitionFacts { oldest_unread: aged(61), ..STILL },
+            Rule::StillWithOldRecords, "Partition 0 has not moved for 2 min though 100 messages wait."),
+        row("what waits was there before the monitor, which watches for longer than S",
+            PartitionFacts { oldest_unread: OldestUnread::AtLeast(seconds(61)), ..STILL },
+            Rule::StillWithOldRecords, "Partition 0 has not moved for 2 min though 100 messages wait."),
+        row("the age of what waits cannot be known: standing still with a lag is enough",
+            PartitionFacts { oldest_unread: OldestUnread::Unknown(UnknownReason::HistoryTooShort), ..STILL },
+            Rule::StillWithOldRecords, "Partition 0 has not moved for 2 min though 100 messages wait."),
+        row("it was moved back longer than W ago and stands there",
+            PartitionFacts { rewind: moved_back(601), ..STILL },
+            Rule::StillWithOldRecords, "Partition 0 has not moved for 2 min though 100 messages wait."),
+    ]
+}
+
+#[rustfmt::skip]
+fn moving_rows() -> Vec<Row> {
+    vec![
+        row("the lag grows",
+            PartitionFacts { trend: Trend::Upwards, ..BUSY },
+            Rule::LagRises, "+3 messages/s for 10 min: 10 arrive per second, 12 are read."),
+        row("a script commits without members, and the lag grows",
+            PartitionFacts { trend: Trend::Upwards, presence: Presence::Nobody, is_owned: false, ..BUSY },
+            Rule::LagRises, "+3 messages/s for 10 min: 10 arrive per second, 12 are read."),
+        row("the lag grew, and the last commit is 40 s ago",
+            PartitionFacts { trend: Trend::Upwards, rose_ago: Some(seconds(40)), unchanged_for: seconds(40), ..BUSY },
+            Rule::LagRises, "+3 messages/s for 10 min; nothing was committed for 40 s."),
+        row("the lag is level or shrinks",
+            BUSY,
+            Rule::LagDoesNotRise, "100 messages left, done in about 50 s at the present speed."),
+        row("the oldest unread record is exactly as old as S",
+            PartitionFacts { oldest_unread: aged(60), ..BUSY },
+            Rule::LagDoesNotRise, "100 messages left, done in about 50 s at the present speed."),
+        row("Flink works off a backlog: nobody is there, but commits go on",
+            PartitionFacts { presence: Presence::Nobody, is_owned: false, ..BUSY },
+            Rule::LagDoesNotRise, "100 messages left, done in about 50 s at the present speed."),
+        row("what waits was there before the monitor, and the group reads on",
+            PartitionFacts { oldest_unread: OldestUnread::AtLeast(seconds(3_600)), ..BUSY },
+            Rule::LagDoesNotRise, "100 messages left, done in about 50 s at the present speed."),
+    ]
+}
+
+fn table() -> Vec<Row> {
+    let parts = [unknown_rows(), missing_offset_rows(), rewound_rows(), ok_rows(), standing_still_rows(), moving_rows()];
+    parts.into_iter().flatten().collect()
+}
+
+/// What is said about a group that reads this partition alone: 12 messages a second in the last minute while it moved then.
+fn said_about(facts: &PartitionFacts, verdict: Verdict) -> String {
+    sentence(&GroupEvidence {
+        verdict,
+        spans: SPANS,
+        worst: Some(WorstPartition {
+            topic: "orders",
+            partition: 0,
+            owner: facts.is_owned.then_some("client"),
+            facts,
+            committed: Some(900),
+            arrived: None,
+            open_transaction: None,
+        }),
+        alike: 1,
+        partitions: 1,
+        topics: TopicNames { first: Some("orders"), second: None, count: 1 },
+        members: None,
+        lag: facts.lag.and_then(Lag::unread),
+        oldest_unread: facts.oldest_unread,
+        produced_per_second: Some(10.0),
+        consumed_per_second: Some(if facts.rose_ago.is_some_and(|ago| ago <= seconds(60)) { 12.0 } else { 0.0 }),
+        speeds_over: seconds(60),
+        committed_ago: facts.rose_ago,
+        growth: Some(Line { per_second: 3.0, scatter: 0.0, span: seconds(600) }),
+        drain: Drain::In(seconds(50)),
+        runway: None,
+        rewind: facts.rewind,
+    })
+}
+
+#[test]
+fn every_situation_has_its_rule_its_verdict_and_its_sentence() {
+    for Row { situation, facts, rule, sentence } in table() {
+        let (verdict, matched) = judge_by_rule(&facts, SPANS);
+        assert_eq!(matched.id(), rule.id(), "{situation}");
+        assert_eq!(rule.id().split('.').next(), Some(verdict.status.label()), "{situation}");
+        assert_eq!(said_about(&facts, verdict), sentence, "{situation}");
+        assert_eq!(judge(&facts, SPANS), verdict, "{situation}");
     }
 }
 
 #[test]
-fn what_cannot_be_read_or_was_not_watched_for_long_enough_is_unknown() {
-    let no_leader = UnknownReason::NoLeader;
-    let denied = UnknownReason::NotAuthorized;
-    check(&[
-        (
-            "the committed offset cannot be read",
-            PartitionFacts { committed: CommittedState::Unreadable(denied), ..BUSY },
-            Verdict::unknown(denied),
-        ),
-        ("the leader is gone", PartitionFacts { lag: Reading::Unknown(no_leader), ..BUSY }, Verdict::unknown(no_leader)),
-        (
-            "the committed offset lies beyond the end",
-            PartitionFacts { lag: Reading::Known(Lag::BeyondEnd { by: 75 }), ..BUSY },
-            Verdict::unknown(UnknownReason::BeyondEnd),
-        ),
-        (
-            "a lag that was watched for a second less than S",
-            PartitionFacts { observed_for: seconds(59), ..BUSY },
-            Verdict::unknown(TOO_LITTLE),
-        ),
-        (
-            "no lag needs no watching",
-            PartitionFacts { lag: behind(0), observed_for: seconds(0), zero_ago: Some(seconds(0)), ..BUSY },
-            Verdict::known(Status::Ok),
-        ),
-        (
-            "no member owns a partition in which nothing was committed",
-            PartitionFacts { committed: CommittedState::Never, is_owned: false, ..BUSY },
-            Verdict::unknown(UnknownReason::NeverCommitted),
-        ),
-        (
-            "nothing was committed and the log cannot be read",
-            PartitionFacts { committed: CommittedState::Never, retained: Reading::Unknown(no_leader), ..BUSY },
-            Verdict::unknown(no_leader),
-        ),
-    ]);
+fn every_rule_and_every_verdict_has_a_row_in_the_table() {
+    for rule in Rule::ALL {
+        assert!(table().iter().any(|row| row.rule == rule), "{}", rule.id());
+    }
+    for status in Status::ALL {
+        assert!(Rule::ALL.iter().any(|rule| rule.id().split('.').next() == Some(status.label())), "{status:?}");
+    }
 }
 
 #[test]
-fn missing_offsets_are_told_apart_by_whether_they_were_ever_there() {
-    check(&[
-        (
-            "an owner that never committed, and a backlog",
-            PartitionFacts { committed: CommittedState::Never, ..BUSY },
-            Verdict::known(Status::NeverCommitted),
-        ),
-        (
-            "an owner that never committed in a log that holds nothing",
-            PartitionFacts { committed: CommittedState::Never, retained: Reading::Known(0), ..BUSY },
-            Verdict::known(Status::Ok),
-        ),
-        (
-            "offsets that were there are gone, though a member is assigned",
-            PartitionFacts { committed: CommittedState::Gone(seconds(10)), ..BUSY },
-            Verdict::known(Status::OffsetsExpired),
-        ),
-    ]);
-}
-
-#[test]
-fn a_group_that_was_moved_back_is_rewound_until_it_passes_its_former_place() {
-    let rewind = |ago| Some(Rewind { ago: seconds(ago), by: 12_400, remaining: 400 });
-    check(&[
-        ("moved back within W", PartitionFacts { rewind: rewind(600), ..BUSY }, Verdict::known(Status::Rewound)),
-        ("moved back a second before W", PartitionFacts { rewind: rewind(601), ..BUSY }, Verdict::known(Status::CatchingUp)),
-        (
-            "moved back, and now it stands still: still rewound, which comes first",
-            PartitionFacts { rewind: rewind(300), ..STILL },
-            Verdict::known(Status::Rewound),
-        ),
-        ("it passed its former place", PartitionFacts { rewind: None, ..BUSY }, Verdict::known(Status::CatchingUp)),
-    ]);
-}
-
-#[test]
-fn a_group_is_ok_when_it_was_caught_up_lately_or_reads_fresh_records() {
-    check(&[
-        ("lag was zero exactly S ago", PartitionFacts { zero_ago: Some(seconds(60)), ..STILL }, Verdict::known(Status::Ok)),
-        (
-            "lag was zero a second before S, and nothing moves since",
-            PartitionFacts { zero_ago: Some(seconds(61)), ..STILL },
-            Verdict::known(Status::Stalled),
-        ),
-        (
-            "a busy group is never at zero, but its oldest unread record is a second younger than S",
-            PartitionFacts { oldest_unread: aged(59), trend: Trend::Upwards, ..BUSY },
-            Verdict::known(Status::Ok),
-        ),
-        (
-            "the oldest unread record is as old as S",
-            PartitionFacts { oldest_unread: aged(60), ..BUSY },
-            Verdict::known(Status::CatchingUp),
-        ),
-        (
-            "the last rise of the committed offset was exactly S ago",
-            PartitionFacts { oldest_unread: aged(1), rose_ago: Some(seconds(60)), ..BUSY },
-            Verdict::known(Status::Ok),
-        ),
-        (
-            "an idle topic that is read to its end",
-            PartitionFacts { lag: behind(0), oldest_unread: OldestUnread::None, zero_ago: Some(seconds(0)), ..STILL },
-            Verdict::known(Status::Ok),
-        ),
-        (
-            "nobody is in the group, but everything is read",
-            PartitionFacts { lag: behind(0), zero_ago: Some(seconds(0)), presence: Presence::Nobody, ..STILL },
-            Verdict::known(Status::Ok),
-        ),
-    ]);
-}
-
-#[test]
-fn standing_still_is_judged_by_who_is_there_and_by_the_age_of_what_waits() {
-    let nobody = PartitionFacts { presence: Presence::Nobody, ..STILL };
-    check(&[
-        ("nobody is there and nothing moves for longer than S", nobody, Verdict::known(Status::NoMembers)),
-        (
-            "nobody is there, but the last commit was exactly S ago and no rise is known",
-            PartitionFacts { unchanged_for: seconds(60), rose_ago: None, ..nobody },
-            Verdict::unknown(TOO_LITTLE),
-        ),
-        (
-            "nobody is there, but commits go on: unmanaged, judged by its commits",
-            PartitionFacts { presence: Presence::Nobody, ..BUSY },
-            Verdict::known(Status::CatchingUp),
-        ),
-        ("members are there and nothing moves for longer than S", STILL, Verdict::known(Status::Stalled)),
-        (
-            "members cannot be read: judged as if they were there",
-            PartitionFacts { presence: Presence::NotReadable, ..STILL },
-            Verdict::known(Status::Stalled),
-        ),
-        (
-            "nothing moves, but what waits came just now",
-            PartitionFacts { oldest_unread: aged(60), ..STILL },
-            Verdict::unknown(TOO_LITTLE),
-        ),
-        (
-            "what waits is a second older than S",
-            PartitionFacts { oldest_unread: aged(61), ..STILL },
-            Verdict::known(Status::Stalled),
-        ),
-        (
-            "what waits was there before the monitor, which watches for longer than S",
-            PartitionFacts { oldest_unread: OldestUnread::AtLeast(seconds(61)), ..STILL },
-            Verdict::known(Status::Stalled),
-        ),
-        (
-            "the age of what waits cannot be known: standing still with a lag is enough",
-            PartitionFacts { oldest_unread: OldestUnread::Unknown(UnknownReason::HistoryTooShort), ..STILL },
-            Verdict::known(Status::Stalled),
-        ),
-    ]);
-}
-
-#[test]
-fn a_group_that_moves_with_old_records_waiting_is_judged_by_its_trend() {
-    check(&[
-        ("the lag grows", PartitionFacts { trend: Trend::Upwards, ..BUSY }, Verdict::known(Status::FallingBehind)),
-        ("the lag is level or shrinks", BUSY, Verdict::known(Status::CatchingUp)),
-        (
-            "too few samples for a trend",
-            PartitionFacts { trend: Trend::TooFewSamples, ..BUSY },
-            Verdict::unknown(TOO_LITTLE),
-        ),
-        (
-            "what waits was there before the monitor, and the group reads on",
-            PartitionFacts { oldest_unread: OldestUnread::AtLeast(seconds(3_600)), ..BUSY },
-            Verdict::known(Status::CatchingUp),
-        ),
-        (
-            "the committed offset changed, but it did not rise within S",
-            PartitionFacts { rose_ago: Some(seconds(61)), trend: Trend::Upwards, ..BUSY },
-            Verdict::unknown(TOO_LITTLE),
-        ),
-    ]);
+fn the_page_about_verdicts_names_every_rule() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verdicts.md")).unwrap();
+    let documented = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(id, _)| id);
+    let documented: Vec<&str> = documented.filter(|id| id.contains('.')).collect();
+    assert_eq!(documented, Rule::ALL.map(Rule::id), "one row a rule, in the order in which they are asked");
 }
 
 #[test]

@@ -69,6 +69,8 @@ pub(super) fn evidence<'a>(
         oldest_unread: sums::oldest_unread(counted),
         produced_per_second: sum(|view| view.produced_per_second),
         consumed_per_second: sum(|view| view.consumed_per_second),
+        speeds_over: scene.settings.rate_span(),
+        committed_ago: counted.iter().filter_map(|one| one.pair.facts.rose_ago).min(),
         growth,
         drain: sums::drain(counted),
         runway: sums::runway(scene, counted).known(),
