@@ -7,7 +7,7 @@ use crate::{
         args::{ConnectionArgs, FilterArgs},
     },
     kafka::{ClientProperties, ClusterReader, ReaderConfig},
-    lag::{ClusterSnapshot, GroupSnapshot, Offset, Reading, TopicSnapshot, UnknownReason, measure_readings},
+    lag::{ClusterSnapshot, GroupSnapshot, Offset, Reading, UnknownReason},
 };
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
@@ -149,10 +149,10 @@ fn group_rows<'a>(cluster: &'a str, snapshot: &'a ClusterSnapshot, group: &'a Gr
     committed
         .into_iter()
         .map(|((topic, partition), committed)| {
-            let range = find_topic(snapshot, topic)
-                .and_then(|topic| topic.partitions.get(usize::try_from(partition).ok()?))
-                .map_or(Reading::Unknown(UnknownReason::NoSuchPartition), |partition| partition.range);
-            let lag = measure_readings(committed, range);
+            let index = topic_index(snapshot, topic);
+            let range =
+                index.map_or(Reading::Unknown(UnknownReason::NoSuchPartition), |index| snapshot.range(index, partition));
+            let lag = group.lag(index.unwrap_or(u32::MAX), partition, committed, range);
             let unread = lag.and_then(|lag| lag.unread());
             Row {
                 cluster,
@@ -171,8 +171,8 @@ fn group_rows<'a>(cluster: &'a str, snapshot: &'a ClusterSnapshot, group: &'a Gr
         .collect()
 }
 
-fn find_topic<'a>(snapshot: &'a ClusterSnapshot, name: &str) -> Option<&'a TopicSnapshot> {
-    snapshot.topics.binary_search_by(|topic| topic.name.as_ref().cmp(name)).ok().map(|index| &snapshot.topics[index])
+fn topic_index(snapshot: &ClusterSnapshot, name: &str) -> Option<u32> {
+    u32::try_from(snapshot.topics.binary_search_by(|topic| topic.name.as_ref().cmp(name)).ok()?).ok()
 }
 
 fn table(rows: &[Row<'_>], watch: bool) -> String {
@@ -236,6 +236,7 @@ mod tests {
     use super::*;
     use crate::lag::{
         CommittedOffset, GroupKind, GroupState, LogRange, Member, PartitionSnapshot, Retention, TopicPartition,
+        TopicSnapshot,
     };
     use chrono::DateTime;
 
@@ -272,6 +273,7 @@ mod tests {
                 members: Reading::Known(vec![member]),
                 committed: Reading::Known(vec![CommittedOffset { topic: 0, partition: 0, offset: Offset::new(10) }]),
                 unreadable: BTreeMap::new(),
+                share_lag: Vec::new(),
             }],
             listing_complete: true,
             failures: vec![],

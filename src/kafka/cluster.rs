@@ -84,6 +84,13 @@ impl Topology {
         self.topics.get(index as usize)
     }
 
+    /// Whether the topic has this partition; topics that are not kept have none.
+    pub fn has_partition(&self, topic: &[u8], partition: i32) -> bool {
+        let Named::Kept(index) = self.named(topic) else { return false };
+        let count = self.topic(index).map_or(0, |topic| topic.leaders.len());
+        usize::try_from(partition).is_ok_and(|partition| partition < count)
+    }
+
     /// The name as the table keeps it, so that it is not stored once per mention.
     pub fn shared_name(&self, topic: &[u8]) -> Arc<str> {
         match self.named(topic) {

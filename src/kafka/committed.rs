@@ -5,6 +5,7 @@ use super::{
     cluster::{Named, Topology},
     failures::Failures,
     groups::{Links, locate, position},
+    share_offsets,
     wire::{
         Link, WireError,
         answers::{OffsetSink, offset_fetch},
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     config::NameFilter,
-    lag::{CommittedOffset, GroupKind, GroupSnapshot, Offset, Reading, TopicPartition, UnknownReason},
+    lag::{CommittedOffset, GroupKind, GroupSnapshot, Offset, Reading, ShareLag, TopicPartition, UnknownReason},
 };
 use futures_util::future::join_all;
 use kafka_protocol::{
@@ -38,20 +39,20 @@ pub struct Scope<'a> {
     pub topics: &'a NameFilter,
 }
 
-struct GroupOffsets {
-    committed: Vec<CommittedOffset>,
-    unreadable: BTreeMap<TopicPartition, UnknownReason>,
+/// What a coordinator said of one group.
+#[derive(Default)]
+pub struct GroupOffsets {
+    pub committed: Vec<CommittedOffset>,
+    pub unreadable: BTreeMap<TopicPartition, UnknownReason>,
+    pub share_lag: Vec<ShareLag>,
 }
 
-type Answers = Vec<(usize, Result<GroupOffsets, i16>)>;
+/// By index of the group: its offsets, or the error code for all of it.
+pub type Answers = Vec<(usize, Result<GroupOffsets, i16>)>;
 
 /// Fills `committed` and `unreadable` of every group. Groups whose coordinator has moved are looked up and asked once
 /// more; groups that turn out not to exist are removed.
 pub async fn read(links: &mut Links, groups: &mut Vec<GroupSnapshot>, scope: Scope<'_>, failures: &mut Failures) {
-    for group in groups.iter_mut().filter(|group| group.kind == GroupKind::Share) {
-        // OffsetFetch answers share groups with success and nothing, which would read as "no lag".
-        group.committed = Reading::Unknown(UnknownReason::Unsupported);
-    }
     let everyone: Vec<usize> = (0..groups.len()).filter(|index| is_open(groups, *index)).collect();
     let mut outcome = ask_coordinators(links, groups, &everyone, scope, failures).await;
     let moved: Vec<usize> = std::mem::take(&mut outcome.moved).into_iter().collect();
@@ -119,11 +120,7 @@ async fn ask_coordinators(
     let view: &[GroupSnapshot] = groups;
     let asking = links.iter_mut().filter_map(|(broker, link)| {
         let asked = work.remove(broker)?;
-        Some(async move {
-            let mut answers = Vec::with_capacity(asked.len());
-            let error = ask_one(link, view, &asked, scope, &mut answers).await.err();
-            (*broker, asked, answers, error)
-        })
+        Some(async move { (*broker, ask_broker(link, view, asked, scope).await) })
     });
     let answered = join_all(asking).await;
     let mut outcome = Outcome::default();
@@ -132,7 +129,9 @@ async fn ask_coordinators(
         let detail = || "their coordinator is not among the brokers".to_owned();
         failures.add("committed offsets of groups", None, UnknownReason::Unreachable, without_broker.len(), detail);
     }
-    for (broker, asked, answers, error) in answered {
+    for (broker, Round { asked, answers, error }) in
+        answered.into_iter().flat_map(|(broker, rounds)| rounds.into_iter().map(move |round| (broker, round)))
+    {
         apply(groups, answers, broker, &mut outcome, failures);
         let open: Vec<usize> =
             asked.into_iter().filter(|index| is_open(groups, *index) && !outcome.moved.contains(index)).collect();
@@ -144,6 +143,28 @@ async fn ask_coordinators(
         }
     }
     outcome
+}
+
+/// One kind of request to one broker.
+struct Round {
+    asked: Vec<usize>,
+    answers: Answers,
+    error: Option<WireError>,
+}
+
+/// Share groups have start offsets, all others committed ones.
+async fn ask_broker(link: &mut Link, groups: &[GroupSnapshot], asked: Vec<usize>, scope: Scope<'_>) -> [Round; 2] {
+    let is_share = |index: &usize| groups.get(*index).is_some_and(|group| group.kind == GroupKind::Share);
+    let (sharing, committing): (Vec<usize>, Vec<usize>) = asked.into_iter().partition(is_share);
+    let mut offsets = Round { answers: Vec::with_capacity(committing.len()), asked: committing, error: None };
+    if !offsets.asked.is_empty() {
+        offsets.error = ask_one(link, groups, &offsets.asked, scope, &mut offsets.answers).await.err();
+    }
+    let mut starts = Round { answers: Vec::with_capacity(sharing.len()), asked: sharing, error: None };
+    if !starts.asked.is_empty() {
+        starts.error = share_offsets::ask(link, groups, &starts.asked, scope, &mut starts.answers).await.err();
+    }
+    [offsets, starts]
 }
 
 fn settle(groups: &mut [GroupSnapshot], open: &[usize], reason: UnknownReason) {
@@ -161,6 +182,7 @@ fn apply(groups: &mut [GroupSnapshot], answers: Answers, broker: i32, outcome: &
             Ok(offsets) => {
                 group.committed = Reading::Known(offsets.committed);
                 group.unreadable = offsets.unreadable;
+                group.share_lag = offsets.share_lag;
             }
             Err(14..=16) => {
                 outcome.moved.insert(index);
@@ -312,7 +334,7 @@ impl OffsetSink for Sink<'_> {
             self.hint = index + 1;
             let offsets = || {
                 self.scratch.sort_unstable_by_key(|committed| (committed.topic, committed.partition));
-                GroupOffsets { committed: self.scratch.as_slice().to_vec(), unreadable }
+                GroupOffsets { committed: self.scratch.as_slice().to_vec(), unreadable, share_lag: Vec::new() }
             };
             let answer = if code == 0 { Ok(offsets()) } else { Err(code) };
             self.answers.push((index, answer));

@@ -102,6 +102,7 @@ pub fn unread(id: &str, kind: GroupKind, state: Reading<GroupState>, coordinator
         members: Reading::Unknown(UnknownReason::NotReadYet),
         committed: Reading::Unknown(UnknownReason::NotReadYet),
         unreadable: BTreeMap::new(),
+        share_lag: Vec::new(),
     }
 }
 

@@ -6,10 +6,10 @@ use super::{
     failures::Failures,
     groups::{Links, position},
     wire::{
-        Link, WireError,
+        Link, StreamsDescribeRequest, WireError,
         answers::{
-            ClassicMember, DescribedGroup, ModernMember, classic_assignment, classic_subscription, describe_classic,
-            describe_consumer, describe_share,
+            ClassicMember, DescribedGroup, ModernMember, StreamsMember, Topology as Running, classic_assignment,
+            classic_subscription, describe_classic, describe_consumer, describe_share, describe_streams,
         },
         reason_of,
     },
@@ -20,7 +20,11 @@ use kafka_protocol::{
     messages::{ConsumerGroupDescribeRequest, DescribeGroupsRequest, GroupId, ShareGroupDescribeRequest},
     protocol::StrBytes,
 };
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 const GROUPS_PER_REQUEST: usize = 200;
 
@@ -30,6 +34,11 @@ enum Describe {
     Classic,
     Consumer,
     Share,
+    Streams,
+}
+
+impl Describe {
+    const ALL: [Self; 4] = [Self::Classic, Self::Consumer, Self::Share, Self::Streams];
 }
 
 struct Described {
@@ -50,9 +59,8 @@ pub async fn read(links: &mut Links, groups: &mut [GroupSnapshot], topology: &To
             continue;
         }
         match (request_for(group.kind), group.coordinator.filter(|broker| links.contains_key(broker))) {
-            (None, _) => settle(group, UnknownReason::Unsupported),
             (_, None) => settle(group, UnknownReason::Unreachable),
-            (Some(describe), Some(broker)) => work.entry(broker).or_default().push((index, describe)),
+            (describe, Some(broker)) => work.entry(broker).or_default().push((index, describe)),
         }
     }
     let view: &[GroupSnapshot] = groups;
@@ -68,12 +76,12 @@ pub async fn read(links: &mut Links, groups: &mut [GroupSnapshot], topology: &To
     }
 }
 
-const fn request_for(kind: GroupKind) -> Option<Describe> {
+const fn request_for(kind: GroupKind) -> Describe {
     match kind {
-        GroupKind::Classic | GroupKind::Simple => Some(Describe::Classic),
-        GroupKind::Consumer => Some(Describe::Consumer),
-        GroupKind::Share => Some(Describe::Share),
-        GroupKind::Streams => None,
+        GroupKind::Classic | GroupKind::Simple => Describe::Classic,
+        GroupKind::Consumer => Describe::Consumer,
+        GroupKind::Share => Describe::Share,
+        GroupKind::Streams => Describe::Streams,
     }
 }
 
@@ -98,7 +106,7 @@ async fn ask_broker(
     topology: &Topology,
 ) -> Vec<Round> {
     let mut rounds = Vec::new();
-    for describe in [Describe::Classic, Describe::Consumer, Describe::Share] {
+    for describe in Describe::ALL {
         let asked: Vec<usize> = asked.iter().filter(|entry| entry.1 == describe).map(|entry| entry.0).collect();
         if asked.is_empty() {
             continue;
@@ -108,6 +116,7 @@ async fn ask_broker(
             Describe::Classic => ask_classic(link, groups, &asked, &mut collected).await,
             Describe::Consumer => ask_consumer(link, groups, &asked, &mut collected).await,
             Describe::Share => ask_share(link, groups, &asked, &mut collected).await,
+            Describe::Streams => ask_streams(link, groups, &asked, &mut collected).await,
         };
         rounds.push(Round { answers: collected.answers, asked, error: outcome.err() });
     }
@@ -157,6 +166,23 @@ async fn ask_share(
     link.ask(
         |_| asked.chunks(GROUPS_PER_REQUEST).map(request).collect(),
         |_, _, cursor| describe_share(cursor, |group, members| collected.modern(&group, members)),
+    )
+    .await
+}
+
+async fn ask_streams(
+    link: &mut Link,
+    groups: &[GroupSnapshot],
+    asked: &[usize],
+    collected: &mut Collected<'_>,
+) -> Result<(), WireError> {
+    let name = |index: &usize| groups.get(*index).map(|group| group.id.as_ref().to_owned());
+    let request = |batch: &[usize]| StreamsDescribeRequest { groups: batch.iter().filter_map(name).collect() };
+    link.ask(
+        |_| asked.chunks(GROUPS_PER_REQUEST).map(request).collect(),
+        |_, _, cursor| {
+            describe_streams(cursor, |group, running, members| collected.streams(&group, running.as_ref(), members))
+        },
     )
     .await
 }
@@ -237,6 +263,36 @@ impl Collected<'_> {
         };
         let members = members.into_iter().map(member).collect();
         self.push(group, members);
+    }
+
+    /// A task reads its partition of every source topic of its part of the topology that has so many partitions.
+    fn streams(&mut self, group: &DescribedGroup<'_>, running: Option<&Running<'_>>, members: Vec<StreamsMember<'_>>) {
+        let topology = self.topology;
+        let parts = running.map_or(&[][..], |running| &running.parts);
+        let mut sources: Vec<&[u8]> = parts.iter().flat_map(|part| &part.sources).copied().collect();
+        sources.sort_unstable();
+        sources.dedup();
+        let subscription = running.map(|_| sources.iter().map(|name| topology.shared_name(name)).collect::<Vec<_>>());
+        let by_part: HashMap<&[u8], &[&[u8]]> = parts.iter().map(|part| (part.id, &part.sources[..])).collect();
+        let member = |member: StreamsMember<'_>| {
+            let mut reads = Vec::new();
+            for (part, partition) in member.tasks {
+                let sources = by_part.get(part).copied().unwrap_or_default().iter();
+                reads.extend(
+                    sources.filter(|topic| topology.has_partition(topic, partition)).map(|topic| (*topic, partition)),
+                );
+            }
+            Member {
+                id: shared(member.id),
+                client_id: shared(member.client_id),
+                host: host(&member.host),
+                assignment: partitions(topology, reads),
+                subscription: subscription.clone(),
+            }
+        };
+        let members = members.into_iter().map(member).collect();
+        let protocol = running.map_or_else(String::new, |running| format!("topology epoch {}", running.epoch));
+        self.push(&DescribedGroup { protocol: protocol.into(), state: group.state.clone(), ..*group }, members);
     }
 
     fn push(&mut self, group: &DescribedGroup<'_>, members: Vec<Member>) {

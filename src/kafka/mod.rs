@@ -22,6 +22,7 @@ mod properties;
 mod reader;
 mod record;
 mod rewind;
+mod share_offsets;
 mod tail;
 #[cfg(test)]
 mod testing;

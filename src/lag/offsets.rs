@@ -22,6 +22,11 @@ impl Offset {
         self.0
     }
 
+    /// The place `records` before this one; never before the first.
+    pub const fn back_by(self, records: u64) -> Self {
+        Self(self.0.saturating_sub(records))
+    }
+
     /// Records from `earlier` up to here; 0 when `earlier` is not earlier.
     pub const fn distance_from(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

@@ -81,6 +81,8 @@ pub enum UnknownReason {
     NeverDeleted,
     /// The coordinator is loading or moving.
     CoordinatorNotReady,
+    /// The broker keeps the number to itself: a share group's lag before Kafka 4.2.
+    NotReported,
     /// The answer could not be decoded.
     BadResponse,
     /// Kafka answered with this error code.
@@ -105,6 +107,7 @@ impl UnknownReason {
             Self::BeyondEnd => "beyond_end",
             Self::NeverDeleted => "never_deleted",
             Self::CoordinatorNotReady => "coordinator_not_ready",
+            Self::NotReported => "not_reported",
             Self::BadResponse => "bad_response",
             Self::KafkaError(_) => "kafka_error",
         }
@@ -128,6 +131,7 @@ impl fmt::Display for UnknownReason {
             Self::BeyondEnd => f.write_str("the committed offset lies beyond the end of the log"),
             Self::NeverDeleted => f.write_str("the topic never deletes by time"),
             Self::CoordinatorNotReady => f.write_str("the group's coordinator is loading or moving"),
+            Self::NotReported => f.write_str("this broker does not report the lag of a share group"),
             Self::BadResponse => f.write_str("the broker's answer could not be read"),
             Self::KafkaError(code) => write!(f, "Kafka answered with error {code}"),
         }

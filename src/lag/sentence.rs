@@ -1,7 +1,7 @@
 //! The evidence of a group's verdict as one sentence, and what to do. The wording of each verdict stands once, here.
 
 use super::{
-    Drain, Lag, Line, OldestUnread, PartitionFacts, Reading, Rewind, Spans, Status, UnknownReason, Verdict,
+    Drain, GroupKind, Lag, Line, OldestUnread, PartitionFacts, Reading, Rewind, Spans, Status, UnknownReason, Verdict,
     words::{count, counted, duration, rate, signed_rate},
 };
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 /// What a sentence about a group may use.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupEvidence<'a> {
+    pub kind: GroupKind,
     pub verdict: Verdict,
     pub spans: Spans,
     /// The partition that decides; `None` when the group has none.
@@ -54,6 +55,8 @@ pub struct WorstPartition<'a> {
     pub owner: Option<&'a str>,
     pub facts: &'a PartitionFacts,
     pub committed: Option<u64>,
+    /// Records between the committed offset and the end, where they are not the lag: in a share group.
+    pub at_most: Option<u64>,
     /// Records that came since the committed offset last changed.
     pub arrived: Option<u64>,
     pub open_transaction: Option<Duration>,
@@ -74,6 +77,9 @@ impl GroupEvidence<'_> {
 pub fn sentence(group: &GroupEvidence<'_>) -> String {
     let Some(worst) = &group.worst else {
         return match group.verdict.reason {
+            Some(UnknownReason::NeverCommitted) | None if group.kind == GroupKind::Share => {
+                "No member of this share group has acknowledged anything yet.".to_owned()
+            }
             Some(UnknownReason::NeverCommitted) | None => {
                 "Nothing has been committed and no member owns a partition.".to_owned()
             }
@@ -237,6 +243,19 @@ fn unknown(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
             let by = worst.facts.lag.known().and_then(Lag::beyond_end).unwrap_or(0);
             format!("{} is committed {} beyond the end of its log.", place(group, worst), counted(by, "message"))
         }
+        Some(UnknownReason::NeverCommitted) if group.kind == GroupKind::Share => {
+            format!(
+                "Nothing of {} has been acknowledged yet, so that its coordinator knows no start to count from.",
+                topics(group)
+            )
+        }
+        Some(UnknownReason::NotReported) => {
+            let most = match (worst.at_most, group.alike) {
+                (Some(most), 1) => format!("; {} wait at most", counted(most, "message")),
+                (Some(_) | None, _) => String::new(),
+            };
+            format!("This broker does not report the lag of a share group{most}.")
+        }
         Some(UnknownReason::NeverCommitted) => {
             format!("Nothing has been committed in {} and no member owns it.", topics(group))
         }
@@ -281,6 +300,7 @@ fn unknown_advice(reason: UnknownReason) -> Option<String> {
             "The topic was cut or made again. Set the group's offsets on purpose: it will start where auto.offset.reset says."
                 .to_owned(),
         ),
+        UnknownReason::NotReported => Some("Kafka 4.2 and newer report it.".to_owned()),
         UnknownReason::NoLeader => Some("Bring back a broker that holds the partition.".to_owned()),
         _ => None,
     }

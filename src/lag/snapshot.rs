@@ -1,6 +1,6 @@
 //! What one collection read from one cluster, before anything is computed from it.
 
-use super::{LogRange, Offset, Reading, UnknownReason};
+use super::{Lag, LogRange, Offset, Reading, UnknownReason, measure_readings};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use uuid::Uuid;
@@ -103,6 +103,35 @@ pub struct GroupSnapshot {
     /// Every offset that the group has committed. Partitions that failed one by one stand in `unreadable`.
     pub committed: Reading<Vec<CommittedOffset>>,
     pub unreadable: BTreeMap<TopicPartition, UnknownReason>,
+    /// For a share group, whose `committed` are start offsets: what its coordinator says is left. Sorted.
+    pub share_lag: Vec<ShareLag>,
+}
+
+impl GroupSnapshot {
+    /// The lag of one partition from what was read. In a share group records are acknowledged out of order, so that its
+    /// start offset cannot be subtracted: the coordinator's number counts, or an end that the start has reached.
+    pub fn lag(&self, topic: u32, partition: i32, committed: Reading<Offset>, range: Reading<LogRange>) -> Reading<Lag> {
+        let counted = measure_readings(committed, range);
+        if self.kind != GroupKind::Share {
+            return counted;
+        }
+        let reported = self.share_lag.binary_search_by_key(&(topic, partition), |one| (one.topic, one.partition)).ok();
+        match (counted, reported.and_then(|index| self.share_lag.get(index)?.unread)) {
+            (Reading::Known(Lag::Behind { expired, .. }), Some(unread)) => Reading::Known(Lag::Behind { unread, expired }),
+            (Reading::Known(Lag::Behind { unread: 0, .. } | Lag::BeyondEnd { .. }), _) | (Reading::Unknown(_), _) => counted,
+            (Reading::Known(Lag::Behind { .. }), None) => Reading::Unknown(UnknownReason::NotReported),
+        }
+    }
+}
+
+/// What a share group has left of one partition (DescribeShareGroupOffsets, version 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShareLag {
+    /// Index into [`ClusterSnapshot::topics`].
+    pub topic: u32,
+    pub partition: i32,
+    /// `None` where the broker does not say.
+    pub unread: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -72,6 +72,7 @@ impl ClusterSnapshot {
             members: Reading::Known(Vec::new()),
             committed: Reading::Known(committed),
             unreadable: BTreeMap::new(),
+            share_lag: Vec::new(),
         });
         self.groups.sort_by(|a, b| a.id.cmp(&b.id));
         self

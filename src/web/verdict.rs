@@ -117,6 +117,9 @@ pub const fn note_words(note: Note) -> &'static str {
         Note::MarkersOnly => "What is left are transaction markers or compacted records: nothing to read.",
         Note::MembersUnknown => "Its members could not be read; it is judged as if somebody were there.",
         Note::Partial => "Part of its partitions could not be read.",
+        Note::ShareGroup => {
+            "A share group: unread is what its coordinator reports; places, speeds and charts follow the start offset, before which everything was dealt with."
+        }
         Note::Unlisted => "No complete listing has confirmed this group lately.",
     }
 }

@@ -1,6 +1,6 @@
 //! The reader on a real broker: every type of group, both ends of logs, sizes, and a broker that goes away.
 
-use crate::support::{Guarded, Kafka, Member, PATIENCE, Protocol, Record, eventually, kafka, root, scratch, unique};
+use crate::support::{Kafka, Member, PATIENCE, Protocol, Record, eventually, kafka, unique};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeMap;
@@ -82,25 +82,6 @@ async fn a_group_that_only_commits_is_simple_and_has_no_members() {
     assert_eq!(found.members, Reading::Known(Vec::new()));
     assert_eq!(committed(&snapshot, &id).len(), 1);
     assert!(snapshot.listing_complete);
-}
-
-#[tokio::test]
-async fn a_share_group_shows_its_members_and_no_committed_offsets() {
-    let name = kafka().topic(1).await;
-    let id = unique("it-share");
-    let script = root().join("scripts/kafka.sh").display().to_string();
-    let bootstrap = kafka().bootstrap();
-    let arguments = ["tool", "console-share-consumer", "--bootstrap-server", &bootstrap, "--topic", &name, "--group", &id];
-    let mut command = vec![script];
-    command.extend(arguments.map(str::to_string));
-    let dir = scratch("share");
-    let _consumer = Guarded::start(&command, &[], &dir, Some(&dir));
-    let snapshot = stable(&mut reader(kafka()), &id).await;
-    let found = group(&snapshot, &id).unwrap();
-    assert_eq!(found.kind, GroupKind::Share);
-    let [member] = &found.members.as_ref().known().expect("members are read")[..] else { panic!("one member") };
-    assert_eq!(member.subscription, Some(vec![Arc::from(name.as_str())]));
-    assert!(found.committed.reason().is_some(), "a lag of 0 would be invented: {:?}", found.committed);
 }
 
 #[tokio::test]

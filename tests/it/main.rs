@@ -14,4 +14,5 @@ mod lag_against_kafka;
 mod outages;
 mod saga;
 mod servers;
+mod share_groups;
 mod verdicts;

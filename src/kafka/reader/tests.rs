@@ -7,7 +7,7 @@ use super::*;
 use crate::kafka::testing::{
     Ask, FULL, FakeBroker, Reply, cluster_of, committed, coordinators, ends, listing, offers, sizes,
 };
-use crate::lag::{CommittedOffset, LogRange, Offset, Retention, TopicPartition};
+use crate::lag::{CommittedOffset, Lag, LogRange, Offset, Retention, TopicPartition};
 use kafka_protocol::{messages::*, protocol::Request};
 use std::{collections::BTreeMap, future::Future};
 
@@ -161,9 +161,66 @@ async fn each_type_of_group_is_described_by_its_own_request() {
         Reading::Unknown(reason) => reason.label().to_owned(),
     };
     let seen: Vec<String> = (0..5).map(members).collect();
-    assert_eq!(seen, ["classic-member", "", "consumer-member", "share-member", "unsupported"]);
-    assert_eq!(snapshot.groups[3].kind, GroupKind::Share);
-    assert!(snapshot.groups[3].committed.reason().is_some(), "a share group has no committed offsets to subtract");
+    assert_eq!(seen, ["classic-member", "", "consumer-member", "share-member", "streams-member"]);
+    assert_eq!(snapshot.failures, []);
+}
+
+/// A broker with one group of this type.
+async fn broker_with_group(id: &'static str, kind: &'static str, offers_of_shares: (i16, i16)) -> FakeBroker {
+    FakeBroker::start(move |ask| {
+        if ask.is::<ApiVersionsRequest>() {
+            let mut apis = FULL;
+            let last = apis.last_mut().unwrap();
+            *last = (last.0, offers_of_shares.0, offers_of_shares.1);
+            return Some(ask.answer::<ApiVersionsRequest>(&offers(&apis)));
+        }
+        let listed = || listing(&[(id, kind, "Stable")], ask.version);
+        ask.is::<ListGroupsRequest>().then(|| ask.answer::<ListGroupsRequest>(&listed()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_share_group_shows_the_lag_that_its_coordinator_reports() {
+    let broker = broker_with_group("s", "Share", (0, 1)).await;
+    let snapshot = collected(&broker).await;
+    let group = &snapshot.groups[0];
+    assert_eq!((group.kind, &group.committed), (GroupKind::Share, &offsets(&[(0, 0, 4)])));
+    let lag = group.lag(0, 0, Reading::Known(Offset::new(4)), Reading::Known(RANGE));
+    assert_eq!(lag, Reading::Known(Lag::Behind { unread: 3, expired: 0 }), "not the 6 records up to the end");
+    assert!(broker.asked::<OffsetFetchRequest>().is_empty(), "it would answer with nothing");
+    assert_eq!(snapshot.failures, []);
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_report_the_lag_of_share_groups_leaves_it_unknown() {
+    let broker = broker_with_group("s", "Share", (0, 0)).await;
+    let snapshot = collected(&broker).await;
+    let lag = |committed| snapshot.groups[0].lag(0, 0, Reading::Known(Offset::new(committed)), Reading::Known(RANGE));
+    assert_eq!(lag(4), Reading::Unknown(UnknownReason::NotReported));
+    assert_eq!(lag(10), Reading::Known(Lag::Behind { unread: 0, expired: 0 }), "nothing lies behind the start");
+}
+
+#[tokio::test]
+async fn a_broker_that_knows_no_offsets_of_share_groups_leaves_them_unknown() {
+    let broker = broker_with_group("s", "Share", (5, 5)).await;
+    let snapshot = collected(&broker).await;
+    assert_eq!(snapshot.groups[0].committed, Reading::Unknown(UnknownReason::Unsupported));
+    assert_eq!(reasons(&snapshot), [("committed offsets of groups", UnknownReason::Unsupported, 1)]);
+}
+
+#[tokio::test]
+async fn a_streams_group_shows_its_members_with_the_partitions_of_their_tasks() {
+    let broker = broker_with_group("x", "Streams", (0, 1)).await;
+    let snapshot = collected(&broker).await;
+    let group = &snapshot.groups[0];
+    assert_eq!((group.kind, group.state), (GroupKind::Streams, Reading::Known(GroupState::Stable)));
+    assert_eq!(group.protocol, "topology epoch 3");
+    let [member] = &group.members.as_ref().known().unwrap()[..] else { panic!("one member") };
+    assert_eq!((&*member.id, &*member.client_id, &*member.host), ("streams-member", "client", "10.0.0.9"));
+    assert_eq!(member.assignment, [TopicPartition { topic: "t".into(), partition: 1 }], "t has no partition 9");
+    assert_eq!(member.subscription, Some(vec!["gone".into(), "t".into()]));
+    assert_eq!(group.committed, offsets(&[(0, 0, 5), (0, 1, 7)]), "it commits as any other group does");
 }
 
 #[tokio::test]

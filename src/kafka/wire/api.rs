@@ -1,30 +1,42 @@
 //! The requests that this client sends, the versions that it can read the answers of, and what a broker offers.
 
-use super::{cursor::Cursor, error::Malformed};
+use super::{
+    cursor::Cursor,
+    error::Malformed,
+    requests::{ShareOffsetsRequest, StreamsDescribeRequest},
+};
 use kafka_protocol::{
     messages::{
         ApiVersionsRequest, ConsumerGroupDescribeRequest, DescribeConfigsRequest, DescribeGroupsRequest,
         DescribeLogDirsRequest, FindCoordinatorRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
         OffsetFetchRequest, ShareGroupDescribeRequest,
     },
-    protocol::Request,
+    protocol::{Encodable, HeaderVersion, Request},
 };
 
 /// A request of which this client reads the answer.
-pub trait Call: Request + Sync {
+pub trait Call: Encodable + HeaderVersion + Sync {
+    /// Kafka's number for the request.
+    const API: i16;
     const NAME: &'static str;
     /// Lowest and highest version that is understood here.
     const SPOKEN: (i16, i16);
     /// First version whose answer begins with the throttle time.
     const THROTTLE_FROM: i16;
+    /// Whether the answer's header has tagged fields, and with it the answer the compact forms.
+    fn has_flexible_answer(version: i16) -> bool;
 }
 
 macro_rules! calls {
     ($($request:ident $name:literal $min:literal ..= $max:literal throttle $throttle:expr;)*) => {
         $(impl Call for $request {
+            const API: i16 = <Self as Request>::KEY;
             const NAME: &'static str = $name;
             const SPOKEN: (i16, i16) = ($min, $max);
             const THROTTLE_FROM: i16 = $throttle;
+            fn has_flexible_answer(version: i16) -> bool {
+                <<Self as Request>::Response as HeaderVersion>::header_version(version) >= 1
+            }
         })*
     };
 }
@@ -44,6 +56,26 @@ calls! {
     DescribeConfigsRequest "DescribeConfigs" 1..=4 throttle 0;
 }
 
+impl Call for ShareOffsetsRequest {
+    const API: i16 = 90;
+    const NAME: &'static str = "DescribeShareGroupOffsets";
+    const SPOKEN: (i16, i16) = (0, 1);
+    const THROTTLE_FROM: i16 = 0;
+    fn has_flexible_answer(_: i16) -> bool {
+        true
+    }
+}
+
+impl Call for StreamsDescribeRequest {
+    const API: i16 = 89;
+    const NAME: &'static str = "StreamsGroupDescribe";
+    const SPOKEN: (i16, i16) = (0, 0);
+    const THROTTLE_FROM: i16 = 0;
+    fn has_flexible_answer(_: i16) -> bool {
+        true
+    }
+}
+
 /// What one broker offers: `(api key, lowest, highest)`, sorted by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiVersions {
@@ -53,7 +85,7 @@ pub struct ApiVersions {
 impl ApiVersions {
     /// The highest version that both sides speak.
     pub fn pick<R: Call>(&self) -> Option<i16> {
-        let found = self.offered.binary_search_by_key(&R::KEY, |entry| entry.0).ok()?;
+        let found = self.offered.binary_search_by_key(&R::API, |entry| entry.0).ok()?;
         let (_, lowest, highest) = *self.offered.get(found)?;
         let version = highest.min(R::SPOKEN.1);
         (version >= lowest.max(R::SPOKEN.0)).then_some(version)
@@ -97,7 +129,7 @@ mod tests {
 
     #[test]
     fn every_spoken_version_can_be_encoded() {
-        fn inside<R: Call>() {
+        fn inside<R: Call + Request>() {
             assert!(R::SPOKEN.0 >= R::VERSIONS.min && R::SPOKEN.1 <= R::VERSIONS.max, "{}", R::NAME);
         }
         inside::<ApiVersionsRequest>();

@@ -13,7 +13,7 @@ use super::{
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::{
     messages::{ApiVersionsRequest, RequestHeader},
-    protocol::{Encodable, HeaderVersion, StrBytes},
+    protocol::{Encodable, StrBytes},
 };
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
@@ -196,7 +196,7 @@ fn encode<R: Call>(
     buffer.clear();
     buffer.put_i32(0);
     RequestHeader::default()
-        .with_request_api_key(R::KEY)
+        .with_request_api_key(R::API)
         .with_request_api_version(version)
         .with_correlation_id(correlation)
         .with_client_id(Some(client_id.clone()))
@@ -212,8 +212,7 @@ fn encode<R: Call>(
 
 /// Reads header and throttle time; gives the cursor behind them and the throttle time in milliseconds.
 fn open_answer<R: Call>(frame: &[u8], version: i16, asked: i32) -> Result<(Cursor<'_>, u64), WireError> {
-    let flexible = <R::Response as HeaderVersion>::header_version(version) >= 1;
-    let mut cursor = Cursor::new(frame, flexible);
+    let mut cursor = Cursor::new(frame, R::has_flexible_answer(version));
     let answered = cursor.i32()?;
     if answered != asked {
         return Err(WireError::WrongCorrelation { asked, answered });

@@ -49,6 +49,11 @@ impl<'a> Cursor<'a> {
         self.fixed::<1>().map(|[byte]| byte != 0)
     }
 
+    /// Whether a nullable structure follows: Kafka writes a byte before it, negative for none.
+    pub fn is_present(&mut self) -> Read<bool> {
+        self.fixed().map(|bytes| i8::from_be_bytes(bytes) >= 0)
+    }
+
     pub fn i16(&mut self) -> Read<i16> {
         self.fixed().map(i16::from_be_bytes)
     }

@@ -10,6 +10,7 @@ mod conn;
 mod cursor;
 mod error;
 mod link;
+mod requests;
 mod stats;
 mod stream;
 
@@ -17,5 +18,6 @@ pub(super) use conn::ConnectionSettings;
 pub(super) use cursor::Cursor;
 pub use error::{Malformed, WireError, reason_of};
 pub(super) use link::{Backoff, Link};
+pub(super) use requests::{ShareOffsetsRequest, StreamsDescribeRequest};
 pub use stats::{WireStats, WireTotals};
 pub(super) use stream::Connector;

@@ -288,7 +288,8 @@ impl History {
         for offset in committed {
             let Some(&slot) = slots.get(offset.topic as usize) else { continue };
             let range = snapshot.range(offset.topic, offset.partition);
-            let reading = pair::PairReading { committed: offset.offset, range, at: moment.committed, previous };
+            let lag = group.lag(offset.topic, offset.partition, Reading::Known(offset.offset), range);
+            let reading = pair::PairReading { committed: offset.offset, range, lag, at: moment.committed, previous };
             match track.position(slot, offset.partition).map(|index| &mut track.pairs[index]) {
                 Some(pair) => {
                     let step = pair.observe(reading);

@@ -1,7 +1,7 @@
 //! What is kept of one group's reading of one partition.
 
 use super::TopicSlot;
-use crate::lag::{LogRange, Offset, Reading, Rewind, Runs, Tick, measure};
+use crate::lag::{Lag, LogRange, Offset, Reading, Rewind, Runs, Tick};
 use std::time::Duration;
 
 /// How long a pair whose offsets are gone is remembered.
@@ -34,6 +34,7 @@ struct Rewound {
 pub(super) struct PairReading {
     pub committed: Offset,
     pub range: Reading<LogRange>,
+    pub lag: Reading<Lag>,
     pub at: Tick,
     /// Time of the collection before.
     pub previous: Option<Tick>,
@@ -93,10 +94,10 @@ impl PairTrack {
 
     /// Notes a lag of zero, and counts the records that were deleted unread since the last reading.
     fn observe_range(&mut self, reading: PairReading) -> u64 {
-        let Reading::Known(range) = reading.range else { return 0 };
-        if measure(reading.committed, range).unread() == Reading::Known(0) {
+        if reading.lag.and_then(Lag::unread) == Reading::Known(0) {
             self.last_zero = Some(reading.at);
         }
+        let Reading::Known(range) = reading.range else { return 0 };
         let counted = self.lost_up_to.map_or(range.start, |counted| counted.max(reading.committed));
         self.lost_up_to = Some(self.lost_up_to.map_or(range.start, |counted| counted.max(range.start)));
         range.start.distance_from(counted)

@@ -27,6 +27,7 @@ fn worst(facts: &PartitionFacts) -> WorstPartition<'_> {
         owner: Some("delivery-1"),
         facts,
         committed: Some(8_120_441),
+        at_most: None,
         arrived: Some(343),
         open_transaction: None,
     }
@@ -34,6 +35,7 @@ fn worst(facts: &PartitionFacts) -> WorstPartition<'_> {
 
 fn group(status: Status) -> GroupEvidence<'static> {
     GroupEvidence {
+        kind: GroupKind::Classic,
         verdict: Verdict { status, reason: None },
         spans: Spans { stalled_after: seconds(60), window: seconds(600) },
         worst: Some(worst(&FACTS)),
@@ -162,4 +164,21 @@ fn advice_is_given_where_something_is_to_be_done() {
     assert!(one_hot.contains("more than half"), "{one_hot}");
     let even = advice(&GroupEvidence { lag: Reading::Known(20_000), ..group(Status::FallingBehind) }).unwrap();
     assert_eq!(even, "4 members share 12 partitions: more members would help.");
+}
+
+#[test]
+fn a_share_group_is_told_of_in_its_own_words() {
+    let unknown = |reason| Verdict { status: Status::Unknown, reason: Some(reason) };
+    let share = |reason| GroupEvidence { kind: GroupKind::Share, verdict: unknown(reason), ..group(Status::Unknown) };
+    let nothing = sentence(&share(UnknownReason::NeverCommitted));
+    assert_eq!(
+        nothing,
+        "Nothing of payments has been acknowledged yet, so that its coordinator knows no start to count from."
+    );
+    let none = GroupEvidence { worst: None, ..share(UnknownReason::NeverCommitted) };
+    assert_eq!(sentence(&none), "No member of this share group has acknowledged anything yet.");
+    let counted = WorstPartition { at_most: Some(30), ..worst(&FACTS) };
+    let old = GroupEvidence { worst: Some(counted), ..share(UnknownReason::NotReported) };
+    assert_eq!(sentence(&old), "This broker does not report the lag of a share group; 30 messages wait at most.");
+    assert_eq!(advice(&old).as_deref(), Some("Kafka 4.2 and newer report it."));
 }

@@ -7,8 +7,8 @@ use super::{
     partition, sums,
 };
 use crate::lag::{
-    GroupEvidence, GroupSnapshot, GroupTrack, History, Line, Moment, Offset, Reading, Rewind, Status, TopicNames, Verdict,
-    WorstPartition, fit,
+    GroupEvidence, GroupSnapshot, GroupTrack, History, Lag, Line, Moment, Offset, Reading, Rewind, Status, TopicNames,
+    UnknownReason, Verdict, WorstPartition, fit, measure_readings,
 };
 use crate::monitor::view::PartitionView;
 use std::cmp::Reverse;
@@ -58,6 +58,7 @@ pub(super) fn evidence<'a>(
         counted.iter().filter_map(|one| speed(&one.view).known()).reduce(|sum, one| sum + one)
     };
     GroupEvidence {
+        kind: group.kind,
         verdict,
         spans: scene.settings.spans,
         worst: spokesman.map(|one| worst_partition(scene, one)),
@@ -89,6 +90,12 @@ fn topic_names<'a>(scene: &Scene<'a>, counted: &[&Judged<'_>]) -> TopicNames<'a>
     TopicNames { first: name(indices.first()), second: name(indices.get(1)), count: indices.len() }
 }
 
+/// What lies between the start offset of a share group and the end: part of it may have been acknowledged.
+fn most_unread(one: &Judged<'_>) -> Option<u64> {
+    let counted = measure_readings(one.pair.committed, one.pair.range).and_then(Lag::unread).known();
+    counted.filter(|_| one.pair.facts.lag.reason() == Some(UnknownReason::NotReported))
+}
+
 fn worst_partition<'a>(scene: &Scene<'a>, one: &'a Judged<'a>) -> WorstPartition<'a> {
     let came = one.pair.log.zip(one.row.pair).and_then(|(log, pair)| {
         let end_then = log.ends().at(pair.unchanged_since().max(log.ends().oldest().first))?;
@@ -102,6 +109,7 @@ fn worst_partition<'a>(scene: &Scene<'a>, one: &'a Judged<'a>) -> WorstPartition
         owner: one.row.owner.map(AsRef::as_ref),
         facts: &one.pair.facts,
         committed: one.pair.committed.known().map(Offset::get),
+        at_most: most_unread(one),
         arrived: came,
         open_transaction: one
             .pair

@@ -2,8 +2,8 @@
 
 use super::{Scene, rows::Row};
 use crate::lag::{
-    CommittedState, GroupSnapshot, History, LogRange, Offset, OldestUnread, PartitionFacts, PartitionTrack, Presence,
-    Reading, Spans, Trend, UnknownReason, fit, lag_samples, measure_readings, next_readable, oldest_unread, trend,
+    CommittedState, GroupKind, GroupSnapshot, History, Lag, LogRange, Offset, OldestUnread, PartitionFacts, PartitionTrack,
+    Presence, Reading, Spans, Trend, UnknownReason, fit, lag_samples, next_readable, oldest_unread, trend,
 };
 use std::time::Duration;
 
@@ -32,11 +32,12 @@ pub(super) fn facts<'a>(
     let log = slot.and_then(|slot| history.partition(slot, row.partition));
     let state = committed_state(scene, group, row);
     let committed = committed_reading(row, state);
+    let lag = group.lag(row.topic, row.partition, committed, range);
     let mut facts = PartitionFacts {
         committed: state,
-        lag: measure_readings(committed, range),
+        lag,
         retained: range.map(LogRange::retained),
-        oldest_unread: age(scene, committed, range, log),
+        oldest_unread: age(scene, group.kind, lag, next(committed, range), log),
         observed_for: row.pair.map_or(Duration::ZERO, |pair| pair.observed_for(scene.now)),
         unchanged_for: row.pair.map_or(Duration::ZERO, |pair| pair.unchanged_for(scene.now)),
         rose_ago: row.pair.and_then(|pair| pair.rose_ago(scene.now)),
@@ -44,7 +45,8 @@ pub(super) fn facts<'a>(
         rewind: row.pair.and_then(|pair| pair.rewind(scene.now)),
         trend: Trend::TooFewSamples,
         presence,
-        is_owned: row.owner.is_some(),
+        // A share group writes down where it starts only when something was acknowledged: none is no fault of its members.
+        is_owned: row.owner.is_some() && group.kind != GroupKind::Share,
     };
     if facts.needs_trend(spans) {
         facts.trend = trend(pair_line(scene, row, log, history, spans));
@@ -89,18 +91,30 @@ fn committed_reading(row: &Row<'_>, state: CommittedState) -> Reading<Offset> {
     }
 }
 
+/// Where the next fetch begins, and where the log ends.
+fn next(committed: Reading<Offset>, range: Reading<LogRange>) -> Reading<(Offset, Offset)> {
+    committed.and_then(|committed| range.map(|range| (next_readable(committed, range), range.end)))
+}
+
+/// The age of the oldest unread record. In a share group that is not the one at the start offset, which may have been
+/// acknowledged: only that it is as old as the record `lag` before the end is sure.
 fn age(
     scene: &Scene<'_>,
-    committed: Reading<Offset>,
-    range: Reading<LogRange>,
+    kind: GroupKind,
+    lag: Reading<Lag>,
+    place: Reading<(Offset, Offset)>,
     log: Option<&PartitionTrack>,
 ) -> OldestUnread {
-    match (measure_readings(committed, range).and_then(crate::lag::Lag::unread), committed, range, log) {
+    match (lag.and_then(Lag::unread), place, log) {
         (Reading::Unknown(reason), ..) => OldestUnread::Unknown(reason),
         (Reading::Known(0), ..) => OldestUnread::None,
-        (Reading::Known(_), Reading::Known(committed), Reading::Known(range), Some(log)) => {
-            oldest_unread(next_readable(committed, range), log.ends(), scene.now)
+        (Reading::Known(unread), Reading::Known((_, end)), Some(log)) if kind == GroupKind::Share => {
+            match oldest_unread(end.back_by(unread), log.ends(), scene.now) {
+                OldestUnread::Aged(bound) => OldestUnread::AtLeast(bound.age),
+                other => other,
+            }
         }
+        (Reading::Known(_), Reading::Known((next, _)), Some(log)) => oldest_unread(next, log.ends(), scene.now),
         (Reading::Known(_), ..) => OldestUnread::Unknown(UnknownReason::HistoryTooShort),
     }
 }

@@ -9,8 +9,8 @@ use super::{
     sums,
 };
 use crate::lag::{
-    GroupSnapshot, GroupTrack, History, Lag, Offset, Presence, Reading, TopicSlot, UnknownReason, Verdict, advice, judge,
-    measure_readings, sentence, worst,
+    GroupKind, GroupSnapshot, GroupTrack, History, Lag, Offset, Presence, Reading, TopicSlot, UnknownReason, Verdict,
+    advice, judge, sentence, worst,
 };
 use crate::monitor::{
     memory::Memory,
@@ -60,7 +60,11 @@ pub(super) fn assemble(
     let (drain, produced, consumed) = (evidence.drain, evidence.produced_per_second, evidence.consumed_per_second);
     let (runway, time_lag) = (sums::runway(scene, &counted), sums::time_lag(&counted));
     let unknown_partitions = counted.iter().filter(|one| sums::hides_lag(one)).count();
-    let notes = group_notes(&judged, presence, listed, unknown_partitions);
+    let mut notes = group_notes(&judged, presence, listed, unknown_partitions);
+    if group.kind == GroupKind::Share {
+        notes.push(Note::ShareGroup);
+        notes.sort_unstable();
+    }
     let topics = topics(scene, group, track, judged);
     let subscribed = || topics.iter().filter(|topic| !topic.unsubscribed);
     GroupView {
@@ -113,7 +117,7 @@ fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
         let was_read = pair.was_read_at(scene.moment.committed);
         let committed = Reading::Known(Offset::new(pair.committed().latest().value()));
         let range = scene.snapshot.range(topic, pair.partition());
-        match measure_readings(committed, range).and_then(Lag::unread) {
+        match group.lag(topic, pair.partition(), committed, range).and_then(Lag::unread) {
             Reading::Known(unread) if was_read => lag = Some(lag.unwrap_or(0).saturating_add(unread)),
             // Such an offset is a finding of its own, and may stay for ever.
             Reading::Unknown(UnknownReason::BeyondEnd) if was_read => {}

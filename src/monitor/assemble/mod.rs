@@ -150,6 +150,7 @@ fn unlisted_groups(snapshot: &ClusterSnapshot, memory: &Memory) -> Vec<GroupSnap
             members: Reading::Unknown(unknown),
             committed: Reading::Unknown(unknown),
             unreadable: BTreeMap::new(),
+            share_lag: Vec::new(),
         })
         .collect()
 }

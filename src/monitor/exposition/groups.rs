@@ -80,8 +80,9 @@ fn write_members(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
 
 fn write_offsets(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
     out.family(family::GROUP_COMMITTED_OFFSET);
-    for_each_pair(clusters, |_, labels, _, partition| {
-        if let Some(offset) = partition.committed.known() {
+    // Where a share group starts is no commit.
+    for_each_pair(clusters, |group, labels, _, partition| {
+        if let Some(offset) = partition.committed.known().filter(|_| group.kind != GroupKind::Share) {
             out.integer(&labels.numbered("partition", partition.partition), offset.get());
         }
     });

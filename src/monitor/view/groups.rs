@@ -88,6 +88,7 @@ pub struct PartitionView {
     pub partition: i32,
     /// Client id of the member that owns it.
     pub owner: Option<Arc<str>>,
+    /// In a share group: its start offset, below which everything was dealt with.
     pub committed: Reading<Offset>,
     pub range: Reading<LogRange>,
     pub lag: Reading<u64>,
@@ -121,6 +122,8 @@ pub enum Note {
     MembersUnknown,
     /// Part of the partitions could not be read.
     Partial,
+    /// A share group: its lag is its coordinator's number, and its "committed" offsets are where it starts.
+    ShareGroup,
     /// No complete listing has confirmed the group lately.
     Unlisted,
 }
@@ -135,6 +138,7 @@ impl Note {
             Self::OpenTransaction => "open_transaction",
             Self::MembersUnknown => "members_unknown",
             Self::Partial => "partial",
+            Self::ShareGroup => "share_group",
             Self::Unlisted => "unlisted",
         }
     }

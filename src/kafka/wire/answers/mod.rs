@@ -7,6 +7,8 @@ mod log_dirs;
 mod members;
 mod metadata;
 mod offsets;
+mod share;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -19,3 +21,5 @@ pub use members::{
 };
 pub use metadata::{MetadataSink, PartitionMetadata, TopicMetadata, metadata};
 pub use offsets::{ListedOffset, OffsetSink, list_offsets, offset_fetch};
+pub use share::{SharePartition, ShareSink, share_offsets};
+pub use streams::{StreamsMember, Topology, describe_streams};

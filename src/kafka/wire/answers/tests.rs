@@ -5,13 +5,13 @@ mod offsets;
 
 use super::*;
 use crate::kafka::wire::{
-    Cursor, Malformed,
+    Cursor, Malformed, ShareOffsetsRequest, StreamsDescribeRequest,
     api::{ApiVersions, Call},
 };
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
     messages::*,
-    protocol::{Encodable, HeaderVersion, StrBytes},
+    protocol::{Encodable, Request, StrBytes},
 };
 use std::borrow::Cow;
 use uuid::Uuid;
@@ -36,7 +36,7 @@ fn body(answer: &impl Encodable, version: i16) -> Vec<u8> {
 }
 
 fn is_flexible<R: Call>(version: i16) -> bool {
-    <R::Response as HeaderVersion>::header_version(version) >= 1
+    R::has_flexible_answer(version)
 }
 
 fn decoded<R: Call>(frame: &[u8], version: i16, decode: Decode) -> Result<(Seen, usize), Malformed> {
@@ -50,9 +50,12 @@ fn decoded<R: Call>(frame: &[u8], version: i16, decode: Decode) -> Result<(Seen,
 }
 
 /// The whole frame gives what was put in; every shorter one is malformed.
-fn check<R: Call>(answer: &R::Response, version: i16, decode: Decode, expected: &Seen) {
-    let frame = body(answer, version);
-    let (seen, left) = decoded::<R>(&frame, version, decode).unwrap();
+fn check<R: Call + Request>(answer: &R::Response, version: i16, decode: Decode, expected: &Seen) {
+    check_frame::<R>(&body(answer, version), version, decode, expected);
+}
+
+fn check_frame<R: Call>(frame: &[u8], version: i16, decode: Decode, expected: &Seen) {
+    let (seen, left) = decoded::<R>(frame, version, decode).unwrap();
     assert_eq!((&seen, left), (expected, 0), "{} version {version}", R::NAME);
     for cut in 0..frame.len() {
         assert!(decoded::<R>(&frame[..cut], version, decode).is_err(), "{} version {version} cut at {cut}", R::NAME);
@@ -83,7 +86,7 @@ fn committed(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Result<(
     offset_fetch(cursor, version, &mut Sink(seen))
 }
 
-fn every_decoder() -> [(Decode, std::ops::RangeInclusive<i16>); 11] {
+fn every_decoder() -> [(Decode, std::ops::RangeInclusive<i16>); 13] {
     [
         (ends, 1..=10),
         (committed, 1..=9),
@@ -96,6 +99,8 @@ fn every_decoder() -> [(Decode, std::ops::RangeInclusive<i16>); 11] {
         (log_dirs, 1..=4),
         (configs, 1..=4),
         (api_versions, 0..=3),
+        (starts_of_shares, 0..=1),
+        (streams_groups, 0..=0),
     ]
 }
 
@@ -174,6 +179,35 @@ fn consumer_groups(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Re
 
 fn share_groups(cursor: &mut Cursor<'_>, _: i16, seen: &mut Seen) -> Result<(), Malformed> {
     describe_share(cursor, |group, members| modern(&group, &members, seen))
+}
+
+fn starts_of_shares(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Result<(), Malformed> {
+    struct Sink<'a>(&'a mut Seen);
+    impl ShareSink for Sink<'_> {
+        fn topic(&mut self, name: &[u8]) {
+            self.0.push(format!("topic {}", String::from_utf8_lossy(name)));
+        }
+        fn partition(&mut self, at: SharePartition) {
+            self.0.push(format!("{} {} {} {}", at.index, at.start, at.lag, at.code));
+        }
+        fn group(&mut self, name: &[u8], code: i16) {
+            self.0.push(format!("group {} {code}", String::from_utf8_lossy(name)));
+        }
+    }
+    share_offsets(cursor, version, &mut Sink(seen))
+}
+
+fn streams_groups(cursor: &mut Cursor<'_>, _: i16, seen: &mut Seen) -> Result<(), Malformed> {
+    describe_streams(cursor, |group, topology, members| {
+        seen.push(describe(&group));
+        for part in topology.iter().flat_map(|topology| &topology.parts) {
+            seen.push(format!("{:?} {:?}", part.id, part.sources));
+        }
+        seen.push(format!("{:?}", topology.map(|topology| topology.epoch)));
+        seen.extend(
+            members.iter().map(|member| format!("{} {} {} {:?}", member.id, member.client_id, member.host, member.tasks)),
+        );
+    })
 }
 
 fn log_dirs(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Result<(), Malformed> {

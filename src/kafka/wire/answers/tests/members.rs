@@ -110,3 +110,46 @@ fn classic_blobs_are_read_and_those_of_other_protocols_are_none() {
     assert_eq!(classic_assignment(b"{\"worker\":1}"), None);
     assert_eq!(classic_subscription(b"{\"worker\":1}"), None);
 }
+
+#[test]
+fn starts_of_share_groups_are_read_as_the_protocol_crate_writes_them() {
+    use describe_share_group_offsets_response::{
+        DescribeShareGroupOffsetsResponseGroup as Group, DescribeShareGroupOffsetsResponsePartition as Partition,
+        DescribeShareGroupOffsetsResponseTopic as Topic,
+    };
+    let partitions = vec![
+        Partition::default().with_partition_index(2).with_start_offset(40).with_leader_epoch(9),
+        Partition::default().with_start_offset(-1).with_error_code(29).with_error_message(Some(text("words"))),
+    ];
+    let topic =
+        Topic::default().with_topic_name(topic_name("t")).with_topic_id(Uuid::from_u128(1)).with_partitions(partitions);
+    let refused =
+        Group::default().with_group_id(GroupId(text("no"))).with_error_code(30).with_error_message(Some(text("words")));
+    let group = Group::default().with_group_id(GroupId(text("g"))).with_topics(vec![topic]);
+    let answer = DescribeShareGroupOffsetsResponse::default().with_groups(vec![group, refused]);
+    let expected = ["topic t", "2 40 -1 0", "0 -1 -1 29", "group g 0", "group no 30"].map(str::to_owned).to_vec();
+    check_frame::<ShareOffsetsRequest>(&body(&answer, 0), 0, starts_of_shares, &expected);
+    let with_lag = crate::kafka::testing::share_offsets(1, "g", &[(2, 40, 7), (0, -1, -1)]);
+    let expected = ["topic t", "2 40 7 0", "0 -1 -1 0", "group g 0"].map(str::to_owned).to_vec();
+    check_frame::<ShareOffsetsRequest>(&with_lag, 1, starts_of_shares, &expected);
+}
+
+#[test]
+fn streams_groups_are_read() {
+    let expected = vec![
+        format!("{:?} 0 Stable  []", b"g"),
+        format!("{:?} {:?}", b"part", [&b"t"[..], b"gone"]),
+        "Some(3)".to_owned(),
+        format!("streams-member client /10.0.0.9 {:?}", [(&b"part"[..], 1), (b"part", 9)]),
+    ];
+    let frame = crate::kafka::testing::described_streams("g");
+    check_frame::<StreamsDescribeRequest>(&frame, 0, streams_groups, &expected);
+    // As Kafka answers for a group that is not there.
+    let missing = [0, 0, 0, 0, 2, 0, 69, 0, 2, b'g', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 1, 0x80, 0, 0, 0, 0, 0];
+    check_frame::<StreamsDescribeRequest>(
+        &missing,
+        0,
+        streams_groups,
+        &vec![format!("{:?} 69   []", b"g"), "None".to_owned()],
+    );
+}
