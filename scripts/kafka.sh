@@ -6,6 +6,7 @@
 #   scripts/kafka.sh start [--port P] [--controller-port P] [--dir D]   in the background, returns when it answers
 #   scripts/kafka.sh stop  [--dir D]
 #   scripts/kafka.sh tool  consumer-groups|topics|configs|features|... ARGUMENTS...
+#   scripts/kafka.sh java  FILE.java ARGUMENTS...           a program of one file, with Kafka's classes
 #
 # D holds the data and survives a stop; the default is a folder under the temporary directory. Only loopback is used.
 set -euo pipefail
@@ -13,7 +14,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 pom=$here/kafka-jars.xml
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$pom")
-jars=${XDG_CACHE_HOME:-$HOME/.cache}/tidemark/kafka-$version
+# The sum of the list is part of the name, so that a changed list is fetched anew.
+jars=${XDG_CACHE_HOME:-$HOME/.cache}/tidemark/kafka-$version-$(cksum <"$pom" | cut -d ' ' -f 1)
 plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 
 fail() {
@@ -96,6 +98,11 @@ group.consumer.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=300
 group.consumer.session.timeout.ms=10000
 group.consumer.heartbeat.interval.ms=1000
+group.streams.min.session.timeout.ms=1000
+group.streams.min.heartbeat.interval.ms=300
+group.streams.session.timeout.ms=6000
+group.streams.heartbeat.interval.ms=1000
+group.streams.initial.rebalance.delay.ms=0
 EOF
 }
 
@@ -169,6 +176,11 @@ command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
 fetch) fetch ;;
+java)
+    need_java
+    need_jars
+    KAFKA_TIER=1 KAFKA_HEAP=256m jvm "$@"
+    ;;
 tool)
     need_java
     need_jars

@@ -15,4 +15,5 @@ mod outages;
 mod saga;
 mod servers;
 mod share_groups;
+mod streams_groups;
 mod verdicts;
