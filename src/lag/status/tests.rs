@@ -2,7 +2,7 @@
 //! 60 s, W is 10 min. The rows of one verdict stand together, in the order in which the rules are asked.
 
 use super::*;
-use crate::lag::{Drain, GroupEvidence, Line, TimeLag, TimeLagSource, TopicNames, WorstPartition, sentence};
+use crate::lag::{Drain, GroupEvidence, GroupKind, Line, TimeLag, TimeLagSource, TopicNames, WorstPartition, sentence};
 use proptest::prelude::*;
 
 const SPANS: Spans = Spans { stalled_after: seconds(60), window: seconds(600) };
@@ -264,6 +264,7 @@ fn table() -> Vec<Row> {
 /// What is said about a group that reads this partition alone: 12 messages a second in the last minute while it moved then.
 fn said_about(facts: &PartitionFacts, verdict: Verdict) -> String {
     sentence(&GroupEvidence {
+        kind: GroupKind::Classic,
         verdict,
         spans: SPANS,
         worst: Some(WorstPartition {
@@ -272,6 +273,7 @@ fn said_about(facts: &PartitionFacts, verdict: Verdict) -> String {
             owner: facts.is_owned.then_some("client"),
             facts,
             committed: Some(900),
+            at_most: None,
             arrived: None,
             open_transaction: None,
         }),
