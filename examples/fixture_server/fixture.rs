@@ -289,6 +289,7 @@ fn topic(name: &str, partitions: usize, tick: u64, groups: Vec<Arc<str>>) -> Top
         partitions: (0..partitions)
             .map(|p| TopicPartitionView {
                 leader: (p != 7).then_some(p as i32 % 3),
+                replication: None,
                 range: if p == 7 { Reading::Unknown(UnknownReason::NoLeader) } else { Reading::Known(range) },
                 open_transaction_age: (p == 2).then_some(Duration::from_secs(14)),
             })
@@ -590,7 +591,16 @@ fn cluster(name: &str, scenario: Scenario, tick: u64, now: DateTime<Utc>) -> Clu
         partition_failures_by_reason: BTreeMap::new(),
         read_failures: Vec::new(),
         cluster_id: Some("4L6g3nShT-eMCtK--X86sw".into()),
-        brokers: (0..3).map(|id| Broker { id, host: format!("10.0.0.{}", 5 + id), port: 9_092, reachable: true }).collect(),
+        brokers: (0..3)
+            .map(|id| Broker {
+                id,
+                host: format!("10.0.0.{}", 5 + id),
+                port: 9_092,
+                rack: None,
+                is_controller: id == 0,
+                reachable: true,
+            })
+            .collect(),
         topics: topics.into_iter().map(Arc::new).collect(),
         groups: groups.into_iter().map(Arc::new).collect(),
         ledger: Some(Arc::new(ledger(tick, now))),

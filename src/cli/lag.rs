@@ -242,7 +242,7 @@ mod tests {
 
     fn snapshot() -> ClusterSnapshot {
         let range = LogRange { start: Offset::new(30), end: Offset::new(100), last_stable: None };
-        let partition = PartitionSnapshot { leader: Some(1), range: Reading::Known(range) };
+        let partition = PartitionSnapshot { leader: Some(1), range: Reading::Known(range), replication: None };
         let pair = |partition| TopicPartition { topic: "orders".into(), partition };
         let member = Member {
             id: "m".into(),

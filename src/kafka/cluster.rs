@@ -5,7 +5,10 @@ use super::wire::{
     answers::{MetadataSink, PartitionMetadata, TopicMetadata, metadata},
     reason_of,
 };
-use crate::{config::NameFilter, lag::UnknownReason};
+use crate::{
+    config::NameFilter,
+    lag::{Replication, UnknownReason},
+};
 use kafka_protocol::messages::MetadataRequest;
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use uuid::Uuid;
@@ -15,6 +18,7 @@ pub struct BrokerAddress {
     pub id: i32,
     pub host: String,
     pub port: i32,
+    pub rack: Option<String>,
 }
 
 /// The leader of one partition, or why there is none.
@@ -27,6 +31,8 @@ pub struct Topic {
     pub internal: bool,
     /// By partition number.
     pub leaders: Vec<Leader>,
+    /// By partition number as well; empty where metadata came with an error.
+    pub replication: Vec<Replication>,
     /// Brokers that hold a replica of any of its partitions.
     pub replicas: Vec<i32>,
     /// Why its metadata could not be read. It exists, and its partitions are those it last had.
@@ -61,6 +67,7 @@ pub enum Named {
 pub struct Topology {
     pub cluster_id: Option<String>,
     pub brokers: Vec<BrokerAddress>,
+    pub controller: Option<i32>,
     /// Sorted by name.
     pub topics: Vec<Topic>,
     /// `None` for topics that are filtered out.
@@ -169,6 +176,8 @@ fn whole_cluster(version: i16) -> MetadataRequest {
 struct Builder {
     topology: Topology,
     code: i16,
+    /// The partition that was handed on last, and its leader.
+    latest: (usize, i32),
 }
 
 impl Builder {
@@ -180,11 +189,26 @@ impl Builder {
     fn last(&mut self) -> Option<&mut Topic> {
         self.topology.topics.last_mut()
     }
+
+    fn replication(&mut self) -> Option<&mut Replication> {
+        let (index, _) = self.latest;
+        self.last()?.replication.get_mut(index)
+    }
 }
 
 impl MetadataSink for Builder {
     fn broker(&mut self, id: i32, host: Cow<'_, str>, port: i32) {
-        self.topology.brokers.push(BrokerAddress { id, host: host.into_owned(), port });
+        self.topology.brokers.push(BrokerAddress { id, host: host.into_owned(), port, rack: None });
+    }
+
+    fn rack(&mut self, rack: Cow<'_, str>) {
+        if let Some(broker) = self.topology.brokers.last_mut() {
+            broker.rack = Some(rack.into_owned());
+        }
+    }
+
+    fn controller(&mut self, broker: i32) {
+        self.topology.controller = (broker >= 0).then_some(broker);
     }
 
     fn cluster(&mut self, id: Option<Cow<'_, str>>) {
@@ -203,6 +227,7 @@ impl MetadataSink for Builder {
             id: topic.id,
             internal: topic.internal,
             leaders: vec![Err(error.unwrap_or(UnknownReason::NoSuchPartition)); partitions],
+            replication: if error.is_none() { vec![Replication::default(); partitions] } else { Vec::new() },
             replicas: Vec::new(),
             error,
         });
@@ -216,12 +241,26 @@ impl MetadataSink for Builder {
             (code, _) => Err(reason_of(code)),
         };
         let Some(topic) = self.last() else { return Ok(()) };
-        let slot = usize::try_from(partition.index).ok().and_then(|index| topic.leaders.get_mut(index));
+        let index = usize::try_from(partition.index).unwrap_or(usize::MAX);
+        let slot = topic.leaders.get_mut(index);
         *slot.ok_or(Malformed("a partition number is beyond the topic's partitions"))? = leader;
+        self.latest = (index, partition.leader);
         Ok(())
     }
 
+    fn in_sync_replica(&mut self, _: i32) {
+        if let Some(replication) = self.replication() {
+            replication.in_sync = replication.in_sync.saturating_add(1);
+        }
+    }
+
     fn replica(&mut self, broker: i32) {
+        let (_, leader) = self.latest;
+        if let Some(replication) = self.replication() {
+            // The first replica is the preferred leader.
+            replication.leader_is_preferred |= replication.replicas == 0 && broker == leader;
+            replication.replicas = replication.replicas.saturating_add(1);
+        }
         if let Some(topic) = self.last()
             && !topic.replicas.contains(&broker)
         {

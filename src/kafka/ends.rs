@@ -61,7 +61,7 @@ type Edges = [Result<Offset, UnknownReason>; 3];
 
 /// Reads the log range of every partition: by topic of the table, then by partition.
 pub async fn read(links: &mut Links, topology: &Topology, failures: &mut Failures) -> Vec<Vec<PartitionSnapshot>> {
-    let mut table: Vec<Vec<PartitionSnapshot>> = topology.topics.iter().map(|topic| unread(&topic.leaders)).collect();
+    let mut table: Vec<Vec<PartitionSnapshot>> = topology.topics.iter().map(unread).collect();
     let mut work = by_leader(topology);
     let asking = links.iter_mut().filter_map(|(broker, link)| {
         let asked = work.remove(broker)?;
@@ -91,12 +91,13 @@ pub async fn read(links: &mut Links, topology: &Topology, failures: &mut Failure
     table
 }
 
-fn unread(leaders: &[super::cluster::Leader]) -> Vec<PartitionSnapshot> {
-    let one = |leader: &super::cluster::Leader| PartitionSnapshot {
+fn unread(topic: &super::cluster::Topic) -> Vec<PartitionSnapshot> {
+    let one = |(index, leader): (usize, &super::cluster::Leader)| PartitionSnapshot {
         leader: leader.ok(),
         range: Reading::Unknown(leader.err().unwrap_or(UnknownReason::NotReadYet)),
+        replication: topic.replication.get(index).copied().filter(|known| known.replicas > 0),
     };
-    leaders.iter().map(one).collect()
+    topic.leaders.iter().enumerate().map(one).collect()
 }
 
 fn by_leader(topology: &Topology) -> BTreeMap<i32, Vec<Place>> {

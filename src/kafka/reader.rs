@@ -224,6 +224,8 @@ impl ClusterReader {
             id: broker.id,
             host: broker.host.clone(),
             port: broker.port,
+            rack: broker.rack.clone(),
+            is_controller: topology.controller == Some(broker.id),
             reachable: reachable(broker.id),
         };
         let mut brokers: Vec<Broker> = topology.brokers.iter().map(broker).collect();

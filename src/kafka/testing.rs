@@ -229,6 +229,7 @@ pub fn cluster_of(brokers: &[(i32, u16)], topics: &[(&str, &[i32])]) -> Metadata
             .with_leader_id(BrokerId(*leader))
             .with_error_code(if *leader < 0 { 5 } else { 0 })
             .with_replica_nodes(vec![BrokerId((*leader).max(1))])
+            .with_isr_nodes(vec![BrokerId((*leader).max(1))])
     };
     let topic = |(name, leaders): &(&str, &[i32])| {
         MetadataResponseTopic::default()

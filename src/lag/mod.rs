@@ -35,7 +35,7 @@ pub use runs::{Rise, Run, Runs, Tick};
 pub use sentence::{GroupEvidence, TopicNames, WorstPartition, advice, sentence};
 pub use snapshot::{
     Broker, ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, Member, PartitionSnapshot, ReadFailure,
-    Retention, ShareLag, TopicPartition, TopicSnapshot,
+    Replication, Retention, ShareLag, TopicPartition, TopicSnapshot,
 };
 pub use status::{
     CommittedState, PartitionFacts, Presence, Rewind, Rule, Spans, Status, Verdict, judge, judge_by_rule, worst,

@@ -40,6 +40,9 @@ pub struct Broker {
     pub id: i32,
     pub host: String,
     pub port: i32,
+    pub rack: Option<String>,
+    /// Whether metadata names it as the controller. With KRaft that is any live broker: the controllers stand apart.
+    pub is_controller: bool,
     pub reachable: bool,
 }
 
@@ -71,6 +74,18 @@ pub struct TopicSnapshot {
 pub struct PartitionSnapshot {
     pub leader: Option<i32>,
     pub range: Reading<LogRange>,
+    /// `None` where metadata did not say.
+    pub replication: Option<Replication>,
+}
+
+/// How a partition is kept (Kafka: Metadata).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replication {
+    pub replicas: u16,
+    /// Replicas that keep up with the leader, itself among them.
+    pub in_sync: u16,
+    /// Whether the leader is the replica that is listed first.
+    pub leader_is_preferred: bool,
 }
 
 impl PartitionSnapshot {

@@ -34,7 +34,11 @@ pub(crate) fn known_log(start: u64, end: u64) -> Reading<LogRange> {
 impl ClusterSnapshot {
     /// Adds a topic with the logs `(start, end)`; its id is made from `generation`.
     pub(crate) fn topic(mut self, name: &str, generation: u128, logs: &[(u64, u64)]) -> Self {
-        let partition = |&(start, end): &(u64, u64)| PartitionSnapshot { leader: Some(1), range: known_log(start, end) };
+        let partition = |&(start, end): &(u64, u64)| PartitionSnapshot {
+            leader: Some(1),
+            range: known_log(start, end),
+            replication: None,
+        };
         self.topics.push(TopicSnapshot {
             name: name.into(),
             id: Some(Uuid::from_u128(generation)),

@@ -2,8 +2,8 @@
 
 use super::view::*;
 use crate::lag::{
-    Broker, GroupKind, GroupState, Levels, LogRange, Offset, Reading, Retention, Status, Thresholds, TimeLag, TimeLagSource,
-    TopicPartition, UnknownReason,
+    Broker, GroupKind, GroupState, Levels, LogRange, Offset, Reading, Replication, Retention, Status, Thresholds, TimeLag,
+    TimeLagSource, TopicPartition, UnknownReason,
 };
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -66,7 +66,14 @@ pub fn cluster(name: &str, now: DateTime<Utc>, groups: Vec<GroupView>) -> Cluste
         partition_failures_by_reason: BTreeMap::from([("not_leader", 1)]),
         read_failures: Vec::new(),
         cluster_id: Some("id".to_owned()),
-        brokers: vec![Broker { id: 1, host: "127.0.0.1".to_owned(), port: 9092, reachable: true }],
+        brokers: vec![Broker {
+            id: 1,
+            host: "127.0.0.1".to_owned(),
+            port: 9092,
+            rack: None,
+            is_controller: true,
+            reachable: true,
+        }],
         topics: vec![
             Arc::new(topic("orders", 2)),
             Arc::new(TopicView { retention: Reading::Known(Retention::Forever), ..topic("compact", 1) }),
@@ -80,6 +87,7 @@ pub fn topic(name: &str, partitions: usize) -> TopicView {
     let partition = TopicPartitionView {
         leader: Some(1),
         range: Reading::Known(range(100)),
+        replication: Some(Replication { replicas: 3, in_sync: 2, leader_is_preferred: true }),
         open_transaction_age: (partitions > 1).then_some(Duration::from_secs(2)),
     };
     TopicView {

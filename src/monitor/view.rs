@@ -12,7 +12,7 @@ pub use groups::{GroupTopicView, GroupView, MemberView, Note, PartitionView};
 pub use ledger::{DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, SagaView, StepTime, StuckSaga};
 pub use series::{GroupSeries, HeatRow, SeriesPoint};
 
-use crate::lag::{Broker, LogRange, ReadFailure, Reading, Retention};
+use crate::lag::{Broker, LogRange, ReadFailure, Reading, Replication, Retention};
 pub use crate::lag::{Drain, SPARK_POINTS};
 pub use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
 use chrono::{DateTime, Utc};
@@ -103,6 +103,8 @@ pub struct TopicView {
 pub struct TopicPartitionView {
     pub leader: Option<i32>,
     pub range: Reading<LogRange>,
+    /// `None` where metadata did not say.
+    pub replication: Option<Replication>,
     /// Time for which the last stable offset has been held back. `None` while no transaction is open.
     pub open_transaction_age: Option<Duration>,
 }

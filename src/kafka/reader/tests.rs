@@ -7,7 +7,7 @@ use super::*;
 use crate::kafka::testing::{
     Ask, FULL, FakeBroker, Reply, cluster_of, committed, coordinators, ends, listing, offers, sizes,
 };
-use crate::lag::{CommittedOffset, Lag, LogRange, Offset, Retention, TopicPartition};
+use crate::lag::{CommittedOffset, Lag, LogRange, Offset, Replication, Retention, TopicPartition};
 use kafka_protocol::{messages::*, protocol::Request};
 use std::{collections::BTreeMap, future::Future};
 
@@ -59,7 +59,8 @@ async fn a_collection_holds_everything_that_the_cluster_says() {
     let [topic] = &snapshot.topics[..] else { panic!("one topic") };
     assert_eq!((&*topic.name, topic.id, topic.bytes), ("t", Some(uuid::Uuid::from_u128(7)), Reading::Known(100)));
     assert_eq!(topic.retention, Reading::Known(Retention::Time(Duration::from_secs(1))));
-    assert_eq!(topic.partitions, [PartitionSnapshot { leader: Some(1), range: Reading::Known(RANGE) }; 2]);
+    let replication = Some(Replication { replicas: 1, in_sync: 1, leader_is_preferred: true });
+    assert_eq!(topic.partitions, [PartitionSnapshot { leader: Some(1), range: Reading::Known(RANGE), replication }; 2]);
     let [group] = &snapshot.groups[..] else { panic!("one group") };
     assert_eq!((&*group.id, group.kind, group.coordinator), ("g", GroupKind::Classic, Some(1)));
     assert_eq!(group.state, Reading::Known(GroupState::Stable));

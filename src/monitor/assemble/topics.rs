@@ -33,6 +33,7 @@ fn topic_view(
     let view = |(partition, log): (i32, &PartitionSnapshot)| TopicPartitionView {
         leader: log.leader,
         range: log.readable_range(),
+        replication: log.replication,
         open_transaction_age: track
             .and_then(|track| track.partition(partition)?.open_transaction_age(scene.now))
             .filter(|_| log.readable_range().is_known()),

@@ -7,13 +7,18 @@ use uuid::Uuid;
 /// Receives the parts in this order: brokers, cluster, then for each topic its head and its partitions.
 pub trait MetadataSink {
     fn broker(&mut self, id: i32, host: Cow<'_, str>, port: i32);
+    /// Rack of the broker that was handed on last.
+    fn rack(&mut self, _rack: Cow<'_, str>) {}
     fn cluster(&mut self, id: Option<Cow<'_, str>>);
+    fn controller(&mut self, _broker: i32) {}
     /// `partitions` is how many follow.
     fn topic(&mut self, topic: TopicMetadata<'_>, partitions: usize);
     /// Belongs to the topic before it.
     fn partition(&mut self, partition: PartitionMetadata) -> Result<(), Malformed>;
-    /// A replica of the partition that was handed on last.
+    /// A replica of the partition that was handed on last; the preferred leader comes first.
     fn replica(&mut self, broker: i32);
+    /// A replica of that partition that keeps up with its leader.
+    fn in_sync_replica(&mut self, _broker: i32) {}
     /// An error for the whole answer (version 13).
     fn failed(&mut self, code: i16);
 }
@@ -38,17 +43,18 @@ pub fn metadata(cursor: &mut Cursor<'_>, version: i16, sink: &mut impl MetadataS
         let id = cursor.i32()?;
         let host = cursor.text()?;
         let port = cursor.i32()?;
-        if version >= 1 {
-            cursor.name()?;
-        }
+        let rack = if version >= 1 { cursor.text_or_null()? } else { None };
         cursor.tags()?;
         sink.broker(id, host, port);
+        if let Some(rack) = rack {
+            sink.rack(rack);
+        }
     }
     if version >= 2 {
         sink.cluster(cursor.text_or_null()?);
     }
     if version >= 1 {
-        cursor.i32()?;
+        sink.controller(cursor.i32()?);
     }
     for _ in 0..cursor.count()? {
         topic(cursor, version, sink)?;
@@ -81,7 +87,9 @@ fn topic(cursor: &mut Cursor<'_>, version: i16, sink: &mut impl MetadataSink) ->
         for _ in 0..cursor.count()? {
             sink.replica(cursor.i32()?);
         }
-        cursor.skip_i32s()?;
+        for _ in 0..cursor.count()? {
+            sink.in_sync_replica(cursor.i32()?);
+        }
         if version >= 5 {
             cursor.skip_i32s()?;
         }

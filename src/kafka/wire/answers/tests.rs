@@ -116,6 +116,12 @@ fn seen_metadata(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Resu
         fn broker(&mut self, id: i32, host: Cow<'_, str>, port: i32) {
             self.0.push(format!("broker {id} {host} {port}"));
         }
+        fn rack(&mut self, rack: Cow<'_, str>) {
+            self.0.push(format!("rack {rack}"));
+        }
+        fn controller(&mut self, broker: i32) {
+            self.0.push(format!("controller {broker}"));
+        }
         fn cluster(&mut self, id: Option<Cow<'_, str>>) {
             self.0.push(format!("cluster {id:?}"));
         }
@@ -129,6 +135,9 @@ fn seen_metadata(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Resu
         }
         fn replica(&mut self, broker: i32) {
             self.0.push(format!("replica {broker}"));
+        }
+        fn in_sync_replica(&mut self, broker: i32) {
+            self.0.push(format!("in sync {broker}"));
         }
         fn failed(&mut self, code: i16) {
             self.0.push(format!("failed {code}"));
@@ -258,13 +267,21 @@ fn metadata_is_read_in_every_version() {
             .with_topics(vec![topic])
             .with_unknown_tagged_fields(tagged(version >= 9));
         let mut expected = vec!["broker 7 h 9".to_owned()];
+        if version >= 1 {
+            answer.brokers[0].rack = Some(text("r"));
+            answer.controller_id = BrokerId(4);
+            expected.push("rack r".to_owned());
+        }
         if version >= 2 {
             answer.cluster_id = Some(text("c"));
             expected.push("cluster Some(\"c\")".to_owned());
         }
+        if version >= 1 {
+            expected.push("controller 4".to_owned());
+        }
         let seen_id = Some(id).filter(|_| version >= 10);
         expected.push(format!("topic orders {seen_id:?} true 5 of 2"));
-        expected.extend(["partition 1 7 0", "replica 7", "replica 8", "partition 0 -1 5"].map(str::to_owned));
+        expected.extend(["partition 1 7 0", "replica 7", "replica 8", "in sync 7", "partition 0 -1 5"].map(str::to_owned));
         if version >= 13 {
             answer.error_code = 3;
             expected.push("failed 3".to_owned());
