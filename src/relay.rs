@@ -269,6 +269,7 @@ fn outgoing(entry: OutboxEntry) -> OutgoingRecord {
 mod tests {
     use super::*;
     use crate::clock::{Clock, ManualClock};
+    use crate::config::Properties;
     use crate::consumer::ledger_access;
     use crate::kafka::{Connection, EmbeddedKafka};
     use crate::store::{Change, Deadline, Init, LedgerName, MemoryStore, Namespace, OutboxMessage, Shape};
@@ -299,7 +300,7 @@ mod tests {
             deadline: Deadline::Keep,
         };
         store.begin(At::new(&ledger, ShardNumber::new(0)), &change, u64::MAX).await.unwrap();
-        let connection = Connection { bootstrap: kafka.bootstrap().to_owned(), properties: BTreeMap::new() };
+        let connection = Connection::new(kafka.bootstrap(), Properties::new()).unwrap();
         let (gate, access) = ledger_access();
         let ledger = Arc::new(ledger);
         gate.open(Arc::clone(&ledger));

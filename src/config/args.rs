@@ -22,6 +22,14 @@ pub struct ConnectionArgs {
     /// What TIDEMARK_X holds: a variable of its own, because a flag's value may contain a comma
     #[arg(long = "x-from-environment", env = "TIDEMARK_X", hide = true, hide_env_values = true, value_delimiter = ',')]
     pub property_from_environment: Vec<String>,
+    /// File that holds a property's value, for secrets, such as sasl.password=/run/secrets/kafka; may be repeated
+    ///
+    /// Or TIDEMARK_X_FILE=KEY=FILE,KEY=FILE in the environment; a flag wins.
+    #[arg(long = "x-file", value_name = "KEY=FILE")]
+    pub property_file: Vec<String>,
+    /// What TIDEMARK_X_FILE holds
+    #[arg(long = "x-file-from-environment", env = "TIDEMARK_X_FILE", hide = true, value_delimiter = ',')]
+    pub property_file_from_environment: Vec<String>,
     /// Redis URL of the ledger [or TIDEMARK_REDIS_FILE: a file that holds it]
     #[arg(long, env = "TIDEMARK_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,

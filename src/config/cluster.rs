@@ -1,12 +1,8 @@
 //! One Kafka cluster and the ledger that belongs to it.
 
-use super::{ARGS, ConfigError};
+use super::{ConfigError, Properties};
 use crate::store::Namespace;
 use secrecy::SecretString;
-use std::collections::BTreeMap;
-
-/// librdkafka property names and values, such as `security.protocol = SSL`.
-pub type Properties = BTreeMap<String, String>;
 
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
@@ -52,19 +48,6 @@ fn parse_bootstrap(origin: &str, bootstrap: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Reads `k=v` pairs as `-X` takes them; a later one wins.
-pub(crate) fn parse_properties(pairs: &[String]) -> Result<Properties, ConfigError> {
-    let mut properties = Properties::new();
-    for pair in pairs {
-        let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.trim().is_empty()) else {
-            // What has no key may be the rest of a secret.
-            return Err(ConfigError::new(ARGS, "-X", "***", "must be KEY=VALUE with a librdkafka property as the key"));
-        };
-        properties.insert(key.trim().to_owned(), value.to_owned());
-    }
-    Ok(properties)
-}
-
 /// Reads a Redis URL and says what is wrong with it without showing its password.
 pub(crate) fn parse_redis(origin: &str, url: &str) -> Result<SecretString, ConfigError> {
     let scheme_ok = ["redis://", "rediss://", "redis+unix://", "unix://"].iter().any(|scheme| url.starts_with(scheme));
@@ -93,16 +76,6 @@ mod tests {
             assert!(error.to_string().contains("HOST:PORT"), "{error}");
         }
         assert!(parse_bootstrap("test", "a:1,[::1]:9092, b.example:9093").is_ok());
-    }
-
-    #[test]
-    fn a_property_needs_a_key_and_keeps_everything_after_the_first_equals_sign() {
-        assert!(parse_properties(&["=x".into()]).is_err());
-        assert!(!parse_properties(&["hunter2".into()]).unwrap_err().to_string().contains("hunter2"));
-        let properties =
-            parse_properties(&["sasl.password=a=b".into(), "linger.ms=1".into(), "linger.ms=2".into()]).unwrap();
-        assert_eq!(properties["sasl.password"], "a=b");
-        assert_eq!(properties["linger.ms"], "2");
     }
 
     #[test]

@@ -38,9 +38,9 @@ pub(super) fn list(
         let redis = cluster.redis.as_ref().map_or_else(|| "no ledger".to_owned(), |url| redact_url(url.expose_secret()));
         let value = format!("{}, namespace {}, {redis}", cluster.bootstrap, cluster.namespace);
         push(&format!("cluster {}", cluster.name), value, !from_file, from_file);
-        for key in cluster.properties.keys() {
-            // Values of properties may be secrets.
-            push(&format!("cluster {} property", cluster.name), format!("{key} is set"), !from_file, from_file);
+        for (key, property) in &cluster.properties {
+            let value = format!("{key} = {}", property.shown(key));
+            push(&format!("cluster {} property", cluster.name), value, !from_file, from_file);
         }
     }
     let (filter, groups) = (&collection.filter, config.groups.join(", "));

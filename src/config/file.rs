@@ -11,6 +11,9 @@ pub struct FileConfig {
     pub kafka: Option<String>,
     #[serde(rename = "X", alias = "properties")]
     pub properties: BTreeMap<String, PropertyValue>,
+    /// Files that hold the values of properties.
+    #[serde(rename = "x-file", alias = "properties-file")]
+    pub properties_file: BTreeMap<String, String>,
     pub redis: Option<String>,
     pub redis_file: Option<String>,
     pub cluster_name: Option<String>,
@@ -52,6 +55,8 @@ pub struct FileCluster {
     pub kafka: String,
     #[serde(default)]
     pub properties: BTreeMap<String, PropertyValue>,
+    #[serde(default)]
+    pub properties_file: BTreeMap<String, String>,
     pub redis: Option<String>,
     pub redis_file: Option<String>,
     pub namespace: Option<String>,

@@ -13,15 +13,17 @@ mod effective;
 mod file;
 mod filters;
 mod monitor;
+pub mod properties;
 mod service;
 mod thresholds;
 
-pub use cluster::{ClusterConfig, Properties, redact_url};
+pub use cluster::{ClusterConfig, redact_url};
 pub use effective::EffectiveSetting;
 pub use file::FileConfig;
 pub use filters::NameFilter;
 pub(crate) use monitor::layered_duration;
 pub use monitor::{Granularity, MonitorConfig, ReceiverConfig, WebConfig};
+pub use properties::{Properties, Property};
 pub use service::{LedgerConfig, ServiceConfig};
 pub use thresholds::ThresholdTable;
 

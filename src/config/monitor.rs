@@ -1,13 +1,21 @@
 //! What the monitor needs to know.
 
 use super::{
-    ARGS, ClusterConfig, ConfigError, EffectiveSetting, FileConfig, NameFilter, Properties, ThresholdTable,
+    ARGS, ClusterConfig, ConfigError, EffectiveSetting, FileConfig, NameFilter, Properties, Property, ThresholdTable,
     args::{CollectionArgs, ConnectionArgs, WebArgs},
-    cluster::{parse_properties, parse_redis},
+    cluster::parse_redis,
     defaults, effective,
+    file::PropertyValue,
+    properties::{self, parse_files, parse_values},
 };
 use secrecy::SecretString;
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::SocketAddr,
+    path::Path,
+    time::Duration,
+};
 
 #[derive(Clone, Debug)]
 pub struct MonitorConfig {
@@ -172,9 +180,12 @@ pub(crate) fn resolve_clusters(args: &ConnectionArgs, file: &FileConfig) -> Resu
     let own_redis = resolve_redis(args, file)?;
     let mut clusters = Vec::new();
     if let Some((bootstrap, origin)) = layered(&args.kafka, &file.kafka, &file.origin) {
-        let mut properties: Properties = file.properties.iter().map(|(key, value)| (key.clone(), value.to_text())).collect();
-        properties.extend(parse_properties(&args.property_from_environment)?);
-        properties.extend(parse_properties(&args.property)?);
+        let mut properties = properties_of_file(&file.origin, &file.properties, &file.properties_file)?;
+        for (values, files) in
+            [(&args.property_from_environment, &args.property_file_from_environment), (&args.property, &args.property_file)]
+        {
+            properties.extend(properties::layer(ARGS, parse_values(values)?, parse_files(files)?)?);
+        }
         let cluster = ClusterConfig { name, bootstrap, properties, redis: own_redis, namespace };
         cluster.validate(origin)?;
         clusters.push(cluster);
@@ -184,7 +195,7 @@ pub(crate) fn resolve_clusters(args: &ConnectionArgs, file: &FileConfig) -> Resu
             let cluster = ClusterConfig {
                 name: entry.name.clone(),
                 bootstrap: entry.kafka.clone(),
-                properties: entry.properties.iter().map(|(key, value)| (key.clone(), value.to_text())).collect(),
+                properties: properties_of_file(&file.origin, &entry.properties, &entry.properties_file)?,
                 redis: read_redis(&file.origin, entry.redis.as_deref(), entry.redis_file.as_deref().map(Path::new))?,
                 namespace: entry.namespace.clone().unwrap_or_else(|| defaults::NAMESPACE.to_owned()),
             };
@@ -201,6 +212,16 @@ pub(crate) fn resolve_clusters(args: &ConnectionArgs, file: &FileConfig) -> Resu
         ));
     }
     Ok(clusters)
+}
+
+fn properties_of_file(
+    origin: &str,
+    values: &BTreeMap<String, PropertyValue>,
+    files: &BTreeMap<String, String>,
+) -> Result<Properties, ConfigError> {
+    let values = values.iter().map(|(key, value)| (key.clone(), Property::from(value.to_text()))).collect();
+    let files = files.iter().map(|(key, path)| (key.clone(), Property::File(path.into()))).collect();
+    properties::layer(origin, values, files)
 }
 
 /// The ledger's address outside `[[cluster]]`.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{ClusterConfig, MonitorConfig, defaults},
+    config::{ClusterConfig, MonitorConfig, Properties, defaults},
     events::{Topic, dead_letter_topic},
     kafka::{Connection, EmbeddedKafka, embedded_member_properties, ensure_topics, tail},
     monitor::WatchedLedger,
@@ -81,7 +81,8 @@ async fn run_on<S: Store>(
 ) -> anyhow::Result<ExitCode> {
     let cluster = config.clusters.first().context("a cluster")?;
     let namespace = Namespace::new(&cluster.namespace)?;
-    let connection = connection(&settings.backend, cluster);
+    let properties = properties(&settings.backend, cluster);
+    let connection = Connection::new(&cluster.bootstrap, properties.clone())?;
     let pages_stop = CancellationToken::new();
     let pages_address = ports.pages.local_addr().context("the address of the pages")?;
     let options =
@@ -93,11 +94,8 @@ async fn run_on<S: Store>(
     print_start(pages_address, &config, &ports.order)?;
 
     let slow = SlowPartition::default();
-    let shop_settings = ShopSettings {
-        cluster: ClusterConfig { properties: connection.properties.clone(), ..cluster.clone() },
-        ledger: settings.ledger(),
-        lease: LEASE,
-    };
+    let shop_settings =
+        ShopSettings { cluster: ClusterConfig { properties, ..cluster.clone() }, ledger: settings.ledger(), lease: LEASE };
     let witness = Arc::new(Mutex::new(Witness::default()));
     let before = read_books(&store, &namespace).await;
     let Some(watching) = watch(&connection, &witness, &stop, &pages_stop).await else {
@@ -205,8 +203,7 @@ async fn watch(
     loop {
         let started = async {
             ensure_topics(connection, &topics, defaults::TOPIC_PARTITIONS).await.context("topics")?;
-            let Connection { bootstrap, properties } = connection;
-            tail(bootstrap, properties, &topics, CALL_TIME, end.clone()).await.context("reading the topics")
+            tail(connection, &topics, CALL_TIME, end.clone()).await.context("reading the topics")
         };
         let started = tokio::select! {
             () = stop.cancelled() => return None,
@@ -243,14 +240,13 @@ fn create_topics(kafka: &EmbeddedKafka) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn connection(backend: &Backend, cluster: &ClusterConfig) -> Connection {
-    let properties = match backend {
+fn properties(backend: &Backend, cluster: &ClusterConfig) -> Properties {
+    match backend {
         Backend::Real => cluster.properties.clone(),
         Backend::Embedded => {
-            embedded_member_properties().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+            embedded_member_properties().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
         }
-    };
-    Connection { bootstrap: cluster.bootstrap.clone(), properties }
+    }
 }
 
 fn runs_on<S: Store>(backend: &Backend, cluster: &ClusterConfig, store: &S) -> String {

@@ -115,8 +115,7 @@ impl<S: Store> Stage<S> {
         let connection = self.connection.clone();
         let rewound = tokio::task::spawn_blocking(move || {
             let topics: Vec<&str> = service.subscriptions().iter().map(|topic| topic.name()).collect();
-            let Connection { bootstrap, properties } = &connection;
-            rewind(bootstrap, properties, service.group(), &topics, REWOUND, SETTLE_TIME)
+            rewind(&connection, service.group(), &topics, REWOUND, SETTLE_TIME)
         })
         .await;
         self.shop.start(service).await?;

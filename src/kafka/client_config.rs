@@ -1,19 +1,25 @@
 //! Configuration of librdkafka for the services: our defaults, then the operator's properties, then what must hold.
 
-use super::properties::shown;
+use super::{
+    properties::PropertyError,
+    security::{SaslSource, SecurityRules, Sources, is_for_tokens},
+    service_context::{LogContext, TokenGiver},
+};
+use crate::config::{Properties, properties::shown};
 use rdkafka::{
-    ClientConfig, ClientContext,
+    ClientConfig,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
 };
-use std::collections::BTreeMap;
+use secrecy::ExposeSecret;
+use std::sync::Arc;
 
 /// Where Kafka is and how to talk to it, in librdkafka's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Connection {
-    /// `host:port[,host:port]`.
-    pub bootstrap: String,
-    pub properties: BTreeMap<String, String>,
+    bootstrap: String,
+    properties: Properties,
+    sources: Sources,
 }
 
 /// A Kafka client could not be made or a call failed.
@@ -43,22 +49,69 @@ impl From<KafkaError> for KafkaFailure {
     }
 }
 
+impl From<PropertyError> for KafkaFailure {
+    fn from(PropertyError { key, value, rule }: PropertyError) -> Self {
+        Self::Property { key, value, problem: rule }
+    }
+}
+
 impl Connection {
-    /// `defaults` give way to the operator's properties, `enforced` do not.
-    pub(super) fn configure(&self, defaults: &[(&str, &str)], enforced: &[(&str, &str)]) -> ClientConfig {
+    /// `bootstrap` is `host:port[,host:port]`. The rules about security are those of the monitor's client; of other
+    /// properties librdkafka is the judge.
+    ///
+    /// # Errors
+    /// A property about security that is wrong, missing, or against another one.
+    pub fn new(bootstrap: impl Into<String>, properties: Properties) -> Result<Self, KafkaFailure> {
+        let security = SecurityRules::of(&properties).read()?;
+        let extensions = "sasl.oauthbearer.extensions";
+        if let Some(value) = properties.get(extensions) {
+            let rule = "the services' Kafka library cannot send extensions: they are for the monitor alone";
+            let value = value.shown(extensions);
+            return Err(KafkaFailure::Property { key: extensions.to_owned(), value, problem: rule.to_owned() });
+        }
+        Ok(Self { bootstrap: bootstrap.into(), properties, sources: security.sources() })
+    }
+
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// What a client calls back to.
+    pub(super) fn context(&self) -> LogContext {
+        LogContext::new(self.tokens())
+    }
+
+    /// Where the tokens are from, if Kafka takes tokens.
+    pub(super) fn tokens(&self) -> Option<TokenGiver> {
+        let source = self.sources.sasl.as_ref().filter(|source| matches!(***source, SaslSource::Token(_)))?;
+        Some(TokenGiver::new(Arc::clone(source)))
+    }
+
+    /// The settings of a client as the files are now. `defaults` give way to the operator's properties, `enforced` do not.
+    ///
+    /// # Errors
+    /// The file of a property cannot be read.
+    pub(super) fn configure(
+        &self,
+        defaults: &[(&str, &str)],
+        enforced: &[(&str, &str)],
+    ) -> Result<ClientConfig, KafkaFailure> {
         let mut config = ClientConfig::new();
         defaults.iter().for_each(|(key, value)| {
             config.set(*key, *value);
         });
-        self.properties.iter().for_each(|(key, value)| {
-            config.set(key, value);
-        });
+        for (key, property) in self.properties.iter().filter(|(key, _)| !is_for_tokens(key)) {
+            let value = property
+                .read()
+                .map_err(|error| KafkaFailure::Call(format!("{key} {} cannot be read: {error}", property.shown(key))))?;
+            config.set(key, value.expose_secret());
+        }
         enforced.iter().for_each(|(key, value)| {
             config.set(*key, *value);
         });
         config.set("bootstrap.servers", &self.bootstrap);
         config.set_log_level(RDKafkaLogLevel::Info);
-        config
+        Ok(config)
     }
 }
 
@@ -77,7 +130,7 @@ pub(super) fn forward_log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     }
 }
 
-/// Whether an error says that no broker answers at all.
+/// Whether an error says that no broker answers at all, or none that lets us in.
 pub(super) fn is_outage(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -86,19 +139,8 @@ pub(super) fn is_outage(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::Resolve
                 | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::SSL
         )
     )
-}
-
-/// Context of clients that need nothing but the log.
-pub(super) struct LogContext;
-
-impl ClientContext for LogContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        forward_log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client error");
-    }
 }

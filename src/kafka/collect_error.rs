@@ -39,6 +39,12 @@ impl CollectError {
     pub fn advice(&self) -> &'static str {
         match self.reason() {
             UnknownReason::Timeout => "check that the address is a Kafka listener and that no firewall drops the connection",
+            UnknownReason::CertificateRejected => {
+                "the certificates are read again at every attempt: mend them, and it goes on"
+            }
+            UnknownReason::AuthenticationFailed => {
+                "user, password and token are read again at every attempt: mend them, and it goes on"
+            }
             UnknownReason::NotAuthorized => "give the monitor's principal the right DESCRIBE on the cluster",
             UnknownReason::Unsupported => "the broker is too old: Tidemark reads Kafka 0.10.2 and newer",
             UnknownReason::BadResponse => {

@@ -22,6 +22,8 @@ mod properties;
 mod reader;
 mod record;
 mod rewind;
+mod security;
+mod service_context;
 mod share_offsets;
 mod tail;
 #[cfg(test)]

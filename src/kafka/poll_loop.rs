@@ -7,15 +7,18 @@
 
 use super::client_config::{Connection, KafkaFailure, forward_log, is_outage};
 use super::record::IncomingRecord;
+use super::service_context::{Refusal, TokenGiver, give};
 use crate::lag::TopicPartition;
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
+    client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance},
     error::KafkaError,
 };
 use std::{
     collections::BTreeMap,
+    error::Error,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -96,8 +99,8 @@ pub fn connect(
         ("enable.partition.eof", "false"),
     ];
     let (events, receiver) = mpsc::channel(EVENTS_IN_CHANNEL);
-    let context = LoopContext { events, closing: Arc::default() };
-    let consumer = connection.configure(&defaults, &enforced).create_with_context(context)?;
+    let context = LoopContext { events, closing: Arc::default(), tokens: connection.tokens(), refusal: Refusal::default() };
+    let consumer = connection.configure(&defaults, &enforced)?.create_with_context(context)?;
     Ok((ConsumerHandle { consumer: Arc::new(consumer) }, receiver))
 }
 
@@ -213,7 +216,7 @@ fn poll_until(consumer: &BaseConsumer<LoopContext>, stop: &AtomicBool) {
                     let topic = topics.entry(message.topic().to_owned()).or_insert_with(|| message.topic().into());
                     batch.push(IncomingRecord::copy(&message, Arc::clone(topic)));
                 }
-                Err(error) => report(&events, &error),
+                Err(error) => report(consumer.context(), &error),
             }
             if batch.len() >= RECORDS_PER_EVENT || stop.load(Ordering::Acquire) {
                 break;
@@ -227,32 +230,44 @@ fn poll_until(consumer: &BaseConsumer<LoopContext>, stop: &AtomicBool) {
     consumer.context().closing.store(true, Ordering::Release);
 }
 
-fn report(events: &mpsc::Sender<ConsumerEvent>, error: &KafkaError) {
+fn report(context: &LoopContext, error: &KafkaError) {
     let event = match error {
         KafkaError::MessageConsumptionFatal(_) => ConsumerEvent::Broken(error.to_string()),
-        error if is_outage(error) => ConsumerEvent::Unreachable("no broker answers".to_owned()),
+        error if is_outage(error) => {
+            let refusal = context.refusal.words();
+            ConsumerEvent::Unreachable(refusal.unwrap_or_else(|| "no broker answers".to_owned()))
+        }
         error => {
             tracing::warn!(%error, "kafka reported an error to the consumer");
             return;
         }
     };
     // The loop hears of an outage again with the next error, so a full channel loses nothing.
-    let _ = events.try_send(event);
+    let _ = context.events.try_send(event);
 }
 
 /// Runs inside librdkafka's polls.
 pub struct LoopContext {
     events: mpsc::Sender<ConsumerEvent>,
     closing: Arc<AtomicBool>,
+    tokens: Option<TokenGiver>,
+    refusal: Refusal,
 }
 
 impl ClientContext for LoopContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         forward_log(level, facility, line);
     }
 
-    fn error(&self, error: KafkaError, _reason: &str) {
-        report(&self.events, &error);
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.refusal.note(&error, reason);
+        report(self, &error);
+    }
+
+    fn generate_oauth_token(&self, _config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        give(self.tokens.as_ref())
     }
 }
 
@@ -273,6 +288,7 @@ impl ConsumerContext for LoopContext {
     fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(places) => {
+                self.refusal.clear();
                 let _ = self.events.blocking_send(ConsumerEvent::Assigned(partitions_of(places)));
             }
             Rebalance::Revoke(_) => {}

@@ -1,6 +1,9 @@
 //! The idempotent producer: a record is sent when every in-sync replica has acknowledged it.
 
-use super::client_config::{Connection, KafkaFailure, LogContext};
+use super::{
+    client_config::{Connection, KafkaFailure},
+    service_context::LogContext,
+};
 use arc_swap::ArcSwap;
 use rdkafka::{
     message::{Header, OwnedHeaders},
@@ -100,5 +103,5 @@ fn create(connection: &Connection) -> Result<FutureProducer<LogContext>, KafkaFa
         ("partitioner", "murmur2_random"),
     ];
     let enforced = [("enable.idempotence", "true"), ("acks", "all")];
-    Ok(connection.configure(&defaults, &enforced).create_with_context(LogContext)?)
+    Ok(connection.configure(&defaults, &enforced)?.create_with_context(connection.context())?)
 }

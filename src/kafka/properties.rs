@@ -3,7 +3,10 @@
 //! The services hand theirs to librdkafka; here a property that this client does not implement is an error, because
 //! ignoring one (`sasl.mechanism`, say) would connect in another way than its owner asked for.
 
-use std::{collections::BTreeMap, time::Duration};
+use super::security::{Security, SecurityRules};
+use crate::config::Properties;
+use secrecy::ExposeSecret;
+use std::time::Duration;
 
 /// Settings of one client, from librdkafka's property names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct ClientProperties {
     pub backoff: Duration,
     /// `reconnect.backoff.max.ms`: the longest pause.
     pub backoff_max: Duration,
+    /// TLS and SASL.
+    pub security: Security,
 }
 
 impl Default for ClientProperties {
@@ -31,6 +36,7 @@ impl Default for ClientProperties {
             max_frame_bytes: 256 << 20,
             backoff: Duration::from_millis(100),
             backoff_max: Duration::from_secs(10),
+            security: Security::default(),
         }
     }
 }
@@ -45,23 +51,25 @@ pub struct PropertyError {
     pub rule: String,
 }
 
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 6] = [
     "client.id",
     "receive.message.max.bytes",
     "reconnect.backoff.max.ms",
     "reconnect.backoff.ms",
-    "security.protocol",
     "socket.connection.setup.timeout.ms",
     "socket.timeout.ms",
 ];
 
 impl ClientProperties {
-    /// Reads the properties; the first one that is unknown or out of range is the error.
-    pub fn parse(properties: &BTreeMap<String, String>) -> Result<Self, PropertyError> {
+    /// Reads the properties; the first one that is unknown, out of range or against another one is the error.
+    pub fn parse(properties: &Properties) -> Result<Self, PropertyError> {
         let mut parsed = Self::default();
-        for (key, value) in properties {
-            parsed.set(key, value).map_err(|rule| PropertyError { key: key.clone(), value: shown(key, value), rule })?;
+        for (key, property) in properties.iter().filter(|(key, _)| SecurityRules::keys().all(|known| known != *key)) {
+            let wrong = |rule| PropertyError { key: key.clone(), value: property.shown(key), rule };
+            let value = property.read().map_err(|error| wrong(error.to_string()))?;
+            parsed.set(key, value.expose_secret()).map_err(wrong)?;
         }
+        parsed.security = SecurityRules::of(properties).read()?;
         Ok(parsed)
     }
 
@@ -73,21 +81,15 @@ impl ClientProperties {
             "receive.message.max.bytes" => self.max_frame_bytes = number(value, 1_000, 2_147_483_647)? as usize,
             "reconnect.backoff.ms" => self.backoff = millis(value, 0, 3_600_000)?,
             "reconnect.backoff.max.ms" => self.backoff_max = millis(value, 0, 3_600_000)?,
-            "security.protocol" => plaintext_only(value)?,
             "bootstrap.servers" | "metadata.broker.list" => return Err("give the brokers with --kafka instead".to_owned()),
             _ => {
-                return Err(format!("the monitor's client does not implement this property; it knows {}", KNOWN.join(", ")));
+                let mut known: Vec<&str> = SecurityRules::keys().chain(KNOWN).collect();
+                known.sort_unstable();
+                return Err(format!("the monitor's client does not implement this property; it knows {}", known.join(", ")));
             }
         }
         Ok(())
     }
-}
-
-fn plaintext_only(value: &str) -> Result<(), String> {
-    if value.eq_ignore_ascii_case("plaintext") {
-        return Ok(());
-    }
-    Err("only plaintext is implemented by the monitor's client".to_owned())
 }
 
 fn short_text(value: &str) -> Result<String, String> {
@@ -106,18 +108,12 @@ fn millis(value: &str, min: u64, max: u64) -> Result<Duration, String> {
     number(value, min, max).map(Duration::from_millis)
 }
 
-/// A property's value as an error may show it: never a secret's.
-pub(super) fn shown(key: &str, value: &str) -> String {
-    let secret = ["password", "secret", "token", "key.pem", "sasl.oauthbearer.config"].iter().any(|word| key.contains(word));
-    if secret { "***".to_owned() } else { value.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(key: &str, value: &str) -> Result<ClientProperties, PropertyError> {
-        ClientProperties::parse(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
+        ClientProperties::parse(&Properties::from([(key.to_owned(), value.into())]))
     }
 
     #[test]
@@ -142,6 +138,7 @@ mod tests {
     #[test]
     fn a_secret_is_not_repeated_in_the_error() {
         let error = parse("sasl.password", "hunter2").unwrap_err();
+        assert_eq!((error.key.as_str(), error.value.as_str()), ("sasl.password", "***"));
         assert!(!error.to_string().contains("hunter2"));
     }
 }

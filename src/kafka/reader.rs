@@ -81,8 +81,10 @@ impl ClusterReader {
     pub fn new(config: ReaderConfig) -> Self {
         let stats = Arc::<WireStats>::default();
         let properties = &config.properties;
+        let sources = properties.security.sources();
         let settings = Arc::new(ConnectionSettings {
-            connector: Connector::Plaintext,
+            connector: sources.tls.map_or(Connector::Plaintext, Connector::Tls),
+            sasl: sources.sasl,
             client_id: properties.client_id.clone(),
             connect_timeout: properties.connect_timeout,
             request_timeout: properties.request_timeout,

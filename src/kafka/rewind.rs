@@ -3,16 +3,16 @@
 //! It joins the group as its only member, because brokers may refuse commits from outside, commits older offsets with the
 //! metadata that was there, and leaves. The group's own members have to be stopped before: while they run, this fails.
 
+use super::{
+    client_config::{Connection, KafkaFailure},
+    service_context::LogContext,
+};
 use rdkafka::{
     Offset, TopicPartitionList,
-    config::ClientConfig,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
 };
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// How long one poll waits while the group settles.
 const POLL: Duration = Duration::from_millis(50);
@@ -24,14 +24,15 @@ pub enum RewindError {
     NotAlone,
     #[error(transparent)]
     Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    Failure(#[from] KafkaFailure),
 }
 
 /// Sets every partition of `topics` back by up to `records` and gives the number of records that will be read again.
 ///
 /// Partitions without a committed offset are left alone, and none goes before its log start. Blocks for up to `deadline`.
 pub fn rewind(
-    bootstrap: &str,
-    properties: &BTreeMap<String, String>,
+    connection: &Connection,
     group: &str,
     topics: &[&str],
     records: u64,
@@ -39,13 +40,14 @@ pub fn rewind(
 ) -> Result<u64, RewindError> {
     let start = Instant::now();
     let left = || deadline.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-    let mut config = ClientConfig::new();
+    let client_id = format!("{group}-rewind");
+    let enforced =
+        [("group.id", group), ("client.id", &client_id), ("enable.auto.commit", "false"), ("auto.offset.reset", "earliest")];
     // The strategy of the services, which may join while this member leaves.
-    config.set("partition.assignment.strategy", "cooperative-sticky");
-    config.extend(properties.clone());
-    config.set("bootstrap.servers", bootstrap).set("group.id", group).set("client.id", format!("{group}-rewind"));
-    config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
-    let member: BaseConsumer = config.create()?;
+    let config = connection.configure(&[("partition.assignment.strategy", "cooperative-sticky")], &enforced)?;
+    let member: BaseConsumer<LogContext> = config.create_with_context(connection.context())?;
+    // A token is asked for in a poll.
+    drop(member.poll(Duration::ZERO));
     let partitions = partition_count(&member, topics, left())?;
     member.subscribe(topics)?;
     while member.assignment()?.count() < partitions {
@@ -77,7 +79,7 @@ pub fn rewind(
     Ok(sum)
 }
 
-fn partition_count(member: &BaseConsumer, topics: &[&str], wait: Duration) -> Result<usize, KafkaError> {
+fn partition_count(member: &BaseConsumer<LogContext>, topics: &[&str], wait: Duration) -> Result<usize, KafkaError> {
     topics.iter().try_fold(0, |sum, topic| {
         let metadata = member.fetch_metadata(Some(topic), wait)?;
         Ok(sum + metadata.topics().first().map_or(0, |found| found.partitions().len()))
@@ -88,17 +90,19 @@ fn partition_count(member: &BaseConsumer, topics: &[&str], wait: Duration) -> Re
 mod tests {
     use super::*;
     use crate::kafka::{EmbeddedKafka, embedded_member_properties};
+    use rdkafka::config::ClientConfig;
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
     const DEADLINE: Duration = Duration::from_secs(30);
 
-    fn properties() -> BTreeMap<String, String> {
-        embedded_member_properties().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    fn connection(kafka: &EmbeddedKafka) -> Connection {
+        let properties = embedded_member_properties().into_iter().map(|(name, value)| (name.to_owned(), value.into()));
+        Connection::new(kafka.bootstrap(), properties.collect()).unwrap()
     }
 
     fn member(kafka: &EmbeddedKafka) -> BaseConsumer {
         let mut config = ClientConfig::new();
-        config.extend(properties());
+        config.extend(embedded_member_properties().map(|(name, value)| (name.to_owned(), value.to_owned())));
         config.set("bootstrap.servers", kafka.bootstrap()).set("group.id", "g").set("enable.auto.commit", "false");
         config.create().unwrap()
     }
@@ -125,7 +129,7 @@ mod tests {
     #[test]
     fn committed_offsets_go_back_keep_their_metadata_and_stop_at_the_log_start() {
         let kafka = read_in_part();
-        assert_eq!(rewind(kafka.bootstrap(), &properties(), "g", &["orders"], 3, DEADLINE).unwrap(), 3 + 1);
+        assert_eq!(rewind(&connection(&kafka), "g", &["orders"], 3, DEADLINE).unwrap(), 3 + 1);
         let mut asked = TopicPartitionList::new();
         (0..3).for_each(|partition| {
             asked.add_partition("orders", partition);
@@ -148,7 +152,7 @@ mod tests {
             let _ = other.poll(POLL);
         }
         // The other member keeps heartbeating in the background but gives nothing up: its rejoin needs a poll.
-        let refused = rewind(kafka.bootstrap(), &properties(), "g", &["orders"], 3, Duration::from_millis(600));
+        let refused = rewind(&connection(&kafka), "g", &["orders"], 3, Duration::from_millis(600));
         assert!(matches!(refused, Err(RewindError::NotAlone)), "{refused:?}");
     }
 }

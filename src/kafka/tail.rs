@@ -3,6 +3,10 @@
 //! A thread of its own polls, because librdkafka blocks; records come through a bounded channel, so that a slow reader
 //! slows the polling and nothing piles up here.
 
+use super::{
+    client_config::{Connection, KafkaFailure},
+    service_context::LogContext,
+};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     config::ClientConfig,
@@ -10,10 +14,7 @@ use rdkafka::{
     error::KafkaError,
     message::{BorrowedMessage, Headers},
 };
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -48,28 +49,32 @@ impl TailedRecord {
 /// # Errors
 /// When the topics' partitions and ends cannot be read within `deadline`, or a topic does not exist.
 pub async fn tail(
-    bootstrap: &str,
-    properties: &BTreeMap<String, String>,
+    connection: &Connection,
     topics: &[String],
     deadline: Duration,
     stop: CancellationToken,
-) -> Result<mpsc::Receiver<TailedRecord>, KafkaError> {
-    let mut config = ClientConfig::new();
-    config.extend(properties.clone());
-    config.set("bootstrap.servers", bootstrap).set("group.id", "tidemark-tail").set("enable.auto.commit", "false");
-    let topics = topics.to_vec();
-    let consumer = tokio::task::spawn_blocking(move || assigned_to_ends(&config, &topics, deadline))
+) -> Result<mpsc::Receiver<TailedRecord>, KafkaFailure> {
+    let config = connection.configure(&[], &[("group.id", "tidemark-tail"), ("enable.auto.commit", "false")])?;
+    let (context, topics) = (connection.context(), topics.to_vec());
+    let consumer = tokio::task::spawn_blocking(move || assigned_to_ends(&config, context, &topics, deadline))
         .await
-        .map_err(|error| KafkaError::ClientCreation(error.to_string()))??;
+        .map_err(|error| KafkaFailure::Call(error.to_string()))??;
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::task::spawn_blocking(move || poll_until_stopped(&consumer, &sender, &stop));
     Ok(receiver)
 }
 
-fn assigned_to_ends(config: &ClientConfig, topics: &[String], deadline: Duration) -> Result<BaseConsumer, KafkaError> {
+fn assigned_to_ends(
+    config: &ClientConfig,
+    context: LogContext,
+    topics: &[String],
+    deadline: Duration,
+) -> Result<BaseConsumer<LogContext>, KafkaError> {
     let start = Instant::now();
     let left = || deadline.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-    let consumer: BaseConsumer = config.create()?;
+    let consumer: BaseConsumer<LogContext> = config.create_with_context(context)?;
+    // A token is asked for in a poll.
+    drop(consumer.poll(Duration::ZERO));
     let mut places = TopicPartitionList::new();
     for topic in topics {
         let metadata = consumer.fetch_metadata(Some(topic), left())?;
@@ -86,7 +91,7 @@ fn assigned_to_ends(config: &ClientConfig, topics: &[String], deadline: Duration
     Ok(consumer)
 }
 
-fn poll_until_stopped(consumer: &BaseConsumer, sender: &mpsc::Sender<TailedRecord>, stop: &CancellationToken) {
+fn poll_until_stopped(consumer: &BaseConsumer<LogContext>, sender: &mpsc::Sender<TailedRecord>, stop: &CancellationToken) {
     while !stop.is_cancelled() && !sender.is_closed() {
         match consumer.poll(POLL) {
             None => {}
@@ -114,10 +119,14 @@ fn copied(message: &BorrowedMessage<'_>) -> TailedRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::EmbeddedKafka;
+    use crate::{config::Properties, kafka::EmbeddedKafka};
     use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
     const DEADLINE: Duration = Duration::from_secs(20);
+
+    fn connection(bootstrap: &str) -> Connection {
+        Connection::new(bootstrap, Properties::new()).unwrap()
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_comes_after_the_start_is_read_from_every_partition_and_what_was_there_before_is_not() {
@@ -134,7 +143,7 @@ mod tests {
         send(1, "before");
         let stop = CancellationToken::new();
         let mut records =
-            tail(kafka.bootstrap(), &BTreeMap::new(), &["orders".to_owned()], DEADLINE, stop.clone()).await.unwrap();
+            tail(&connection(kafka.bootstrap()), &["orders".to_owned()], DEADLINE, stop.clone()).await.unwrap();
         (0..3).for_each(|partition| send(partition, "after"));
         let mut read = Vec::new();
         for _ in 0..3 {
@@ -151,7 +160,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_broker_that_is_not_there_is_an_error_within_the_deadline() {
         let wait = Duration::from_millis(300);
-        let refused = tail("127.0.0.1:1", &BTreeMap::new(), &["orders".to_owned()], wait, CancellationToken::new()).await;
+        let refused = tail(&connection("127.0.0.1:1"), &["orders".to_owned()], wait, CancellationToken::new()).await;
         assert!(refused.is_err());
     }
 }

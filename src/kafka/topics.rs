@@ -1,6 +1,9 @@
 //! Topics that a role needs: those that are missing are created, existing ones are left alone.
 
-use super::client_config::{Connection, KafkaFailure, LogContext};
+use super::{
+    client_config::{Connection, KafkaFailure},
+    service_context::LogContext,
+};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     error::RDKafkaErrorCode,
@@ -19,7 +22,7 @@ pub async fn ensure_topics(
     topics: &[String],
     partitions: i32,
 ) -> Result<BTreeMap<String, i32>, KafkaFailure> {
-    let admin: AdminClient<LogContext> = connection.configure(&[], &[]).create_with_context(LogContext)?;
+    let admin: AdminClient<LogContext> = connection.configure(&[], &[])?.create_with_context(connection.context())?;
     let admin = std::sync::Arc::new(admin);
     let mut found = existing(&admin, topics).await?;
     let missing: Vec<&String> = topics.iter().filter(|topic| !found.contains_key(*topic)).collect();
@@ -49,9 +52,13 @@ async fn existing(
 ) -> Result<BTreeMap<String, i32>, KafkaFailure> {
     let admin = std::sync::Arc::clone(admin);
     // All topics are asked for, because asking for one by name may create it.
-    let metadata = tokio::task::spawn_blocking(move || admin.inner().fetch_metadata(None, METADATA_TIMEOUT))
-        .await
-        .map_err(|error| KafkaFailure::Call(error.to_string()))??;
+    let metadata = tokio::task::spawn_blocking(move || {
+        let metadata = admin.inner().fetch_metadata(None, METADATA_TIMEOUT);
+        // A broker that refuses us says why; the time-out that follows from it says nothing.
+        metadata.map_err(|error| admin.inner().context().refusal().words().map_or(error.into(), KafkaFailure::Call))
+    })
+    .await
+    .map_err(|error| KafkaFailure::Call(error.to_string()))??;
     let partitions = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     Ok(metadata
         .topics()

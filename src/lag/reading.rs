@@ -63,6 +63,10 @@ pub enum UnknownReason {
     Unreachable,
     /// The broker did not answer in time.
     Timeout,
+    /// The broker's certificate is not trusted, or the broker does not take ours.
+    CertificateRejected,
+    /// The broker does not take our user and password or our token.
+    AuthenticationFailed,
     /// The principal lacks the right to read this; the ACL that it needs is named by the page.
     NotAuthorized,
     /// The topic or partition does not exist (any more).
@@ -98,6 +102,8 @@ impl UnknownReason {
             Self::NotLeader => "not_leader",
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
+            Self::CertificateRejected => "certificate_rejected",
+            Self::AuthenticationFailed => "authentication_failed",
             Self::NotAuthorized => "not_authorized",
             Self::NoSuchPartition => "no_such_partition",
             Self::NeverCommitted => "never_committed",
@@ -122,6 +128,8 @@ impl fmt::Display for UnknownReason {
             Self::NotLeader => f.write_str("the partition's leader is moving"),
             Self::Unreachable => f.write_str("the broker cannot be reached"),
             Self::Timeout => f.write_str("the broker did not answer in time"),
+            Self::CertificateRejected => f.write_str("the certificate was rejected"),
+            Self::AuthenticationFailed => f.write_str("the broker refused who we say that we are"),
             Self::NotAuthorized => f.write_str("not authorized to read it"),
             Self::NoSuchPartition => f.write_str("the topic or partition does not exist"),
             Self::NeverCommitted => f.write_str("nothing has been committed here"),

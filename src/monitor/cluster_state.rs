@@ -39,8 +39,14 @@ pub(super) struct Cycle {
 }
 
 /// Reasons that are counted from 0 on, so that a first failure is a step that a rate can see.
-const COLLECTION_REASONS: [UnknownReason; 4] =
-    [UnknownReason::Unreachable, UnknownReason::Timeout, UnknownReason::NotAuthorized, UnknownReason::BadResponse];
+const COLLECTION_REASONS: [UnknownReason; 6] = [
+    UnknownReason::Unreachable,
+    UnknownReason::Timeout,
+    UnknownReason::CertificateRejected,
+    UnknownReason::AuthenticationFailed,
+    UnknownReason::NotAuthorized,
+    UnknownReason::BadResponse,
+];
 const PARTITION_REASONS: [UnknownReason; 5] = [
     UnknownReason::NoLeader,
     UnknownReason::NotLeader,

@@ -65,8 +65,7 @@ pub async fn run_service<S: Store>(
 ) -> anyhow::Result<()> {
     let instance = options.instance.clone().unwrap_or_else(|| made_up_name(service));
     let owner = Owner::new(&instance).context("the instance's name cannot be an owner's")?;
-    let connection =
-        Connection { bootstrap: config.cluster.bootstrap.clone(), properties: config.cluster.properties.clone() };
+    let connection = Connection::new(&config.cluster.bootstrap, config.cluster.properties.clone())?;
     let producer = Producer::new(&connection)?;
     let condition = ConditionBoard::new(service.group());
     let registry = Registry::new();

@@ -21,8 +21,7 @@ fn config(bootstrap: &str) -> ReaderConfig {
 fn config_with_timeout(bootstrap: &str, request_timeout_ms: &str) -> ReaderConfig {
     let properties =
         [("socket.timeout.ms", request_timeout_ms), ("reconnect.backoff.ms", "0"), ("reconnect.backoff.max.ms", "0")];
-    let properties: BTreeMap<String, String> =
-        properties.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let properties = properties.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
     ReaderConfig::new(bootstrap, ClientProperties::parse(&properties).unwrap())
 }
 

@@ -9,7 +9,7 @@ use kafka_protocol::{
     messages::{
         ApiVersionsRequest, ConsumerGroupDescribeRequest, DescribeConfigsRequest, DescribeGroupsRequest,
         DescribeLogDirsRequest, FindCoordinatorRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
-        OffsetFetchRequest, ShareGroupDescribeRequest,
+        OffsetFetchRequest, SaslAuthenticateRequest, SaslHandshakeRequest, ShareGroupDescribeRequest,
     },
     protocol::{Encodable, HeaderVersion, Request},
 };
@@ -41,7 +41,7 @@ macro_rules! calls {
     };
 }
 
-// OffsetFetch stays below 10, which names topics by id only. ApiVersions carries its throttle time elsewhere.
+// OffsetFetch stays below 10, which names topics by id only. ApiVersions carries its throttle time elsewhere, SASL's requests carry none.
 calls! {
     ApiVersionsRequest "ApiVersions" 0..=3 throttle i16::MAX;
     MetadataRequest "Metadata" 1..=13 throttle 3;
@@ -54,6 +54,8 @@ calls! {
     ShareGroupDescribeRequest "ShareGroupDescribe" 1..=1 throttle 0;
     DescribeLogDirsRequest "DescribeLogDirs" 1..=4 throttle 0;
     DescribeConfigsRequest "DescribeConfigs" 1..=4 throttle 0;
+    SaslHandshakeRequest "SaslHandshake" 1..=1 throttle i16::MAX;
+    SaslAuthenticateRequest "SaslAuthenticate" 0..=2 throttle i16::MAX;
 }
 
 impl Call for ShareOffsetsRequest {
@@ -143,5 +145,7 @@ mod tests {
         inside::<ShareGroupDescribeRequest>();
         inside::<DescribeLogDirsRequest>();
         inside::<DescribeConfigsRequest>();
+        inside::<SaslHandshakeRequest>();
+        inside::<SaslAuthenticateRequest>();
     }
 }

@@ -5,11 +5,13 @@
 
 use super::{
     api::{ApiVersions, Call},
+    auth::authenticate,
     cursor::Cursor,
     error::{Malformed, WireError},
     stats::WireStats,
-    stream::{ByteStream, Connector},
+    stream::{ByteStream, Connector, failed},
 };
+use crate::kafka::security::{Credentials, SaslSource};
 use bytes::{BufMut, BytesMut};
 use kafka_protocol::{
     messages::{ApiVersionsRequest, RequestHeader},
@@ -19,7 +21,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     sync::Semaphore,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// Requests in flight on one connection. A broker works on one at a time; more only hides the way there and back.
@@ -27,6 +29,10 @@ const IN_FLIGHT: usize = 4;
 /// The answer buffer grows by what has arrived, never by what a frame claims, and is let go above this.
 const KEPT_BUFFER_BYTES: usize = 1 << 20;
 const GROWTH_BYTES: usize = 64 << 10;
+/// Of the time for which a broker takes an authentication; a new connection is made after it.
+const SESSION_SHARE: f64 = 0.8;
+/// How TLS begins to say that it does not understand us, where a frame's length stands.
+const TLS_ALERT: i32 = 0x0015_0303;
 /// A broker that throttles us keeps the next answer back for that long; we wait at most this much longer.
 const MAX_THROTTLE: Duration = Duration::from_secs(30);
 
@@ -34,6 +40,8 @@ const MAX_THROTTLE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct ConnectionSettings {
     pub connector: Connector,
+    /// How to prove who we are; `None` where nobody asks.
+    pub sasl: Option<Arc<SaslSource>>,
     pub client_id: String,
     pub connect_timeout: Duration,
     pub request_timeout: Duration,
@@ -51,25 +59,49 @@ pub struct Connection {
     request_timeout: Duration,
     stats: Arc<WireStats>,
     broken: bool,
+    /// The broker ends the session soon after.
+    until: Option<Instant>,
 }
 
 impl Connection {
     /// Connects and negotiates, within the connect timeout.
     pub async fn open(address: &str, settings: &ConnectionSettings) -> Result<Self, WireError> {
         let opening = async {
-            let stream = settings.connector.connect(address).await.map_err(|error| WireError::Connect(error.to_string()))?;
-            let mut connection = Self::over(stream, settings);
-            connection.negotiate().await?;
-            Ok(connection)
+            let credentials = match &settings.sasl {
+                // A token's endpoint has a time limit of its own.
+                Some(sasl) => Some(sasl.credentials().await.map_err(WireError::Authentication)?),
+                None => None,
+            };
+            timeout(settings.connect_timeout, Self::open_with(address, settings, credentials))
+                .await
+                .unwrap_or_else(|_| Err(WireError::ConnectTimeout(settings.connect_timeout.as_millis())))
         };
-        let outcome = timeout(settings.connect_timeout, opening)
-            .await
-            .unwrap_or_else(|_| Err(WireError::ConnectTimeout(settings.connect_timeout.as_millis())));
-        match outcome {
-            Ok(_) => settings.stats.connected(),
-            Err(_) => settings.stats.failed(),
+        let outcome = opening.await;
+        match (&outcome, &settings.sasl) {
+            (Ok(_), _) => settings.stats.connected(),
+            (Err(error), sasl) => {
+                settings.stats.failed();
+                if let (WireError::Authentication(_), Some(sasl)) = (error, sasl) {
+                    sasl.refused().await;
+                }
+            }
         }
         outcome
+    }
+
+    async fn open_with(
+        address: &str,
+        settings: &ConnectionSettings,
+        credentials: Option<Credentials>,
+    ) -> Result<Self, WireError> {
+        let stream = settings.connector.connect(address).await?;
+        let mut connection = Self::over(stream, settings);
+        connection.negotiate().await?;
+        if let Some(credentials) = credentials {
+            let lifetime = authenticate(&mut connection, &credentials).await?;
+            connection.until = lifetime.map(|lifetime| Instant::now() + lifetime.mul_f64(SESSION_SHARE));
+        }
+        Ok(connection)
     }
 
     fn over(stream: ByteStream, settings: &ConnectionSettings) -> Self {
@@ -86,6 +118,7 @@ impl Connection {
             request_timeout: settings.request_timeout,
             stats: Arc::clone(&settings.stats),
             broken: false,
+            until: None,
         }
     }
 
@@ -120,8 +153,9 @@ impl Connection {
         self.versions.pick::<R>().ok_or(WireError::Unsupported(R::NAME))
     }
 
-    pub const fn is_broken(&self) -> bool {
-        self.broken
+    /// Whether something can be asked of it: a session that is about to end is replaced, not used up.
+    pub fn is_usable(&self) -> bool {
+        !self.broken && self.until.is_none_or(|until| Instant::now() < until)
     }
 
     /// Sends all requests and hands each answer, in order, to `on` together with its index. The cursor stands behind the
@@ -180,10 +214,7 @@ fn correlations(first: i32) -> impl Iterator<Item = i32> {
 }
 
 fn closed(error: io::Error) -> WireError {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => WireError::Closed("the broker closed it".to_owned()),
-        _ => WireError::Closed(error.to_string()),
-    }
+    failed(&error, WireError::Closed)
 }
 
 fn encode<R: Call>(
@@ -234,6 +265,11 @@ impl FrameReader {
         let claimed = self.source.read_i32().await.map_err(closed)?;
         let length = usize::try_from(claimed).map_err(|_| Malformed("the frame's length is negative"))?;
         if length > self.max_bytes {
+            if claimed >> 8 == TLS_ALERT {
+                return Err(WireError::Tls(
+                    "the broker speaks TLS there: set security.protocol to ssl or sasl_ssl".to_owned(),
+                ));
+            }
             return Err(WireError::FrameTooLarge { bytes: claimed, max: self.max_bytes });
         }
         self.buffer.clear();

@@ -12,6 +12,14 @@ pub struct Malformed(pub &'static str);
 pub enum WireError {
     #[error("cannot connect: {0}")]
     Connect(String),
+    /// The broker's certificate is not trusted, ours is not, or one of ours cannot be used.
+    #[error("{0}")]
+    Certificate(String),
+    /// The broker does not take what we prove ourselves with, or we have nothing to prove ourselves with.
+    #[error("{0}")]
+    Authentication(String),
+    #[error("TLS failed: {0}")]
+    Tls(String),
     #[error("cannot connect within {0} ms")]
     ConnectTimeout(u128),
     #[error("the connection ended: {0}")]
@@ -35,11 +43,15 @@ pub enum WireError {
 impl WireError {
     pub const fn reason(&self) -> UnknownReason {
         match self {
+            Self::Certificate(_) => UnknownReason::CertificateRejected,
+            Self::Authentication(_) => UnknownReason::AuthenticationFailed,
             Self::Connect(_) | Self::Closed(_) => UnknownReason::Unreachable,
             Self::ConnectTimeout(_) | Self::Timeout(_) => UnknownReason::Timeout,
-            Self::FrameTooLarge { .. } | Self::Malformed(_) | Self::WrongCorrelation { .. } | Self::Encode(_) => {
-                UnknownReason::BadResponse
-            }
+            Self::Tls(_)
+            | Self::FrameTooLarge { .. }
+            | Self::Malformed(_)
+            | Self::WrongCorrelation { .. }
+            | Self::Encode(_) => UnknownReason::BadResponse,
             Self::Unsupported(_) => UnknownReason::Unsupported,
             Self::VersionsRefused(code) => UnknownReason::KafkaError(*code),
         }

@@ -79,7 +79,7 @@ impl Link {
         make: impl FnOnce(i16) -> Vec<R> + Send,
         mut on: impl FnMut(i16, usize, &mut Cursor<'_>) -> Result<(), Malformed> + Send,
     ) -> Result<(), WireError> {
-        let kept = self.connection.as_ref().is_some_and(|connection| !connection.is_broken());
+        let kept = self.connection.as_ref().is_some_and(Connection::is_usable);
         let version = self.version::<R>().await?;
         let requests = make(version);
         let mut answered = 0;
@@ -109,7 +109,7 @@ impl Link {
         if let Some(error) = &self.given_up {
             return Err(error.clone());
         }
-        let usable = self.connection.take().filter(|connection| !connection.is_broken());
+        let usable = self.connection.take().filter(Connection::is_usable);
         let connection = match usable {
             Some(connection) => connection,
             None => self.open().await?,

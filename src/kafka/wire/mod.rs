@@ -6,6 +6,7 @@
 
 pub(super) mod answers;
 mod api;
+mod auth;
 mod conn;
 mod cursor;
 mod error;

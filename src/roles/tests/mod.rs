@@ -5,7 +5,7 @@ mod shop;
 use self::shop::{Shop, again, body, eventually, properties};
 use crate::clock::{Clock, ManualClock};
 use crate::events::{EventType, Topic};
-use crate::kafka::{OutgoingRecord, rewind};
+use crate::kafka::{Connection, OutgoingRecord, rewind};
 use crate::services::{DECLINE_PAYMENT_SKU, FAIL_DELIVERY_SKU, Service};
 use crate::store::{
     At, Begin, Change, Claim, Deadline, Delivery, DuplicateCause, EventKey, GrantKind, Intent, LedgerName, Namespace, Owner,
@@ -162,10 +162,10 @@ async fn a_rewound_group_reads_again_and_suppresses_exactly_that() {
     shop.until_ended(&order, &orders).await;
     until_read(&shop, Service::Payment, 5 * 4).await;
     payment.stop().await;
-    let bootstrap = shop.kafka.bootstrap().to_owned();
+    let connection = Connection::new(shop.kafka.bootstrap(), properties()).unwrap();
     let group = Service::Payment.group();
     let rewound = tokio::task::spawn_blocking(move || {
-        rewind(&bootstrap, &properties(), group, &["orders", "deliveries"], u64::MAX, Duration::from_secs(30))
+        rewind(&connection, group, &["orders", "deliveries"], u64::MAX, Duration::from_secs(30))
     });
     let rewound = rewound.await.unwrap().unwrap();
     assert_eq!(rewound, 5 * 4, "a clean stop had committed everything");
@@ -392,7 +392,7 @@ async fn a_living_owner_keeps_its_lease_for_as_long_as_it_works() {
 async fn a_record_too_large_for_the_dead_letter_topic_goes_there_without_its_value_and_holds_nobody_up() {
     let shop = Shop::open().await;
     let mut config = shop.config();
-    config.cluster.properties.insert("message.max.bytes".to_owned(), "20000".to_owned());
+    config.cluster.properties.insert("message.max.bytes".to_owned(), "20000".into());
     let role = shop.start_with(Service::Payment, config, shop.options.clone()).await;
     shop.until_ready(&role).await;
     let poison = OutgoingRecord {

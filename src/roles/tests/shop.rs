@@ -1,7 +1,7 @@
 //! A whole shop in this process: embedded Kafka, the ledger in memory, the three services, and a reader of every topic.
 
 use crate::clock::Clock;
-use crate::config::{ClusterConfig, LedgerConfig, ServiceConfig, defaults};
+use crate::config::{ClusterConfig, LedgerConfig, Properties, ServiceConfig, defaults};
 use crate::consumer::{Stop, Timing};
 use crate::events::{Topic, dead_letter_topic};
 use crate::kafka::{Connection, EmbeddedKafka, OutgoingRecord, Producer, TailedRecord, embedded_member_properties, tail};
@@ -49,8 +49,8 @@ impl Role {
     }
 }
 
-pub fn properties() -> BTreeMap<String, String> {
-    embedded_member_properties().into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+pub fn properties() -> Properties {
+    embedded_member_properties().into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect()
 }
 
 impl Shop {
@@ -72,9 +72,9 @@ impl Shop {
             );
         }
         topics.iter().for_each(|topic| kafka.create_topic(topic, PARTITIONS).unwrap());
-        let connection = Connection { bootstrap: kafka.bootstrap().to_owned(), properties: properties() };
+        let connection = Connection::new(kafka.bootstrap(), properties()).unwrap();
         let stop = CancellationToken::new();
-        let mut records = tail(kafka.bootstrap(), &properties(), &topics, DEADLINE, stop.clone()).await.unwrap();
+        let mut records = tail(&connection, &topics, DEADLINE, stop.clone()).await.unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&seen);
         tokio::spawn(async move {
