@@ -84,6 +84,8 @@ fn combined(a: &Counters, b: &Counters, with: fn(u64, u64) -> u64) -> Counters {
         version_mismatches: with(a.version_mismatches, b.version_mismatches),
         gone: with(a.gone, b.gone),
         late: with(a.late, b.late),
+        lost_calls: with(a.lost_calls, b.lost_calls),
+        reread: with(a.reread, b.reread),
         duplicates: std::array::from_fn(|cause| std::array::from_fn(|outcome| cell(cause, outcome))),
         gaps: std::array::from_fn(|gap| with(a.gaps[gap], b.gaps[gap])),
         outbox_by_type,

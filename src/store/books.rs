@@ -30,6 +30,10 @@ pub struct Counters {
     /// Commits that found no record at all.
     pub gone: u64,
     pub late: u64,
+    /// Calls that the store had answered and took back, as their callers noticed.
+    pub lost_calls: u64,
+    /// Records that were read again because the store had lost something.
+    pub reread: u64,
     /// `[cause][outcome]`, indexed as in [`DuplicateCause::ALL`] and [`DuplicateOutcome::ALL`].
     pub duplicates: [[u64; 2]; 6],
     /// Repeats by the time since the first grant; the bounds are [`gap_bounds`], the last entry is above all of them.
@@ -64,6 +68,8 @@ impl Counters {
         self.version_mismatches += other.version_mismatches;
         self.gone += other.gone;
         self.late += other.late;
+        self.lost_calls += other.lost_calls;
+        self.reread += other.reread;
     }
 
     pub fn granted_of(&self, how: GrantKind) -> u64 {
@@ -112,6 +118,8 @@ pub struct ShardStats {
     pub fullest_bucket: u64,
     /// How long the oldest grant was past its lease at the last clean-up; zero when none was.
     pub overdue: Duration,
+    /// How long offsets have been waiting for the store's confirmation; zero when none are.
+    pub unconfirmed: Duration,
     pub outbox: OutboxStats,
 }
 

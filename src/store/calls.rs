@@ -1,7 +1,7 @@
 //! What is asked of a ledger: where a call goes, on which terms, and the events that it carries.
 
 use super::error::StoreError;
-use super::ids::{EventKey, FencingToken, PayloadHash, RecordPlace, ShardNumber};
+use super::ids::{EventKey, FencingToken, LaneName, LaneNumber, PayloadHash, RecordPlace, ShardNumber};
 use super::names::{Ledger, Owner};
 use std::time::Duration;
 
@@ -21,16 +21,29 @@ pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// One call's place in a lane: the same number with the same arguments is answered as it was the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneCall {
+    pub name: LaneName,
+    pub number: LaneNumber,
+}
+
 /// Where a call goes: one shard of one ledger.
 #[derive(Clone, Copy, Debug)]
 pub struct At<'a> {
     pub ledger: &'a Ledger,
     pub shard: ShardNumber,
+    /// Set by who numbers its calls itself; without it the store sees to lanes where replies can be lost.
+    pub lane: Option<LaneCall>,
 }
 
 impl<'a> At<'a> {
     pub const fn new(ledger: &'a Ledger, shard: ShardNumber) -> Self {
-        Self { ledger, shard }
+        Self { ledger, shard, lane: None }
+    }
+
+    pub const fn in_lane(self, lane: LaneCall) -> Self {
+        Self { lane: Some(lane), ..self }
     }
 }
 
@@ -97,4 +110,15 @@ pub enum ReleaseReason {
     Failed,
     /// The partition goes to somebody else: does not.
     HandedBack,
+}
+
+/// What a consumer has found out about the store itself, for the books.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Calls that the store had answered and has taken back.
+    pub lost_calls: u64,
+    /// Records that are read again because of a loss.
+    pub reread: u64,
+    /// Offsets wait for the store's confirmation, and will for this long at least; zero when none do.
+    pub unconfirmed: Duration,
 }

@@ -56,13 +56,33 @@ impl fmt::Display for ShardNumber {
     }
 }
 
-/// The number of a call within its lane. Lanes make a repeated call safe; every call goes without one.
+/// The name of a lane: random, so that no two lives of a process share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneName(u128);
+
+impl LaneName {
+    pub const fn new(value: u128) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Display for LaneName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// The number of a call within its lane, from 1 on. Lanes make a repeated call safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneNumber(u64);
 
 impl LaneNumber {
     /// No lane: a call that is sent again after a lost reply may be counted twice.
     pub const NONE: Self = Self(0);
+
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
 
     pub const fn get(self) -> u64 {
         self.0

@@ -1,7 +1,7 @@
 //! Where things lie in Redis and how records are read back: keys, entries, packed records. Pure.
 
 use super::changes::OutboxMessage;
-use super::ids::{LaneNumber, RecordPlace, ShardNumber, from_micros};
+use super::ids::{LaneName, RecordPlace, ShardNumber, from_micros};
 use super::names::LedgerName;
 use super::{FencingToken, Namespace, Owner, Passport, PassportState};
 
@@ -30,6 +30,10 @@ pub(super) struct Prefix(String);
 impl Prefix {
     pub(super) fn new(name: &LedgerName, shard: ShardNumber) -> Self {
         Self(format!("{{led2:{}:{}:{shard}}}", name.namespace, name.group))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
     }
 
     pub(super) fn books(&self) -> String {
@@ -64,9 +68,16 @@ impl Prefix {
         format!("{}:d:{generation}:{bucket}", self.0)
     }
 
+    pub(super) fn lane(&self, lane: Option<LaneName>) -> String {
+        match lane {
+            Some(name) => format!("{}:q:{name}", self.0),
+            None => format!("{}:q:0", self.0),
+        }
+    }
+
     /// The keys that every call names first.
-    pub(super) fn common(&self) -> Vec<String> {
-        let lane = format!("{}:q:{}", self.0, LaneNumber::NONE.get());
+    pub(super) fn common(&self, lane: Option<LaneName>) -> Vec<String> {
+        let lane = self.lane(lane);
         vec![self.books(), self.open(), self.suppressed(), self.incidents(), lane, format!("{}:w", self.0)]
     }
 }
@@ -79,10 +90,11 @@ pub(super) enum Key {
     Outbox,
     Deadlines,
     State(String),
+    Lane(LaneName),
 }
 
-pub(super) fn keys(prefix: &Prefix, generation: u64, rest: &[Key]) -> Vec<String> {
-    let mut all = prefix.common();
+pub(super) fn keys(prefix: &Prefix, lane: Option<LaneName>, generation: u64, rest: &[Key]) -> Vec<String> {
+    let mut all = prefix.common(lane);
     for key in rest {
         match key {
             Key::Buckets(bucket) => {
@@ -92,6 +104,7 @@ pub(super) fn keys(prefix: &Prefix, generation: u64, rest: &[Key]) -> Vec<String
             Key::Outbox => all.push(prefix.outbox()),
             Key::Deadlines => all.push(prefix.deadlines()),
             Key::State(aggregate) => all.push(prefix.state(aggregate)),
+            Key::Lane(name) => all.push(prefix.lane(Some(*name))),
         }
     }
     all

@@ -17,6 +17,7 @@ mod calls;
 mod changes;
 mod error;
 mod ids;
+mod lanes;
 mod layout;
 mod memory;
 mod names;
@@ -36,10 +37,12 @@ pub use books::{
     Books, Counters, DuplicateRecord, LedgerEntry, OutboxStats, Overdue, Passport, PassportState, Sagas, ServerFact,
     ShardBooks, ShardStats, gap_bounds,
 };
-pub use calls::{At, Delivery, EVENTS_PER_CALL_MAX, Grant, Intent, ReleaseReason, Report, Terms};
+pub use calls::{At, Delivery, EVENTS_PER_CALL_MAX, Findings, Grant, Intent, LaneCall, ReleaseReason, Report, Terms};
 pub use changes::{AggregateState, Change, CommitRequest, Deadline, OutboxEntry, OutboxId, OutboxMessage, StateFields};
 pub use error::{Remedy, StoreError};
-pub use ids::{EventDigest, EventKey, FencingToken, LaneNumber, PayloadHash, RecordPlace, ShardNumber, TopicNumber};
+pub use ids::{
+    EventDigest, EventKey, FencingToken, LaneName, LaneNumber, PayloadHash, RecordPlace, ShardNumber, TopicNumber,
+};
 pub use memory::MemoryStore;
 pub use names::{Incarnation, InvalidName, Ledger, LedgerName, NAME_BYTES_MAX, Namespace, Owner, Shape};
 
@@ -118,6 +121,14 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Business state of one aggregate; `None` when it has none. To be read after the claim.
     fn state(&self, at: At<'_>, aggregate: &str) -> impl Future<Output = StoreResult<Option<AggregateState>>> + Send;
+
+    /// Writes into the books what a consumer has found out about the store itself. One without findings still says whether
+    /// the shard takes calls.
+    fn note(&self, at: At<'_>, findings: Findings) -> impl Future<Output = StoreResult<()>> + Send;
+
+    /// Counts the calls that this process was answered and that the shard does not know any more, writes them into the books
+    /// and begins new lanes: for who has heard that the store lost something. Gives their number.
+    fn take_stock(&self, at: At<'_>) -> impl Future<Output = StoreResult<u64>> + Send;
 
     // ---- relay and clean-up ---------------------------------------------------------------------------------------
 

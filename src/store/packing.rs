@@ -12,7 +12,7 @@ use std::time::Duration;
 const WHOLE_MAX: u64 = (1 << 53) - 1;
 
 /// Arguments of a call, behind lane, generation and incarnation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Args(pub Vec<Vec<u8>>);
 
 impl Args {
@@ -148,15 +148,24 @@ pub(super) fn pack_begin(change: &Change, unsent_max: u64) -> Packed {
     Packed { keys: vec![Key::Outbox, Key::Deadlines, Key::State(change.aggregate.clone())], args }
 }
 
+/// `note`, with lanes and the last call of each that was answered.
+pub(super) fn pack_findings(findings: Findings, lanes: &[LaneCall]) -> Packed {
+    let Findings { lost_calls, reread, unconfirmed } = findings;
+    let mut args = Args::default();
+    [lost_calls, reread, millis(unconfirmed)].into_iter().for_each(|number| args.number(number));
+    lanes.iter().for_each(|lane| args.number(lane.number.get()));
+    Packed { keys: lanes.iter().map(|lane| Key::Lane(lane.name)).collect(), args }
+}
+
 /// Arguments alone: what is not about events.
 pub(super) fn pack(keys: Vec<Key>, args: &[String]) -> Packed {
     Packed { keys, args: Args(args.iter().map(|arg| arg.clone().into_bytes()).collect()) }
 }
 
 /// All arguments of a call.
-pub(super) fn arguments(generation: u64, incarnation: &str, own: &Args) -> Vec<Vec<u8>> {
+pub(super) fn arguments(number: LaneNumber, generation: u64, incarnation: &str, own: &Args) -> Vec<Vec<u8>> {
     let mut args = Args::default();
-    args.number(LaneNumber::NONE.get());
+    args.number(number.get());
     args.number(generation);
     args.push(incarnation);
     args.0.extend(own.0.iter().cloned());

@@ -3,18 +3,26 @@
 //! Connects when first used and again when the connection was lost; every call has a time limit. The server's clock is
 //! the only one: ours merely guesses the generation that a call names, and the server corrects it.
 
+use super::lanes::Lanes;
 use super::layout::{self, Prefix};
 use super::packing::{self, Packed};
 use super::scripts::{Script, Scripts};
-use super::{At, StoreError, StoreResult};
+use super::{At, LaneNumber, StoreError, StoreResult};
 use crate::clock::Clock;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{RedisError, Value};
 use sha1::{Digest, Sha1};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Rounds in which a call may be corrected to another generation; one is enough unless the clock is at its turn.
 const GENERATION_ROUNDS: usize = 3;
+
+/// Pauses before a call is repeated whose reply was lost; never longer than the limit of one call in all.
+const REPEATS_AFTER: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500)];
 
 /// How long the store waits for its server.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +43,7 @@ impl Default for RedisTimeouts {
 pub struct RedisStore {
     connection: ConnectionManager,
     scripts: Arc<Scripts>,
+    lanes: Arc<Lanes>,
     clock: Clock,
     limit: Duration,
     address: Arc<str>,
@@ -68,11 +77,22 @@ impl RedisStore {
             .set_connection_timeout(Some(timeouts.connect))
             .set_response_timeout(Some(timeouts.call));
         let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(bad)?;
-        Ok(Self { connection, scripts: Arc::new(Scripts::new(edit)), clock, limit: timeouts.call, address })
+        Ok(Self {
+            connection,
+            scripts: Arc::new(Scripts::new(edit)),
+            lanes: Arc::default(),
+            clock,
+            limit: timeouts.call,
+            address,
+        })
     }
 
     pub(super) fn scripts(&self) -> &Scripts {
         &self.scripts
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     pub(super) fn shown_address(&self) -> &str {
@@ -125,14 +145,40 @@ impl RedisStore {
         items(reply?)?.into_iter().map(text).collect()
     }
 
-    /// Makes a call to a shard and gives what follows the reply's `OK`.
+    /// Makes a call to a shard in a lane, and gives what follows the reply's `OK`. While its reply is not known the call is
+    /// repeated under its number, so that it is done and counted once.
     pub(super) async fn call(&self, at: At<'_>, script: &Script, packed: Packed) -> StoreResult<Vec<String>> {
+        if at.lane.is_some() {
+            return self.call_once(at, script, &packed).await;
+        }
+        let slot = self.lanes.take(&Prefix::new(&at.ledger.name, at.shard), at.ledger.incarnation.as_str());
+        let (at, begun) = (at.in_lane(slot.call()), Instant::now());
+        let mut reply = self.call_once(at, script, &packed).await;
+        for pause in REPEATS_AFTER {
+            if !matches!(reply, Err(StoreError::Unreachable(_))) || begun.elapsed() + pause >= self.limit {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            reply = self.call_once(at, script, &packed).await;
+        }
+        match &reply {
+            Ok(_) => self.lanes.answered(slot),
+            Err(StoreError::Lost { last }) => self.lanes.lost(slot, *last),
+            Err(StoreError::Unreachable(_) | StoreError::Stale { .. }) => drop(slot),
+            Err(_) => self.lanes.refused(slot),
+        }
+        reply
+    }
+
+    /// Sends a call once, as it is; only the generation is corrected.
+    pub(super) async fn call_once(&self, at: At<'_>, script: &Script, packed: &Packed) -> StoreResult<Vec<String>> {
         let (prefix, incarnation) = (Prefix::new(&at.ledger.name, at.shard), at.ledger.incarnation.as_str());
+        let (name, lane_number) = at.lane.map_or((None, LaneNumber::NONE), |lane| (Some(lane.name), lane.number));
         let window_us = at.ledger.shape().window_millis().saturating_mul(1_000).max(1);
         let mut generation = self.local_us() / window_us;
         for _ in 0..GENERATION_ROUNDS {
-            let args = packing::arguments(generation, incarnation, &packed.args);
-            let keys = layout::keys(&prefix, generation, &packed.keys);
+            let args = packing::arguments(lane_number, generation, incarnation, &packed.args);
+            let keys = layout::keys(&prefix, name, generation, &packed.keys);
             let reply = self.script(script, &keys, &args).await?;
             let word = |index: usize| reply.get(index).map(String::as_str);
             let number = || word(1).and_then(|n| n.parse().ok()).unwrap_or(0);

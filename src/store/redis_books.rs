@@ -52,6 +52,8 @@ impl Fields {
             version_mismatches: n("cas"),
             gone: n("gone"),
             late: n("late"),
+            lost_calls: n("lost"),
+            reread: n("reread"),
             duplicates: DuplicateCause::ALL.map(|cause| DuplicateOutcome::ALL.map(|outcome| of(cause, outcome))),
             gaps: std::array::from_fn(|index| n(&format!("gap:{index}"))),
             outbox_by_type: by_type.collect(),
@@ -69,6 +71,9 @@ impl Fields {
         };
         let oldest = self.number("oldest_lease");
         let overdue = if oldest == 0 { 0 } else { self.number("swept").saturating_sub(oldest) };
+        let now_ms = now_us / 1_000;
+        let waits = now_ms < self.number("unconfirmed_till");
+        let unconfirmed = if waits { now_ms.saturating_sub(self.number("unconfirmed_since")) } else { 0 };
         Some(ShardStats {
             counters: self.counters(),
             incarnation,
@@ -77,6 +82,7 @@ impl Fields {
             remembered_ids: ids,
             fullest_bucket: fill,
             overdue: Duration::from_millis(overdue),
+            unconfirmed: Duration::from_millis(unconfirmed),
             outbox,
         })
     }

@@ -1,6 +1,7 @@
 //! [`Store`] on Redis: each method packs its arguments, makes one call and reads the replies.
 
 use super::calls::{check_count, millis};
+use super::lanes::Stock;
 use super::layout::{self, Key, Prefix};
 use super::redis::{RedisStore, bytes, entries, items, number, pairs, text, unexpected};
 use super::scripts::Script;
@@ -192,6 +193,17 @@ impl Store for RedisStore {
         Ok(version.map(|version| AggregateState { version, fields }))
     }
 
+    async fn note(&self, at: At<'_>, findings: Findings) -> StoreResult<()> {
+        self.call_once(at, &self.scripts().note, &packing::pack_findings(findings, &[])).await.map(drop)
+    }
+
+    async fn take_stock(&self, at: At<'_>) -> StoreResult<u64> {
+        let Stock { lost_calls, lanes } = self.lanes().take_stock(&Prefix::new(&at.ledger.name, at.shard));
+        let packed = packing::pack_findings(Findings { lost_calls, ..Findings::default() }, &lanes);
+        let reply = self.call_once(at, &self.scripts().note, &packed).await?;
+        reply.first().and_then(|lost| lost.parse().ok()).ok_or_else(|| unexpected(&reply))
+    }
+
     async fn hold_outbox(&self, at: At<'_>, owner: &Owner, lease: Duration) -> StoreResult<RelayLease> {
         let packed = packing::pack(vec![], &[owner.to_string(), millis(lease).to_string()]);
         self.call_one(at, (&self.scripts().hold, packed), replies::relay_lease).await
@@ -237,7 +249,7 @@ impl Store for RedisStore {
     }
 
     async fn stats(&self, at: At<'_>) -> StoreResult<ShardStats> {
-        let reply = self.call(at, &self.scripts().stats, packing::pack(vec![Key::Outbox], &[])).await?;
+        let reply = self.call_once(at, &self.scripts().stats, &packing::pack(vec![Key::Outbox], &[])).await?;
         super::redis_books::stats_reply(&reply).ok_or_else(|| unexpected(&reply))
     }
 

@@ -33,6 +33,7 @@ pub(super) struct Scripts {
     pub trim: Script,
     pub let_go: Script,
     pub sweep: Script,
+    pub note: Script,
     pub stats: Script,
 }
 
@@ -58,6 +59,7 @@ impl Scripts {
             trim: script(script!("#!lua flags=allow-oom", "trim")),
             let_go: script(script!("#!lua flags=allow-oom", "letgo")),
             sweep: script(script!("#!lua flags=allow-oom", "sweep")),
+            note: script(script!("#!lua flags=allow-oom", "note")),
             stats: script(script!("#!lua flags=no-writes", "stats")),
         }
     }

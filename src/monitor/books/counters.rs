@@ -67,6 +67,8 @@ fn each(target: &mut Counters, other: &Counters, join: impl Fn(&mut u64, u64)) {
         version_mismatches,
         gone,
         late,
+        lost_calls,
+        reread,
         duplicates,
         gaps,
         outbox_by_type,
@@ -86,6 +88,8 @@ fn each(target: &mut Counters, other: &Counters, join: impl Fn(&mut u64, u64)) {
         (version_mismatches, &other.version_mismatches),
         (gone, &other.gone),
         (late, &other.late),
+        (lost_calls, &other.lost_calls),
+        (reread, &other.reread),
     ] {
         join(target, other);
     }

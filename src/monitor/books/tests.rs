@@ -54,6 +54,7 @@ fn shard(life: u128, counters: Counters, open_records: u64) -> ShardBooks {
         last_fence: FencingToken::new(1),
         remembered_ids: 7,
         fullest_bucket: 3,
+        unconfirmed: Duration::ZERO,
         overdue: Duration::ZERO,
         outbox: OutboxStats { entries: 2, oldest: Some(at(90)) },
     }))

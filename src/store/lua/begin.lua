@@ -2,7 +2,7 @@
 -- ARGV 4 most unsent entries; then the change.  Replies: OK id ... | EXISTS | FULL entries
 
 local function begin()
-  local c, refused = enter()
+  local c, refused = enter('begin')
   if not c then return refused end
   local bound = whole(ARGV[4])
   local change, at = read_change(5, KEYS[9])

@@ -39,7 +39,7 @@ local function commit_one(c, e, record)
 end
 
 local function commit_events()
-  local c, refused = enter()
+  local c, refused = enter('commit')
   if not c then return refused end
   local list, digests = read_commits()
   if not list then return {'BADARG', digests} end

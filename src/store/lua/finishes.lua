@@ -62,7 +62,7 @@ local function finish_one(c, e, record, state)
 end
 
 local function finish_events(state)
-  local c, refused = enter()
+  local c, refused = enter(state == 'C' and 'complete' or 'fail')
   if not c then return refused end
   local list, digests = read_finishes()
   if not list then return {'BADARG', digests} end

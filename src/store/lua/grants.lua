@@ -72,7 +72,7 @@ end
 
 -- `settle(c, e, fence, attempt)` gives the open record that the grant leaves, or false when it leaves none.
 local function grant_events(report, settle)
-  local c, refused = enter()
+  local c, refused = enter(report and 'seen ' .. report or 'claim')
   if not c then return refused end
   local list, digests = read_events()
   if not list then return {'BADARG', digests} end

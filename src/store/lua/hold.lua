@@ -1,7 +1,7 @@
 -- The outbox of the shard for one relay at a time. ARGV 4 owner   5 lease in ms.  Replies: H fence | B ms owner
 
 local function hold()
-  local c, refused = enter()
+  local c, refused = enter('hold')
   if not c then return refused end
   local owner, ms = ARGV[4], whole(ARGV[5])
   if #ARGV ~= 5 or not ms or owner == '' then return {'BADARG', 'shape'} end

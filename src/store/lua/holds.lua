@@ -2,7 +2,7 @@
 -- Replies: OK | AGAIN | FENCED | GONE
 
 local function touch_events(state_after)
-  local c, refused = enter()
+  local c, refused = enter('hold ' .. state_after)
   if not c then return refused end
   local n, ms = events(6, 2, 7, 0), whole(ARGV[4])
   if not n or not ms then return {'BADARG', 'shape'} end

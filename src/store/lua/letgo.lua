@@ -1,7 +1,7 @@
 -- ARGV 4 fence of the relay.  Replies: OK | FENCED
 
 local function let_go()
-  local c, refused = enter()
+  local c, refused = enter('let go')
   if not c then return refused end
   local fence = whole(ARGV[4])
   if #ARGV ~= 4 or not fence then return {'BADARG', 'shape'} end

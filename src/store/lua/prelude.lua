@@ -3,6 +3,7 @@
 -- KEYS 1 T:m books   2 T:p open records   3 T:x recent suppressed duplicates   4 T:y executed twice and conflicts
 --      5 T:q:<lane>  6 T:w owners of completions that took more than one attempt
 -- ARGV 1 number of the call in its lane, 0 = no lane   2 generation   3 incarnation; the rest is each script's own
+-- A lane keeps the number of its last call, 8 bytes of hash over what that call asked for, and its reply.
 -- Open record: state (P in flight, R released after a failure, H handed back), fence, end of lease or delay in ms, attempt,
 -- place, payload hash; then owner NUL id NUL source. Remembered id: state (C completed, F given up), fence, place, hash.
 -- A script does not roll back: each checks all that can fail before its first write.
@@ -13,6 +14,7 @@ local NO_HASH = '\0\0'
 local EVENTS_MAX, NOTES_MAX, STREAM_LENGTH = 1000, 16, 1000
 local WINNERS_MAX, WINNERS_MS = 1000, 3600000
 local CLOCK_SLACK_US = 60000000
+local LANE_MS = 3600000
 
 local function int(x) return string.format('%.0f', x) end
 
@@ -35,18 +37,44 @@ local function has_type(key, wanted)
   return t == wanted or t == 'none'
 end
 
--- Compares incarnation, clock, lane and generation. Gives the call's context, or nil and the reply to send.
-local function enter()
+-- What a call asks for, whatever generation it guesses: 8 bytes of hash in hexadecimal digits.
+local function asked(op)
+  local number, gen = ARGV[1], ARGV[2]
+  ARGV[1], ARGV[2] = op, ''
+  local hash = redis.sha1hex(cmsgpack.pack(ARGV)):sub(1, 16)
+  ARGV[1], ARGV[2] = number, gen
+  return hash
+end
+
+-- Finds the call's place in its lane. Gives the lane as it will be, false without one, or nil and the reply to send.
+local function lane_of(op)
+  local number = whole(ARGV[1])
+  if not number then return nil, {'BADARG', 'lane'} end
+  if number == 0 then return false end
+  local lane, kept = {number = number, hash = asked(op)}, redis.call('GET', KEYS[5])
+  local last, hash, reply = 0, nil, nil
+  if kept then last, hash, reply = cmsgpack.unpack(kept) end
+  if number == last + 1 then return lane end
+  if number > last then return nil, {'LOST', int(last)} end
+  if number < last then return nil, {'STALE', int(last)} end
+  if hash ~= lane.hash then return nil, {'BADARG', 'lane'} end
+  return nil, reply
+end
+
+-- Compares incarnation, clock, lane and generation. Gives the call's context, or nil and the reply to send. A call that is
+-- refused here or before `leave` does not use up its number.
+local function enter(op)
   local m = redis.call('HMGET', KEYS[1], 'inc', 'fence', 'window', 'gen', 'ids', 'ids_before', 'fill', 'fill_before')
   if not m[1] or m[1] ~= ARGV[3] then return nil, {'AMNESIA', m[1] or ''} end
-  if ARGV[1] ~= '0' then return nil, {'BADARG', 'lane'} end
   local now, fence, window = server_us(), tonumber(m[2]), tonumber(m[3])
   if fence - now > CLOCK_SLACK_US then return nil, {'CLOCK'} end
+  local lane, reply = lane_of(op)
+  if lane == nil then return nil, reply end
   if now < fence then now = fence end
   local known = tonumber(m[4])
   local gen = math.max(known, math.floor(now / (window * 1000)))
   if whole(ARGV[2]) ~= gen then return nil, {'GEN', int(gen)} end
-  local c = {now = now, ms = math.floor(now / 1000), fence = fence, window = window, gen = gen,
+  local c = {lane = lane, now = now, ms = math.floor(now / 1000), fence = fence, window = window, gen = gen,
     counts = {}, notes = {[3] = 0, [4] = 0}}
   if gen == known then
     c.ids, c.ids_before, c.fill, c.fill_before = tonumber(m[5]), tonumber(m[6]), tonumber(m[7]), tonumber(m[8])
@@ -71,6 +99,9 @@ local function leave(c, reply)
   end
   if #set > 0 then redis.call('HSET', KEYS[1], unpack(set)) end
   for name, n in pairs(c.counts) do redis.call('HINCRBY', KEYS[1], name, n) end
+  if c.lane then
+    redis.call('SET', KEYS[5], cmsgpack.pack(c.lane.number, c.lane.hash, reply), 'PXAT', int(c.ms + LANE_MS))
+  end
   return reply
 end
 

@@ -3,7 +3,7 @@
 local STEP = 200
 
 local function sweep()
-  local c, refused = enter()
+  local c, refused = enter('sweep')
   if not c then return refused end
   local oldest = whole(ARGV[5])
   if #ARGV ~= 5 or not ARGV[4]:match('^%d+$') or not oldest then return {'BADARG', 'shape'} end

@@ -2,7 +2,7 @@
 -- Replies: OK removed | FENCED
 
 local function trim()
-  local c, refused = enter()
+  local c, refused = enter('trim')
   if not c then return refused end
   local fence, ids = whole(ARGV[4]), {}
   if #KEYS ~= 7 or not fence or #ARGV < 5 or #ARGV > 4 + EVENTS_MAX then return {'BADARG', 'shape'} end

@@ -5,10 +5,12 @@
 
 mod finishes;
 mod grants;
+mod lanes;
 mod record;
 mod shard;
 mod state;
 
+use self::lanes::Asked;
 use self::shard::ShardModel;
 use super::calls::{check_count, millis};
 use super::*;
@@ -55,6 +57,14 @@ impl MemoryStore {
         }
     }
 
+    /// The first shard loses what it knows of a lane.
+    #[cfg(test)]
+    pub(super) fn take_back(&self, ledger: &Ledger, lane: LaneName) {
+        if let Some(shard) = self.world().ledgers.get_mut(&ledger.name).and_then(|shards| shards.first_mut()) {
+            shard.lanes.take_back(lane);
+        }
+    }
+
     fn now_us(&self) -> u64 {
         u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0)
     }
@@ -71,11 +81,25 @@ impl MemoryStore {
         }
     }
 
-    /// Runs a call that writes: its time is the shard's, which never goes back.
-    fn on<T>(&self, at: At<'_>, call: impl FnOnce(&mut ShardModel, shard::Now) -> T) -> StoreResult<T> {
-        self.look(at, |shard, now| {
-            let now = shard.enter(now.us)?;
-            Ok(call(shard, now))
+    /// Runs a call that writes: its time is the shard's, which never goes back. In a lane, a repeated one is answered as
+    /// before.
+    fn on<T: Clone + Send + Sync + 'static>(
+        &self,
+        at: At<'_>,
+        asked: impl FnOnce() -> Asked,
+        call: impl FnOnce(&mut ShardModel, shard::Now) -> T,
+    ) -> StoreResult<T> {
+        self.look(at, |shard, server| {
+            let now = shard.enter(server.us)?;
+            let lane = at.lane.filter(|lane| lane.number != LaneNumber::NONE);
+            let Some(lane) = lane else { return Ok(call(shard, now)) };
+            let asked = asked();
+            if let Some(reply) = shard.lanes.find(lane, &asked, server.ms())? {
+                return Ok(reply);
+            }
+            let reply = call(shard, now);
+            shard.lanes.keep(lane, asked, reply.clone(), now.ms());
+            Ok(reply)
         })
     }
 
@@ -83,6 +107,11 @@ impl MemoryStore {
     fn each<T>(&self, name: &LedgerName, read: impl FnMut((usize, &ShardModel)) -> T) -> Vec<T> {
         self.world().ledgers.get(name).map_or_else(Vec::new, |shards| shards.iter().enumerate().map(read).collect())
     }
+}
+
+/// What a relay's call asks for.
+fn relay_args<T: AsRef<str>>(args: &[T]) -> packing::Args {
+    packing::Args(args.iter().map(|arg| arg.as_ref().as_bytes().to_vec()).collect())
 }
 
 impl Store for MemoryStore {
@@ -122,22 +151,38 @@ impl Store for MemoryStore {
 
     async fn claim(&self, at: At<'_>, terms: &Terms, deliveries: &[Delivery]) -> StoreResult<Vec<Claim>> {
         check_count(deliveries.len())?;
-        self.on(at, |shard, now| shard.claim(now, terms, deliveries))
+        self.on(
+            at,
+            || ("claim", packing::pack_claims(at.ledger.shape(), &millis(terms.lease).to_string(), terms, deliveries).args),
+            |shard, now| shard.claim(now, terms, deliveries),
+        )
     }
 
     async fn seen(&self, at: At<'_>, terms: &Terms, report: Report, deliveries: &[Delivery]) -> StoreResult<Vec<Seen>> {
         check_count(deliveries.len())?;
-        self.on(at, |shard, now| shard.seen(now, terms, report, deliveries))
+        self.on(
+            at,
+            || ("seen", packing::pack_claims(at.ledger.shape(), packing::report(report), terms, deliveries).args),
+            |shard, now| shard.seen(now, terms, report, deliveries),
+        )
     }
 
     async fn complete(&self, at: At<'_>, owner: &Owner, grants: &[Grant]) -> StoreResult<Vec<Finish>> {
         check_count(grants.len())?;
-        self.on(at, |shard, now| shard.finish(now, record::Settled::Completed, owner, grants))
+        self.on(
+            at,
+            || ("complete", packing::pack_finishes(at.ledger.shape(), owner, grants).args),
+            |shard, now| shard.finish(now, record::Settled::Completed, owner, grants),
+        )
     }
 
     async fn fail(&self, at: At<'_>, owner: &Owner, grants: &[Grant]) -> StoreResult<Vec<Finish>> {
         check_count(grants.len())?;
-        self.on(at, |shard, now| shard.finish(now, record::Settled::GivenUp, owner, grants))
+        self.on(
+            at,
+            || ("fail", packing::pack_finishes(at.ledger.shape(), owner, grants).args),
+            |shard, now| shard.finish(now, record::Settled::GivenUp, owner, grants),
+        )
     }
 
     async fn release(
@@ -148,31 +193,60 @@ impl Store for MemoryStore {
         grants: &[Grant],
     ) -> StoreResult<Vec<Touch>> {
         check_count(grants.len())?;
-        self.on(at, |shard, now| shard.release(now, reason, millis(delay), grants))
+        self.on(
+            at,
+            || ("release", packing::pack_holds(delay, packing::reason(reason), grants).args),
+            |shard, now| shard.release(now, reason, millis(delay), grants),
+        )
     }
 
     async fn extend(&self, at: At<'_>, lease: Duration, grants: &[Grant]) -> StoreResult<Vec<Touch>> {
         check_count(grants.len())?;
-        self.on(at, |shard, now| shard.extend(now, millis(lease), grants))
+        self.on(
+            at,
+            || ("extend", packing::pack_holds(lease, "", grants).args),
+            |shard, now| shard.extend(now, millis(lease), grants),
+        )
     }
 
-    async fn commit(&self, at: At<'_>, _owner: &Owner, requests: &[CommitRequest]) -> StoreResult<Vec<Commit>> {
+    async fn commit(&self, at: At<'_>, owner: &Owner, requests: &[CommitRequest]) -> StoreResult<Vec<Commit>> {
         check_count(requests.len())?;
         requests.iter().try_for_each(|request| request.change.check())?;
-        self.on(at, |shard, now| shard.commit(now, requests))
+        self.on(
+            at,
+            || ("commit", packing::pack_commits(at.ledger.shape(), owner, requests).args),
+            |shard, now| shard.commit(now, requests),
+        )
     }
 
     async fn begin(&self, at: At<'_>, change: &Change, unsent_max: u64) -> StoreResult<Begin> {
         change.check_root()?;
-        self.on(at, |shard, now| shard.begin(now, change, unsent_max))
+        self.on(
+            at,
+            || ("begin", packing::pack_begin(change, unsent_max).args),
+            |shard, now| shard.begin(now, change, unsent_max),
+        )
     }
 
     async fn state(&self, at: At<'_>, aggregate: &str) -> StoreResult<Option<AggregateState>> {
         self.look(at, |shard, now| Ok(shard.state(now, aggregate)))
     }
 
+    async fn note(&self, at: At<'_>, findings: Findings) -> StoreResult<()> {
+        self.on(at, || ("note", packing::pack_findings(findings, &[]).args), |shard, now| shard.note(now, findings))
+    }
+
+    /// It loses nothing but with its process.
+    async fn take_stock(&self, at: At<'_>) -> StoreResult<u64> {
+        self.look(at, |_, _| Ok(0))
+    }
+
     async fn hold_outbox(&self, at: At<'_>, owner: &Owner, lease: Duration) -> StoreResult<RelayLease> {
-        self.on(at, |shard, now| shard.hold_outbox(now, owner, millis(lease)))
+        self.on(
+            at,
+            || ("hold", relay_args(&[owner.as_str(), &millis(lease).to_string()])),
+            |shard, now| shard.hold_outbox(now, owner, millis(lease)),
+        )
     }
 
     async fn read_outbox(&self, at: At<'_>, limit: usize) -> StoreResult<Vec<OutboxEntry>> {
@@ -181,11 +255,15 @@ impl Store for MemoryStore {
 
     async fn trim_outbox(&self, at: At<'_>, fence: FencingToken, sent: &[OutboxId]) -> StoreResult<Trim> {
         check_count(sent.len())?;
-        self.on(at, |shard, _| shard.trim_outbox(fence, sent))
+        self.on(
+            at,
+            || ("trim", relay_args(&sent.iter().map(OutboxId::to_string).chain([fence.to_string()]).collect::<Vec<_>>())),
+            |shard, _| shard.trim_outbox(fence, sent),
+        )
     }
 
     async fn let_go_of_outbox(&self, at: At<'_>, fence: FencingToken) -> StoreResult<()> {
-        self.on(at, |shard, _| shard.let_go_of_outbox(fence))
+        self.on(at, || ("let go", relay_args(&[fence.to_string()])), |shard, _| shard.let_go_of_outbox(fence))
     }
 
     async fn outbox_stats(&self, at: At<'_>) -> StoreResult<OutboxStats> {
@@ -193,7 +271,7 @@ impl Store for MemoryStore {
     }
 
     async fn sweep(&self, at: At<'_>, _from: SweepCursor) -> StoreResult<SweepStep> {
-        self.on(at, |shard, now| SweepStep { next: None, dropped: shard.sweep(now) })
+        self.on(at, || ("sweep", relay_args::<&str>(&[])), |shard, now| SweepStep { next: None, dropped: shard.sweep(now) })
     }
 
     async fn stats(&self, at: At<'_>) -> StoreResult<ShardStats> {

@@ -1,7 +1,9 @@
 //! One shard of the model: what it keeps, how a call begins, and its books.
 
+use super::lanes::Lanes;
 use super::record::{Hold, Meeting, Open, Remembered, Settled};
 use super::state::{Aggregates, RelayHold};
+use crate::store::calls::millis;
 use crate::store::ids::from_micros;
 use crate::store::*;
 use std::collections::{HashMap, VecDeque};
@@ -53,6 +55,9 @@ pub(super) struct ShardModel {
     pub(super) relay: Option<RelayHold>,
     /// Longest that a lease was past its end, at the last clean-up.
     pub(super) overdue: Duration,
+    /// Since when, and how long at least, offsets wait for a confirmation; in milliseconds.
+    pub(super) unconfirmed: (u64, u64),
+    pub(super) lanes: Lanes,
 }
 
 pub(super) fn open_key(digest: EventDigest) -> [u8; 16] {
@@ -86,6 +91,8 @@ impl ShardModel {
             aggregates: Aggregates::default(),
             relay: None,
             overdue: Duration::ZERO,
+            unconfirmed: (0, 0),
+            lanes: Lanes::default(),
         }
     }
 
@@ -169,6 +176,17 @@ impl ShardModel {
         });
     }
 
+    pub(super) fn note(&mut self, now: Now, findings: Findings) {
+        let Findings { lost_calls, reread, unconfirmed } = findings;
+        self.counters.lost_calls += lost_calls;
+        self.counters.reread += reread;
+        if !unconfirmed.is_zero() {
+            let (since, till) = self.unconfirmed;
+            let since = if now.ms() < till { since } else { now.ms() };
+            self.unconfirmed = (since, now.ms() + millis(unconfirmed));
+        }
+    }
+
     pub(super) fn recent(&self, limit: usize) -> Vec<DuplicateRecord> {
         self.suppressed.iter().take(limit).chain(self.notable.iter().take(limit)).cloned().collect()
     }
@@ -181,6 +199,7 @@ impl ShardModel {
             1 => vec![&self.current],
             2.. => vec![],
         };
+        let (now_ms, (since, till)) = (server_us / 1_000, self.unconfirmed);
         ShardStats {
             incarnation: self.incarnation.clone(),
             counters: self.counters.clone(),
@@ -189,6 +208,7 @@ impl ShardModel {
             remembered_ids: kept.iter().map(|generation| generation.ids.len() as u64).sum(),
             fullest_bucket: kept.iter().map(|generation| generation.fullest()).max().unwrap_or(0),
             overdue: self.overdue,
+            unconfirmed: Duration::from_millis(if now_ms < till { now_ms.saturating_sub(since) } else { 0 }),
             outbox: self.aggregates.outbox_stats(),
         }
     }

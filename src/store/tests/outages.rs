@@ -207,7 +207,7 @@ fn a_malformed_call_is_refused_before_anything_is_written() {
         let scripts = w.store.scripts();
         let now = u64::try_from(w.clock.now().timestamp_millis()).unwrap();
         let generation = now / w.ledger.shape().window_millis();
-        let keys = layout::keys(&prefix(0), generation, &[layout::Key::Buckets(0)]);
+        let keys = layout::keys(&prefix(0), None, generation, &[layout::Key::Buckets(0)]);
         let head = |lane: &str| vec![lane.to_owned(), generation.to_string(), w.ledger.incarnation.as_str().to_owned()];
         let event = ["0123456789abcdef", "0123456789", "ab", "0", "id", "source"];
         let replace = |index: usize, with: &'static str| {
@@ -216,7 +216,9 @@ fn a_malformed_call_is_refused_before_anything_is_written() {
             event.to_vec()
         };
         let calls: Vec<(&scripts::Script, &str, Vec<&str>, Vec<&str>)> = vec![
-            (&scripts.claim, "1", vec!["15000", "normal", "w1"], event.to_vec()),
+            (&scripts.claim, "-1", vec!["15000", "normal", "w1"], event.to_vec()),
+            (&scripts.claim, "1", vec!["15000", "normal", "w1"], event[1..].to_vec()),
+            (&scripts.note, "0", vec!["0", "-1", "0"], vec![]),
             (&scripts.claim, "x", vec!["15000", "normal", "w1"], event.to_vec()),
             (&scripts.claim, "0", vec!["-1", "normal", "w1"], event.to_vec()),
             (&scripts.claim, "0", vec!["15000", "else", "w1"], event.to_vec()),
@@ -279,7 +281,7 @@ fn everything_that_is_remembered_for_a_time_has_an_end_and_the_books_have_none()
         assert_eq!(ends(&bucket), (generation + 2) * window);
         assert_eq!(ends(&prefix(0).state("o1")), now + window);
         assert_eq!(ends(&prefix(0).state("o2")), -1);
-        assert_eq!(ends(&prefix(0).common()[5]), now + 3_600_000);
+        assert_eq!(ends(&prefix(0).common(None)[5]), now + 3_600_000);
         assert_eq!(ends(&prefix(0).books()), -1);
     });
 }

@@ -12,20 +12,96 @@ type Pick = (u16, u8);
 
 #[derive(Clone, Debug)]
 enum Op {
-    Claim { who: u8, lease_ms: u64, intent: u8, events: Vec<Raw> },
-    Seen { who: u8, report: u8, intent: u8, events: Vec<Raw> },
-    Complete { who: u8, picks: Vec<Pick> },
-    Fail { who: u8, picks: Vec<Pick> },
-    Release { failed: bool, delay_ms: u64, picks: Vec<Pick> },
-    Extend { lease_ms: u64, picks: Vec<Pick> },
-    Commit { picks: Vec<(Pick, RawChange)> },
-    Begin { change: RawChange, unsent_max: u64 },
-    Hold { who: u8, lease_ms: u64 },
-    Trim { stale: bool, count: usize },
-    LetGo { stale: bool },
+    Claim {
+        who: u8,
+        lease_ms: u64,
+        intent: u8,
+        events: Vec<Raw>,
+    },
+    Seen {
+        who: u8,
+        report: u8,
+        intent: u8,
+        events: Vec<Raw>,
+    },
+    Complete {
+        who: u8,
+        picks: Vec<Pick>,
+    },
+    Fail {
+        who: u8,
+        picks: Vec<Pick>,
+    },
+    Release {
+        failed: bool,
+        delay_ms: u64,
+        picks: Vec<Pick>,
+    },
+    Extend {
+        lease_ms: u64,
+        picks: Vec<Pick>,
+    },
+    Commit {
+        picks: Vec<(Pick, RawChange)>,
+    },
+    Begin {
+        change: RawChange,
+        unsent_max: u64,
+    },
+    /// The call `op` in a lane, numbered as `number` says.
+    Laned {
+        lane: u8,
+        number: Numbering,
+        op: Box<Op>,
+    },
+    Note {
+        lost: u64,
+        reread: u64,
+        wait_ms: u64,
+    },
+    Hold {
+        who: u8,
+        lease_ms: u64,
+    },
+    Trim {
+        stale: bool,
+        count: usize,
+    },
+    LetGo {
+        stale: bool,
+    },
     Sweep,
-    Pass { ms: i64 },
+    Pass {
+        ms: i64,
+    },
     Read,
+}
+
+/// How a call in a lane is numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Numbering {
+    Next,
+    /// The last call once more, as after a lost reply.
+    Again,
+    /// Another call under the last one's number.
+    Reused,
+    Gap,
+    Past,
+    /// The store loses the lane, then the last call comes again.
+    Forgotten,
+}
+
+/// A call with everything that it says.
+#[derive(Clone, Debug)]
+enum Call {
+    Claim(Terms, Vec<Delivery>),
+    Seen(Terms, Report, Vec<Delivery>),
+    Complete(Owner, Vec<Grant>),
+    Fail(Owner, Vec<Grant>),
+    Release(ReleaseReason, Duration, Vec<Grant>),
+    Extend(Duration, Vec<Grant>),
+    Commit(Vec<CommitRequest>),
+    Begin(Change, u64),
 }
 
 /// A change in small numbers: aggregate, how far the expected version is off, fields, messages, deadline.
@@ -51,8 +127,8 @@ fn raw_change() -> impl Strategy<Value = RawChange> {
     (0_u8..3, 0_u8..5, 0_u8..3, 0_u8..3, 0_u8..4)
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let passing = prop::sample::select(vec![1_i64, 4, 900, 16_000, 400_000, 990_000, 2_100_000, -3, -2_000, -70_000]);
+/// What a lane can carry.
+fn call() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (0_u8..3, millis(), 0_u8..8, events())
             .prop_map(|(who, lease_ms, intent, events)| Op::Claim { who, lease_ms, intent, events }),
@@ -65,6 +141,18 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (millis(), picks()).prop_map(|(lease_ms, picks)| Op::Extend { lease_ms, picks }),
         4 => prop::collection::vec((pick(), raw_change()), 1..4).prop_map(|picks| Op::Commit { picks }),
         2 => (raw_change(), 0_u64..6).prop_map(|(change, unsent_max)| Op::Begin { change, unsent_max }),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    use Numbering::*;
+    let passing = prop::sample::select(vec![1_i64, 4, 900, 16_000, 400_000, 990_000, 2_100_000, -3, -2_000, -70_000]);
+    let numbering = prop::sample::select(vec![Next, Next, Next, Next, Again, Again, Reused, Gap, Past, Forgotten]);
+    prop_oneof![
+        28 => call(),
+        10 => (0_u8..2, numbering, call())
+            .prop_map(|(lane, number, op)| Op::Laned { lane, number, op: Box::new(op) }),
+        1 => (0_u64..3, 0_u64..3, millis()).prop_map(|(lost, reread, wait_ms)| Op::Note { lost, reread, wait_ms }),
         2 => (0_u8..2, millis()).prop_map(|(who, lease_ms)| Op::Hold { who, lease_ms }),
         1 => (prop::bool::weighted(0.2), 1_usize..4).prop_map(|(stale, count)| Op::Trim { stale, count }),
         1 => prop::bool::weighted(0.3).prop_map(|stale| Op::LetGo { stale }),
@@ -111,6 +199,10 @@ struct Pair {
     grants: Vec<Grant>,
     relay: FencingToken,
     went_back: bool,
+    /// The last call of each lane that was answered, with its number.
+    lanes: [Option<(u64, Call)>; 2],
+    /// Where the call that is made now goes.
+    lane: Option<LaneCall>,
 }
 
 /// A server and a runtime for all cases of the test.
@@ -123,7 +215,7 @@ struct Bench {
 macro_rules! both {
     ($pair:ident, |$store:ident, $at:ident| $call:expr, $same:expr) => {{
         let ledger = $pair.redis.ledger.clone();
-        let $at = At::new(&ledger, ShardNumber::new(0));
+        let $at = At { lane: $pair.lane, ..At::new(&ledger, ShardNumber::new(0)) };
         let real = {
             let $store = &$pair.redis.store;
             $call.await.map($same)
@@ -174,58 +266,50 @@ impl Pair {
     }
 
     async fn apply(&mut self, op: &Op) -> Result<(), TestCaseError> {
-        let who = |n: &u8| owner(&format!("w{n}"));
         match op {
-            Op::Claim { who: n, lease_ms, intent: i, events } => {
-                let lease = Duration::from_millis(*lease_ms);
-                let terms = Terms { owner: who(n), lease, intent: intent(*i) };
-                let events: Vec<Delivery> = events.iter().copied().map(delivery).collect();
-                let replies = both!(self, |s, at| s.claim(at, &terms, &events));
-                for (reply, event) in replies.unwrap_or_default().iter().zip(&events) {
-                    if let Claim::Granted { fence, .. } = reply {
-                        self.grants.push(Grant::of(event, *fence));
-                    }
-                }
-            }
-            Op::Seen { who: n, report, intent: i, events } => {
-                let terms = Terms { owner: who(n), lease: Duration::ZERO, intent: intent(*i) };
-                let events: Vec<Delivery> = events.iter().copied().map(delivery).collect();
-                let report = [Report::Executed, Report::Skipped, Report::Restore][usize::from(*report)];
-                let _ = both!(self, |s, at| s.seen(at, &terms, report, &events));
-            }
-            Op::Complete { who: n, picks } => {
-                let (grants, owner) = (self.picks(picks), who(n));
-                let _ = both!(self, |s, at| s.complete(at, &owner, &grants));
-            }
-            Op::Fail { who: n, picks } => {
-                let (grants, owner) = (self.picks(picks), who(n));
-                let _ = both!(self, |s, at| s.fail(at, &owner, &grants));
-            }
-            Op::Release { failed, delay_ms, picks } => {
-                let (grants, delay) = (self.picks(picks), Duration::from_millis(*delay_ms));
-                let reason = if *failed { ReleaseReason::Failed } else { ReleaseReason::HandedBack };
-                let _ = both!(self, |s, at| s.release(at, reason, delay, &grants));
-            }
-            Op::Extend { lease_ms, picks } => {
-                let (grants, lease) = (self.picks(picks), Duration::from_millis(*lease_ms));
-                let _ = both!(self, |s, at| s.extend(at, lease, &grants));
-            }
-            Op::Commit { .. } | Op::Begin { .. } => self.apply_change(op).await?,
+            Op::Laned { lane, number, op } => self.apply_in_lane(*lane, *number, op).await?,
             Op::Hold { .. } | Op::Trim { .. } | Op::LetGo { .. } => self.apply_relay(op).await?,
             Op::Sweep => {
                 let _ = both!(self, |s, at| s.sweep(at, SweepCursor::default()));
+            }
+            Op::Note { lost, reread, wait_ms } => {
+                let unconfirmed = Duration::from_millis(*wait_ms);
+                let findings = Findings { lost_calls: *lost, reread: *reread, unconfirmed };
+                let _ = both!(self, |s, at| s.note(at, findings));
             }
             Op::Pass { ms } => {
                 self.went_back |= *ms < 0;
                 self.redis.pass(*ms as f64 / 1e3);
             }
             Op::Read => self.read().await?,
+            call => {
+                let call = self.resolve(call).await;
+                self.make(&call).await?;
+            }
         }
         Ok(())
     }
 
-    async fn apply_change(&mut self, op: &Op) -> Result<(), TestCaseError> {
+    async fn resolve(&self, op: &Op) -> Call {
+        let who = |n: &u8| owner(&format!("w{n}"));
+        let deliveries = |events: &[Raw]| events.iter().copied().map(delivery).collect();
         match op {
+            Op::Claim { who: n, lease_ms, intent: i, events } => {
+                let lease = Duration::from_millis(*lease_ms);
+                Call::Claim(Terms { owner: who(n), lease, intent: intent(*i) }, deliveries(events))
+            }
+            Op::Seen { who: n, report, intent: i, events } => {
+                let terms = Terms { owner: who(n), lease: Duration::ZERO, intent: intent(*i) };
+                let report = [Report::Executed, Report::Skipped, Report::Restore][usize::from(*report)];
+                Call::Seen(terms, report, deliveries(events))
+            }
+            Op::Complete { who: n, picks } => Call::Complete(who(n), self.picks(picks)),
+            Op::Fail { who: n, picks } => Call::Fail(who(n), self.picks(picks)),
+            Op::Release { failed, delay_ms, picks } => {
+                let reason = if *failed { ReleaseReason::Failed } else { ReleaseReason::HandedBack };
+                Call::Release(reason, Duration::from_millis(*delay_ms), self.picks(picks))
+            }
+            Op::Extend { lease_ms, picks } => Call::Extend(Duration::from_millis(*lease_ms), self.picks(picks)),
             Op::Commit { picks } => {
                 let mut requests = Vec::new();
                 for (pick, raw) in picks {
@@ -235,16 +319,77 @@ impl Pair {
                     let expected_version = if raw.1 == 0 { version + 1 } else { version };
                     requests.push(CommitRequest { grant: self.pick(*pick), expected_version, change });
                 }
-                let owner = owner("w0");
-                let _ = both!(self, |s, at| s.commit(at, &owner, &requests), without_ids);
+                Call::Commit(requests)
             }
-            Op::Begin { change, unsent_max } => {
-                let change = whole_change(*change);
-                let _ = both!(self, |s, at| s.begin(at, &change, *unsent_max), without_id);
-            }
+            Op::Begin { change, unsent_max } => Call::Begin(whole_change(*change), *unsent_max),
             other => unreachable!("{other:?}"),
         }
+    }
+
+    /// Says whether the call was answered.
+    async fn make(&mut self, call: &Call) -> Result<bool, TestCaseError> {
+        Ok(match call {
+            Call::Claim(terms, events) => {
+                let replies = both!(self, |s, at| s.claim(at, terms, events));
+                for (reply, event) in replies.iter().flatten().zip(events) {
+                    if let Claim::Granted { fence, .. } = reply {
+                        self.grants.push(Grant::of(event, *fence));
+                    }
+                }
+                replies.is_ok()
+            }
+            Call::Seen(terms, report, events) => both!(self, |s, at| s.seen(at, terms, *report, events)).is_ok(),
+            Call::Complete(owner, grants) => both!(self, |s, at| s.complete(at, owner, grants)).is_ok(),
+            Call::Fail(owner, grants) => both!(self, |s, at| s.fail(at, owner, grants)).is_ok(),
+            Call::Release(reason, delay, grants) => both!(self, |s, at| s.release(at, *reason, *delay, grants)).is_ok(),
+            Call::Extend(lease, grants) => both!(self, |s, at| s.extend(at, *lease, grants)).is_ok(),
+            Call::Commit(requests) => {
+                let owner = owner("w0");
+                both!(self, |s, at| s.commit(at, &owner, requests), without_ids).is_ok()
+            }
+            Call::Begin(change, unsent_max) => both!(self, |s, at| s.begin(at, change, *unsent_max), without_id).is_ok(),
+        })
+    }
+
+    async fn apply_in_lane(&mut self, lane: u8, number: Numbering, op: &Op) -> Result<(), TestCaseError> {
+        let (slot, name) = (usize::from(lane), LaneName::new(u128::from(lane) + 1));
+        self.expire_lanes();
+        let last = self.lanes[slot].clone();
+        let (answered, again) = last.map_or((0, None), |(number, call)| (number, Some(call)));
+        let key = layout::Prefix::new(&self.redis.ledger.name, ShardNumber::new(0)).lane(Some(name));
+        let (number, call) = match (number, again) {
+            (Numbering::Again, Some(call)) => (answered, call),
+            (Numbering::Forgotten, Some(call)) => {
+                self.redis.redis.as_mut().unwrap().raw_command(&["DEL", &key]);
+                self.model.take_back(&self.redis.ledger, name);
+                (answered, call)
+            }
+            (Numbering::Reused, Some(_)) => (answered, self.resolve(op).await),
+            (Numbering::Gap, _) => (answered + 2, self.resolve(op).await),
+            (Numbering::Past, Some(_)) if answered > 1 => (answered - 1, self.resolve(op).await),
+            (_, _) => (answered + 1, self.resolve(op).await),
+        };
+        self.lane = Some(LaneCall { name, number: LaneNumber::new(number) });
+        let made = self.make(&call).await;
+        self.lane = None;
+        if made? {
+            self.lanes[slot] = Some((number, call));
+        }
         Ok(())
+    }
+
+    /// Redis expires by its own clock: what has expired by the test's is taken out.
+    fn expire_lanes(&mut self) {
+        let now = self.redis.clock.now().timestamp_millis();
+        for lane in [1, 2] {
+            let key = layout::Prefix::new(&self.redis.ledger.name, ShardNumber::new(0)).lane(Some(LaneName::new(lane)));
+            let redis = self.redis.redis.as_mut().unwrap();
+            let end: i64 = ::redis::from_redis_value(redis.raw_command(&["PEXPIRETIME", &key])).unwrap();
+            assert_ne!(end, -1, "a lane that never ends");
+            if end <= now {
+                redis.raw_command(&["DEL", &key]);
+            }
+        }
     }
 
     async fn apply_relay(&mut self, op: &Op) -> Result<(), TestCaseError> {
@@ -334,7 +479,15 @@ fn run_case(bench: &Bench, ops: &[Op]) -> Result<(), TestCaseError> {
         let model = MemoryStore::new(clock.clone().into());
         model.adopt(&ledger);
         let redis = World { store, clock, ledger, redis: Some(side) };
-        let mut pair = Pair { redis, model, grants: vec![], relay: FencingToken::new(1), went_back: false };
+        let mut pair = Pair {
+            redis,
+            model,
+            grants: vec![],
+            relay: FencingToken::new(1),
+            went_back: false,
+            lanes: [None, None],
+            lane: None,
+        };
         let mut result = Ok(());
         for (step, op) in ops.iter().enumerate() {
             result = match pair.apply(op).await {

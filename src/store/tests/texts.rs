@@ -105,6 +105,8 @@ pub(super) fn counters(counters: &Counters) -> Map<String, Value> {
         ("cas", counters.version_mismatches),
         ("gone", counters.gone),
         ("late", counters.late),
+        ("lost", counters.lost_calls),
+        ("reread", counters.reread),
     ];
     let mut all: Vec<(String, u64)> = plain.map(|(name, n)| (name.to_owned(), n)).into();
     let kinds = [GrantKind::First, GrantKind::Retry, GrantKind::Takeover, GrantKind::Redrive];

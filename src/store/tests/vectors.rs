@@ -22,6 +22,7 @@ struct Player {
     world: World<MemoryStore>,
     cases: Vec<Value>,
     steps: Vec<Value>,
+    lane: Option<LaneCall>,
 }
 
 fn e(id: &str, offset: u64) -> Delivery {
@@ -41,11 +42,21 @@ impl Player {
         let clock = manual();
         let store = MemoryStore::new(clock.clone().into());
         let world = World { store, clock, ledger: Self::ledger(), redis: None };
-        Self { world, cases: vec![], steps: vec![] }
+        Self { world, cases: vec![], steps: vec![], lane: None }
+    }
+
+    fn at(&self) -> At<'_> {
+        At { lane: self.lane, ..self.world.at() }
+    }
+
+    /// The calls that follow go in this lane, under this number.
+    fn lane(&mut self, name: u128, number: u64) {
+        self.lane = Some(LaneCall { name: LaneName::new(name), number: LaneNumber::new(number) });
     }
 
     /// Begins a case on an empty ledger.
     fn case(&mut self) {
+        self.lane = None;
         self.world.clock = manual();
         self.world.store = MemoryStore::new(self.world.clock.clone().into());
         self.world.store.adopt(&self.world.ledger);
@@ -67,12 +78,13 @@ impl Player {
         let at_us = self.world.clock.now().timestamp_micros().unsigned_abs();
         let generation = at_us / 3_600_000_000;
         let prefix = Prefix::new(&self.world.ledger.name, ShardNumber::new(0));
-        let argv = packing::arguments(generation, INCARNATION, &packed.args);
+        let number = self.lane.map_or(LaneNumber::NONE, |lane| lane.number);
+        let argv = packing::arguments(number, generation, INCARNATION, &packed.args);
         self.steps.push(json!({
             "op": op,
             "at_us": at_us,
             "events": events,
-            "keys": layout::keys(&prefix, generation, &packed.keys),
+            "keys": layout::keys(&prefix, self.lane.map(|lane| lane.name), generation, &packed.keys),
             "argv": argv.iter().map(|arg| argument(arg)).collect::<Vec<_>>(),
             "reply": reply,
         }));
@@ -82,13 +94,16 @@ impl Player {
         match replies {
             Ok(replies) => std::iter::once("OK".to_owned()).chain(replies.iter().map(text)).collect(),
             Err(StoreError::Clock) => vec!["CLOCK".to_owned()],
+            Err(StoreError::Lost { last }) => vec!["LOST".to_owned(), last.to_string()],
+            Err(StoreError::Stale { last }) => vec!["STALE".to_owned(), last.to_string()],
+            Err(StoreError::BadArgument(why)) => vec!["BADARG".to_owned(), why],
             Err(other) => panic!("{other}"),
         }
     }
 
     /// Claims and gives the grants in the places of those that were granted.
     async fn claim_as(&mut self, terms: &Terms, deliveries: &[Delivery]) -> Vec<Option<Grant>> {
-        let replies = self.world.store.claim(self.world.at(), terms, deliveries).await;
+        let replies = self.world.store.claim(self.at(), terms, deliveries).await;
         let lease = terms.lease.as_millis().to_string();
         let packed = packing::pack_claims(self.world.ledger.shape(), &lease, terms, deliveries);
         let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.event.id).collect();
@@ -106,7 +121,7 @@ impl Player {
 
     async fn seen(&mut self, report: Report, deliveries: &[Delivery]) {
         let terms = terms("w1");
-        let replies = self.world.store.seen(self.world.at(), &terms, report, deliveries).await;
+        let replies = self.world.store.seen(self.at(), &terms, report, deliveries).await;
         let packed = packing::pack_claims(self.world.ledger.shape(), packing::report(report), &terms, deliveries);
         let ids: Vec<&str> = deliveries.iter().map(|delivery| &*delivery.event.id).collect();
         self.note("seen", &ids, packed, Self::reply(replies, seen_text));
@@ -114,41 +129,51 @@ impl Player {
 
     async fn complete(&mut self, name: &str, grant: &Grant) {
         let (one, who) = (std::slice::from_ref(grant), owner(name));
-        let replies = self.world.store.complete(self.world.at(), &who, one).await;
+        let replies = self.world.store.complete(self.at(), &who, one).await;
         let packed = packing::pack_finishes(self.world.ledger.shape(), &who, one);
         self.note("complete", &[&grant.event.id], packed, Self::reply(replies, finish_text));
     }
 
     async fn fail(&mut self, name: &str, grant: &Grant) {
         let (one, who) = (std::slice::from_ref(grant), owner(name));
-        let replies = self.world.store.fail(self.world.at(), &who, one).await;
+        let replies = self.world.store.fail(self.at(), &who, one).await;
         let packed = packing::pack_finishes(self.world.ledger.shape(), &who, one);
         self.note("fail", &[&grant.event.id], packed, Self::reply(replies, finish_text));
     }
 
     async fn release(&mut self, reason: ReleaseReason, delay_s: u64, grant: &Grant) {
         let (one, delay) = (std::slice::from_ref(grant), Duration::from_secs(delay_s));
-        let replies = self.world.store.release(self.world.at(), reason, delay, one).await;
+        let replies = self.world.store.release(self.at(), reason, delay, one).await;
         let packed = packing::pack_holds(delay, packing::reason(reason), one);
         self.note("release", &[&grant.event.id], packed, Self::reply(replies, touch_text));
     }
 
     async fn extend(&mut self, lease_s: u64, grants: &[Grant]) {
         let lease = Duration::from_secs(lease_s);
-        let replies = self.world.store.extend(self.world.at(), lease, grants).await;
+        let replies = self.world.store.extend(self.at(), lease, grants).await;
         let ids: Vec<&str> = grants.iter().map(|grant| &*grant.event.id).collect();
         self.note("extend", &ids, packing::pack_holds(lease, "", grants), Self::reply(replies, touch_text));
     }
 
     async fn commit(&mut self, grant: &Grant, expected_version: u64, change: Change) {
         let (requests, who) = ([CommitRequest { grant: grant.clone(), expected_version, change }], owner("w1"));
-        let replies = self.world.store.commit(self.world.at(), &who, &requests).await;
+        let replies = self.world.store.commit(self.at(), &who, &requests).await;
         let packed = packing::pack_commits(self.world.ledger.shape(), &who, &requests);
         self.note("commit", &[&grant.event.id], packed, Self::reply(replies, commit_text));
     }
 
+    async fn note_findings(&mut self, findings: Findings) {
+        let reply = self.world.store.note(self.at(), findings).await;
+        self.note(
+            "note",
+            &[],
+            packing::pack_findings(findings, &[]),
+            Self::reply(reply.map(|()| vec![findings.lost_calls]), u64::to_string),
+        );
+    }
+
     async fn begin(&mut self, change: &Change, unsent_max: u64) {
-        let reply = self.world.store.begin(self.world.at(), change, unsent_max).await;
+        let reply = self.world.store.begin(self.at(), change, unsent_max).await;
         let packed = packing::pack_begin(change, unsent_max);
         self.note("begin", &[], packed, Self::reply(reply.map(|reply| vec![reply]), begin_text));
     }
@@ -312,13 +337,67 @@ async fn reports_and_changes(p: &mut Player) {
     p.end("begin-and-commit", "completion, state with version check, outbox and deadline, or nothing of it").await;
 }
 
+async fn lanes(p: &mut Player) {
+    let (a, b) = (e("evt-1", 100), e("evt-2", 101));
+    p.case();
+    p.lane(1, 1);
+    let grant = p.claim("w1", &a).await.unwrap();
+    p.world.pass(1.0);
+    p.claim("w1", &a).await;
+    p.lane(1, 2);
+    p.complete("w1", &grant).await;
+    p.complete("w1", &grant).await;
+    p.end("lane-repeated", "the same number with the same arguments: the reply that was given, counted once").await;
+
+    p.case();
+    p.lane(1, 1);
+    let grant = p.claim("w1", &a).await.unwrap();
+    p.claim("w1", &b).await;
+    p.lane(1, 2);
+    p.complete("w1", &grant).await;
+    p.fail("w1", &grant).await;
+    p.lane(1, 1);
+    p.claim("w1", &a).await;
+    p.end("lane-reused", "the same number with other arguments or for another call; a number that is past").await;
+
+    p.case();
+    p.lane(1, 2);
+    p.claim("w1", &a).await;
+    p.lane(1, 1);
+    p.claim("w1", &a).await;
+    p.lane(1, 3);
+    p.claim("w1", &b).await;
+    p.lane(1, 2);
+    p.claim("w1", &b).await;
+    p.lane(2, 1);
+    p.claim("w1", &a).await;
+    p.end("lane-gap", "a gap means that the store lost calls that it had answered; it writes nothing and uses no number")
+        .await;
+
+    p.case();
+    p.lane(1, 1);
+    p.claim("w1", &a).await;
+    p.world.pass(-60.001);
+    p.lane(1, 2);
+    p.claim("w1", &b).await;
+    p.world.pass(60.001);
+    p.claim("w1", &b).await;
+    p.end("lane-refused", "a call that is refused as a whole uses no number").await;
+
+    p.case();
+    p.note_findings(Findings { lost_calls: 3, reread: 7, unconfirmed: Duration::ZERO }).await;
+    p.end("note", "what a consumer found out about the store itself").await;
+}
+
 async fn document() -> Value {
     let mut p = Player::new();
     duplicates(&mut p).await;
     holding(&mut p).await;
     reports_and_changes(&mut p).await;
+    lanes(&mut p).await;
     json!({
-        "version": 2,
+        "version": 3,
+        "lane": "KEYS 5 names the lane, ARGV 1 is the number of the call in it, from 1 on; 0 means no lane",
         "incarnation": INCARNATION,
         "window_ms": 3_600_000,
         "buckets": 8,
@@ -385,6 +464,7 @@ fn play(redis: &mut RedisSide, scripts: &scripts::Scripts, case: &Value) {
             "extend" => &scripts.extend,
             "commit" => &scripts.commit,
             "begin" => &scripts.begin,
+            "note" => &scripts.note,
             other => panic!("{other}"),
         };
         let keys = step["keys"].as_array().unwrap();
