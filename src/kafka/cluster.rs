@@ -10,7 +10,11 @@ use crate::{
     lag::{Replication, UnknownReason},
 };
 use kafka_protocol::messages::MetadataRequest;
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 use uuid::Uuid;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Topic {
     pub replicas: Vec<i32>,
     /// Why its metadata could not be read. It exists, and its partitions are those it last had.
     pub error: Option<UnknownReason>,
+    /// The cluster had it a moment ago, and this answer leaves it out. One more such answer, and it is gone.
+    absent: bool,
 }
 
 /// What is kept of a topic for the time in which its metadata cannot be read.
@@ -45,9 +51,13 @@ pub struct Shape {
     id: Option<Uuid>,
     internal: bool,
     partitions: usize,
+    absent: bool,
 }
 
 pub type Shapes = HashMap<Arc<str>, Shape>;
+
+/// Partitions in one answer that may stand in place of numbers that it leaves out.
+const HOLES_MAX: usize = 100_000;
 
 /// Kafka's own topic of groups; each of its partitions' leaders coordinates a share of them.
 const GROUPS_TOPIC: &str = "__consumer_offsets";
@@ -108,7 +118,12 @@ impl Topology {
     }
 
     pub fn shapes(&self) -> Shapes {
-        let shape = |topic: &Topic| Shape { id: topic.id, internal: topic.internal, partitions: topic.leaders.len() };
+        let shape = |topic: &Topic| Shape {
+            id: topic.id,
+            internal: topic.internal,
+            partitions: topic.leaders.len(),
+            absent: topic.absent,
+        };
         self.topics.iter().map(|topic| (Arc::clone(&topic.name), shape(topic))).collect()
     }
 
@@ -118,15 +133,23 @@ impl Topology {
         topic.is_some_and(|topic| topic.error.is_some() || !topic.leaders.iter().all(is_led))
     }
 
-    /// Gives topics that came with an error the partitions that they last had.
+    /// Makes up for what a broker that is behind leaves out. A topic that came with an error has the partitions that it
+    /// last had, none loses partitions while it is the same topic, and one answer without a topic does not end it.
     fn restore(&mut self, former: &Shapes) {
         for topic in &mut self.topics {
-            if let (Some(reason), Some(shape)) = (topic.error, former.get(&topic.name)) {
+            let Some(shape) = former.get(&topic.name) else { continue };
+            if let Some(reason) = topic.error {
                 topic.id = topic.id.or(shape.id);
                 topic.internal |= shape.internal;
                 topic.leaders = vec![Err(reason); shape.partitions];
+            } else if topic.id.is_some() && topic.id == shape.id && topic.leaders.len() < shape.partitions {
+                topic.leaders.resize(shape.partitions, Err(UnknownReason::NoSuchPartition));
             }
         }
+        let named: HashSet<&str> = self.topics.iter().map(|topic| &*topic.name).collect();
+        let is_missing = |entry: &(&Arc<str>, &Shape)| !entry.1.absent && !named.contains(&**entry.0);
+        let missing: Vec<Topic> = former.iter().filter(is_missing).map(|(name, shape)| left_out(name, *shape)).collect();
+        self.topics.extend(missing);
     }
 
     fn index(mut self, filter: &NameFilter) -> Self {
@@ -143,11 +166,26 @@ impl Topology {
     }
 }
 
+fn left_out(name: &Arc<str>, shape: Shape) -> Topic {
+    Topic {
+        name: Arc::clone(name),
+        id: shape.id,
+        internal: shape.internal,
+        leaders: vec![Err(UnknownReason::NoSuchPartition); shape.partitions],
+        replication: Vec::new(),
+        replicas: Vec::new(),
+        error: Some(UnknownReason::NoSuchPartition),
+        absent: true,
+    }
+}
+
 /// Why one broker gave no metadata.
 #[derive(Debug)]
 pub enum MetadataFailure {
     Wire(WireError),
     Kafka(UnknownReason),
+    /// It names no brokers, not even itself: it has just started, or stands apart from the cluster.
+    NoBrokers,
 }
 
 /// Reads the metadata of the whole cluster from one broker; `former` is what was known of its topics before.
@@ -157,6 +195,7 @@ pub async fn read_topology(link: &mut Link, filter: &NameFilter, former: &Shapes
         .await
         .map_err(MetadataFailure::Wire)?;
     match builder.code {
+        0 if builder.topology.brokers.is_empty() => Err(MetadataFailure::NoBrokers),
         0 => {
             builder.topology.restore(former);
             Ok(builder.topology.index(filter))
@@ -178,6 +217,8 @@ struct Builder {
     code: i16,
     /// The partition that was handed on last, and its leader.
     latest: (usize, i32),
+    /// Partitions that the answer did not count, of all its topics.
+    holes: usize,
 }
 
 impl Builder {
@@ -188,6 +229,24 @@ impl Builder {
 
     fn last(&mut self) -> Option<&mut Topic> {
         self.topology.topics.last_mut()
+    }
+
+    /// Numbers are mostly those from 0 on. Where some are left out, the partitions of the others must still have room; a
+    /// number that no cluster has makes its topic unreadable, and no other.
+    fn make_room(&mut self, index: usize) {
+        let left = HOLES_MAX - self.holes;
+        let Some(topic) = self.topology.topics.last_mut() else { return };
+        let lacking = index.saturating_add(1).saturating_sub(topic.leaders.len());
+        if lacking > left {
+            if topic.error.is_none() {
+                topic.error = Some(UnknownReason::BadResponse);
+                self.topology.unreadable.push((topic.name.to_string(), UnknownReason::BadResponse));
+            }
+        } else if lacking > 0 {
+            topic.leaders.resize(index + 1, Err(UnknownReason::NoSuchPartition));
+            topic.replication.resize(index + 1, Replication::default());
+            self.holes += lacking;
+        }
     }
 
     fn replication(&mut self) -> Option<&mut Replication> {
@@ -230,22 +289,23 @@ impl MetadataSink for Builder {
             replication: if error.is_none() { vec![Replication::default(); partitions] } else { Vec::new() },
             replicas: Vec::new(),
             error,
+            absent: false,
         });
     }
 
-    fn partition(&mut self, partition: PartitionMetadata) -> Result<(), Malformed> {
+    fn partition(&mut self, partition: PartitionMetadata) {
         let leader = match (partition.code, partition.leader) {
             // REPLICA_NOT_AVAILABLE is about followers only.
             (0 | 9, 0..) => Ok(partition.leader),
             (0 | 9, _) => Err(UnknownReason::NoLeader),
             (code, _) => Err(reason_of(code)),
         };
-        let Some(topic) = self.last() else { return Ok(()) };
         let index = usize::try_from(partition.index).unwrap_or(usize::MAX);
-        let slot = topic.leaders.get_mut(index);
-        *slot.ok_or(Malformed("a partition number is beyond the topic's partitions"))? = leader;
         self.latest = (index, partition.leader);
-        Ok(())
+        self.make_room(index);
+        if let Some(slot) = self.last().and_then(|topic| topic.leaders.get_mut(index)) {
+            *slot = leader;
+        }
     }
 
     fn in_sync_replica(&mut self, _: i32) {

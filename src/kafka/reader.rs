@@ -272,6 +272,10 @@ fn attempt(link: &Link, failure: MetadataFailure) -> BrokerAttempt {
     let (reason, detail) = match failure {
         MetadataFailure::Wire(error) => (error.reason(), error.to_string()),
         MetadataFailure::Kafka(reason) => (reason, reason.to_string()),
+        MetadataFailure::NoBrokers => (
+            UnknownReason::Unreachable,
+            "it names no broker of the cluster: it has just started, or is cut off from its controllers".to_owned(),
+        ),
     };
     BrokerAttempt { address: link.address().to_owned(), reason, detail }
 }

@@ -1,6 +1,7 @@
 //! What the reader asks scripted brokers, and what it makes of their answers.
 
 mod embedded;
+mod metadata;
 mod misbehaving;
 
 use super::*;

@@ -152,12 +152,6 @@ async fn a_group_is_not_gone_while_a_broker_that_left_the_list_may_coordinate_it
 }
 
 #[tokio::test]
-async fn without_any_broker_no_group_is_gone() {
-    let broker = broker_with::<MetadataRequest>(|ask| ask.answer::<MetadataRequest>(&cluster_of(&[], &[]))).await;
-    assert!(!collected(&broker).await.listing_complete);
-}
-
-#[tokio::test]
 async fn a_topic_whose_metadata_failed_keeps_its_partitions_and_they_are_unknown() {
     let broker = broker_with::<MetadataRequest>(|ask| {
         let mut answer = cluster_of(&[(1, ask.port)], &[("t", &[1, 1])]);
@@ -262,18 +256,6 @@ async fn a_collection_that_is_abandoned_leaves_nothing_behind_for_the_next() {
     let snapshot = reader.collect().await.unwrap();
     assert_eq!(snapshot.failures, []);
     assert_eq!(snapshot.topics[0].partitions[0].range, Reading::Known(RANGE));
-}
-
-#[tokio::test]
-async fn a_metadata_answer_with_an_impossible_partition_number_is_refused() {
-    let broker = broker_with::<MetadataRequest>(|ask| {
-        let mut cluster = cluster_of(&[(1, ask.port)], &[("t", &[1])]);
-        cluster.topics[0].partitions[0].partition_index = i32::MAX;
-        ask.answer::<MetadataRequest>(&cluster)
-    })
-    .await;
-    let error = ClusterReader::new(config(&broker.bootstrap())).collect().await.unwrap_err();
-    assert_eq!(error.reason(), UnknownReason::BadResponse);
 }
 
 /// Answers with flipped bytes while `garbling` holds. Metadata is spared: its hosts would be looked up.

@@ -14,7 +14,7 @@ pub trait MetadataSink {
     /// `partitions` is how many follow.
     fn topic(&mut self, topic: TopicMetadata<'_>, partitions: usize);
     /// Belongs to the topic before it.
-    fn partition(&mut self, partition: PartitionMetadata) -> Result<(), Malformed>;
+    fn partition(&mut self, partition: PartitionMetadata);
     /// A replica of the partition that was handed on last; the preferred leader comes first.
     fn replica(&mut self, broker: i32);
     /// A replica of that partition that keeps up with its leader.
@@ -83,7 +83,7 @@ fn topic(cursor: &mut Cursor<'_>, version: i16, sink: &mut impl MetadataSink) ->
         if version >= 7 {
             cursor.i32()?;
         }
-        sink.partition(PartitionMetadata { code, index, leader })?;
+        sink.partition(PartitionMetadata { code, index, leader });
         for _ in 0..cursor.count()? {
             sink.replica(cursor.i32()?);
         }

@@ -129,9 +129,8 @@ fn seen_metadata(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Resu
             let name = String::from_utf8_lossy(topic.name);
             self.0.push(format!("topic {name} {:?} {} {} of {partitions}", topic.id, topic.internal, topic.code));
         }
-        fn partition(&mut self, partition: PartitionMetadata) -> Result<(), Malformed> {
+        fn partition(&mut self, partition: PartitionMetadata) {
             self.0.push(format!("partition {} {} {}", partition.index, partition.leader, partition.code));
-            Ok(())
         }
         fn replica(&mut self, broker: i32) {
             self.0.push(format!("replica {broker}"));

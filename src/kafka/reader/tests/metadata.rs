@@ -1,0 +1,104 @@
+//! Metadata that is behind, incomplete or impossible, and the brokers that give it.
+
+use super::*;
+
+/// The topics of a snapshot with the ranges of their partitions.
+fn ranges(snapshot: &ClusterSnapshot) -> Vec<(&str, Vec<Reading<LogRange>>)> {
+    let of = |topic: &TopicSnapshot| topic.partitions.iter().map(PartitionSnapshot::readable_range).collect();
+    snapshot.topics.iter().map(|topic| (&*topic.name, of(topic))).collect()
+}
+
+const GONE: Reading<LogRange> = Reading::Unknown(UnknownReason::NoSuchPartition);
+const READ: Reading<LogRange> = Reading::Known(RANGE);
+
+/// A broker whose answers to metadata are `answers` in turn; the last one stays.
+async fn broker_that_tells(answers: impl Fn(u16) -> Vec<MetadataResponse> + Send + Sync + 'static) -> FakeBroker {
+    broker_with::<MetadataRequest>(move |ask| {
+        let mut answers = answers(ask.port);
+        let last = answers.len() - 1;
+        ask.answer::<MetadataRequest>(&answers.swap_remove(ask.earlier.min(last)))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_answer_without_brokers_is_a_failed_attempt_that_says_so() {
+    let broker = broker_with::<MetadataRequest>(|ask| ask.answer::<MetadataRequest>(&cluster_of(&[], &[]))).await;
+    let error = ClusterReader::new(config(&broker.bootstrap())).collect().await.unwrap_err();
+    assert_eq!(error.reason(), UnknownReason::Unreachable);
+    assert!(error.to_string().contains("it names no broker of the cluster"), "{error}");
+}
+
+#[tokio::test]
+async fn a_broker_that_has_just_started_ends_no_topic() {
+    let one = |port| cluster_of(&[(1, port)], &[("t", &[1, 1])]);
+    let broker = broker_that_tells(move |port| vec![one(port), cluster_of(&[], &[]), one(port)]).await;
+    let mut reader = ClusterReader::new(config(&broker.bootstrap()));
+    reader.collect().await.unwrap();
+    // The bootstrap server is asked as well, and gives the whole answer.
+    let snapshot = reader.collect().await.unwrap();
+    assert_eq!(ranges(&snapshot), [("t", vec![READ, READ])]);
+    assert_eq!(snapshot.failures, []);
+}
+
+#[tokio::test]
+async fn a_topic_is_gone_when_two_answers_in_a_row_leave_it_out() {
+    let full = |port| cluster_of(&[(1, port)], &[("t", &[1, 1]), ("u", &[1])]);
+    let behind = |port| cluster_of(&[(1, port)], &[("t", &[1, 1])]);
+    let broker = broker_that_tells(move |port| vec![full(port), behind(port), full(port), behind(port)]).await;
+    let mut reader = ClusterReader::new(config(&broker.bootstrap()));
+    let complete = [("t", vec![READ, READ]), ("u", vec![READ])];
+    let left_out = [("t", vec![READ, READ]), ("u", vec![GONE])];
+    assert_eq!(ranges(&reader.collect().await.unwrap()), complete);
+    assert_eq!(ranges(&reader.collect().await.unwrap()), left_out);
+    assert_eq!(ranges(&reader.collect().await.unwrap()), complete);
+    assert_eq!(ranges(&reader.collect().await.unwrap()), left_out);
+    assert_eq!(ranges(&reader.collect().await.unwrap()), [("t", vec![READ, READ])]);
+}
+
+#[tokio::test]
+async fn partition_numbers_that_are_left_out_are_unknown_and_the_others_are_read() {
+    let broker = broker_that_tells(|port| {
+        let mut cluster = cluster_of(&[(1, port)], &[("t", &[1, 1]), ("u", &[1, 1, 1, 1])]);
+        cluster.topics[1].partitions.remove(2);
+        vec![cluster]
+    })
+    .await;
+    let snapshot = collected(&broker).await;
+    assert_eq!(ranges(&snapshot), [("t", vec![READ, READ]), ("u", vec![READ, READ, GONE, READ])]);
+    assert_eq!(snapshot.topics[1].partitions[3].replication.map(|known| known.replicas), Some(1));
+    assert_eq!(snapshot.topics[1].partitions[2].replication, None);
+}
+
+#[tokio::test]
+async fn a_topic_loses_no_partitions_while_it_is_the_same_topic() {
+    let of = |port, leaders: &'static [i32], id| {
+        let mut cluster = cluster_of(&[(1, port)], &[("t", leaders)]);
+        cluster.topics[0].topic_id = uuid::Uuid::from_u128(id);
+        cluster
+    };
+    let broker = broker_that_tells(move |port| vec![of(port, &[1, 1, 1], 7), of(port, &[1, 1], 7), of(port, &[1], 8)]).await;
+    let mut reader = ClusterReader::new(config(&broker.bootstrap()));
+    assert_eq!(ranges(&reader.collect().await.unwrap()), [("t", vec![READ, READ, READ])]);
+    assert_eq!(ranges(&reader.collect().await.unwrap()), [("t", vec![READ, READ, GONE])]);
+    assert_eq!(ranges(&reader.collect().await.unwrap()), [("t", vec![READ])], "made again with fewer");
+}
+
+#[tokio::test]
+async fn an_impossible_partition_number_makes_its_topic_unreadable_and_no_other() {
+    for impossible in [i32::MAX, -1] {
+        let broker = broker_that_tells(move |port| {
+            let good = cluster_of(&[(1, port)], &[("t", &[1, 1]), ("u", &[1])]);
+            let mut bad = good.clone();
+            bad.topics[0].partitions[1].partition_index = impossible;
+            vec![good, bad]
+        })
+        .await;
+        let mut reader = ClusterReader::new(config(&broker.bootstrap()));
+        reader.collect().await.unwrap();
+        let snapshot = reader.collect().await.unwrap();
+        let bad = Reading::Unknown(UnknownReason::BadResponse);
+        assert_eq!(ranges(&snapshot), [("t", vec![bad, bad]), ("u", vec![READ])]);
+        assert_eq!(reasons(&snapshot), [("metadata of topics", UnknownReason::BadResponse, 1)]);
+    }
+}
