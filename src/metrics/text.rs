@@ -43,6 +43,11 @@ impl TextWriter {
         }
     }
 
+    /// Writes `value` as it is, NaN as well: what another exporter would print.
+    pub fn verbatim(&mut self, labels: &impl SeriesLabels, value: f64) {
+        self.sample("", labels, |out| push_float(out, value));
+    }
+
     pub fn seconds(&mut self, labels: &impl SeriesLabels, value: Duration) {
         self.float(labels, value.as_secs_f64());
     }

@@ -8,7 +8,7 @@ use crate::{
     monitor::{
         LedgerLookUp, Monitor, Published, Settings, WatchedCluster, WatchedLedger,
         alerts::Notifier,
-        exposition::{Exporter, ExpositionSettings},
+        exposition::{Exporter, ExpositionSettings, formats::FormatPages},
     },
     store::Store,
     web::{self, AllowedHosts, DashboardState, PreparedMetrics, SettingRow},
@@ -70,6 +70,7 @@ pub fn start_monitor<S: Store>(
     let exposition = ExpositionSettings { granularity: config.granularity, max_series: config.max_series };
     let exporter = Exporter::new(exposition, process.clone(), &published);
     tasks.spawn(Arc::clone(&exporter).run(Arc::clone(&published), stop.clone()));
+    let formats = FormatPages::new(exposition, Arc::clone(&published));
 
     let look_up = Arc::new(LedgerLookUp::new(watched, Arc::clone(&published)));
     let web_settings = web::Settings {
@@ -83,6 +84,7 @@ pub fn start_monitor<S: Store>(
     };
     let dashboard = DashboardState::new(Arc::clone(&published), web_settings, process, stop.clone())
         .with_look_up(look_up)
+        .with_formats(formats)
         .with_metrics(move || {
             let page = exporter.latest();
             PreparedMetrics { plain: page.plain.clone(), gzip: page.gzip.clone() }

@@ -12,6 +12,7 @@
 mod assets;
 mod cell;
 mod export;
+mod formats;
 mod frame;
 mod guard;
 mod http_metrics;

@@ -9,6 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 
 /// The process runs.
 pub async fn livez() -> &'static str {
@@ -48,7 +49,12 @@ pub async fn metrics(State(dashboard): State<DashboardState>, headers: HeaderMap
         return (StatusCode::SERVICE_UNAVAILABLE, "no metrics are collected by this process\n").into_response();
     };
     let prepared = source();
-    let gzip = headers
+    exposition(&headers, &prepared.plain, &prepared.gzip)
+}
+
+/// A page of metrics, compressed where the scraper takes that.
+pub fn exposition(headers: &HeaderMap, plain: &Bytes, gzip: &Bytes) -> Response {
+    let wants_gzip = headers
         .get_all(header::ACCEPT_ENCODING)
         .iter()
         .filter_map(|value| value.to_str().ok())
@@ -58,9 +64,9 @@ pub async fn metrics(State(dashboard): State<DashboardState>, headers: HeaderMap
         (header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE)),
         (header::VARY, HeaderValue::from_static("accept-encoding")),
     ];
-    match gzip {
-        true => (common, [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))], prepared.gzip).into_response(),
-        false => (common, prepared.plain).into_response(),
+    match wants_gzip {
+        true => (common, [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))], gzip.clone()).into_response(),
+        false => (common, plain.clone()).into_response(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{assets::Assets, links::Links, live::FragmentCache, settings::Settings};
 use crate::metrics::ProcessMetrics;
-use crate::monitor::{Published, lookup::LookUp};
+use crate::monitor::{Published, exposition::formats::FormatPages, lookup::LookUp};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -29,6 +29,7 @@ pub struct Shared {
     pub assets: Arc<Assets>,
     pub process: ProcessMetrics,
     pub metrics: Option<MetricsSource>,
+    pub formats: Option<Arc<FormatPages>>,
     pub look_up: Option<Arc<dyn LookUp>>,
     pub look_ups: Arc<Semaphore>,
     pub streams: Arc<Semaphore>,
@@ -46,6 +47,7 @@ impl DashboardState {
             streams: Arc::new(Semaphore::new(settings.max_streams)),
             fragments: Arc::default(),
             metrics: None,
+            formats: None,
             look_up: None,
             published,
             settings,
@@ -65,6 +67,12 @@ impl DashboardState {
     #[must_use]
     pub fn with_metrics(self, source: impl Fn() -> PreparedMetrics + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared { metrics: Some(Arc::new(source)), ..Shared::clone(&self.0) }))
+    }
+
+    /// Serves `/metrics/{format}`.
+    #[must_use]
+    pub fn with_formats(self, pages: Arc<FormatPages>) -> Self {
+        Self(Arc::new(Shared { formats: Some(pages), ..Shared::clone(&self.0) }))
     }
 }
 

@@ -74,30 +74,40 @@ impl Shop {
         [Record::copy_of(events.first().expect("an order was published"))]
     }
 
-    fn addresses(&self) -> [(&str, String); 2] {
+    fn jobs(&self) -> [Job; 2] {
         let host = |role: &Tidemark| role.url("").trim_start_matches("http://").to_owned();
         let services: Vec<String> =
             [&self.order].into_iter().chain(&self.others).map(|role| format!("'{}'", host(role))).collect();
-        [("tidemark", format!("'{}'", host(&self.monitor))), ("tidemark-services", services.join(","))]
+        let job = |name, targets| Job { name, path: "/metrics", targets };
+        [job("tidemark", format!("'{}'", host(&self.monitor))), job("tidemark-services", services.join(","))]
     }
 }
 
-struct Prometheus {
+/// What is scraped: a page of these comma-separated, quoted addresses.
+pub struct Job {
+    pub name: &'static str,
+    pub path: &'static str,
+    pub targets: String,
+}
+
+/// A real Prometheus with the shipped rules.
+pub struct Prometheus {
     url: String,
     http: reqwest::Client,
     _process: Guarded,
 }
 
 impl Prometheus {
-    async fn start(jobs: &[(&str, String)]) -> Self {
+    pub async fn start(jobs: &[Job]) -> Self {
         let dir = scratch("prometheus");
         let rules = root().join("prometheus/tidemark.rules.yml");
         let mut config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\nrule_files: ['{}']\nscrape_configs:\n",
             rules.display()
         );
-        for (job, targets) in jobs {
-            config += &format!("  - {{job_name: {job}, static_configs: [{{targets: [{targets}]}}]}}\n");
+        for Job { name, path, targets } in jobs {
+            config +=
+                &format!("  - {{job_name: {name}, metrics_path: {path}, static_configs: [{{targets: [{targets}]}}]}}\n");
         }
         fs::write(dir.join("prometheus.yml"), config).expect("the configuration can be written");
         let [port] = free_ports();
@@ -127,7 +137,7 @@ impl Prometheus {
     }
 
     /// Samples of an instant query that are numbers.
-    async fn samples(&self, promql: &str) -> Result<usize, String> {
+    pub async fn samples(&self, promql: &str) -> Result<usize, String> {
         let data = self.get("query", &[("query", promql)]).await?;
         let series = data["result"].as_array().ok_or("no result")?;
         Ok(series.iter().filter(|one| one["value"][1] != "NaN").count())
@@ -186,7 +196,7 @@ fn rightly_empty(query: &Query) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_query_of_every_dashboard_returns_data_from_a_prometheus_that_scrapes_the_real_roles() {
     let shop = Shop::start().await;
-    let prometheus = Prometheus::start(&shop.addresses()).await;
+    let prometheus = Prometheus::start(&shop.jobs()).await;
     for _ in 0..10 {
         shop.order().await;
     }

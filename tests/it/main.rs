@@ -9,6 +9,7 @@ mod support;
 mod bad_input;
 mod dashboards;
 mod demo;
+mod exporters;
 mod kafka_reader;
 mod lag_against_kafka;
 mod outages;

@@ -4,6 +4,7 @@
 //! gone is gone from the next page on. What each family means stands in `docs/metrics.md`.
 
 mod exporter;
+pub mod formats;
 mod groups;
 mod kafka;
 mod ledger;

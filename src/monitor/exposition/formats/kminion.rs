@@ -1,0 +1,341 @@
+//! The names of redpanda-data/kminion (before: cloudhut/kminion).
+
+use super::{
+    counter, gauge,
+    scene::{Scene, Shown, offset_sum},
+};
+use crate::{
+    lag::{GroupKind, GroupState, LogRange, Reading},
+    metrics::{Family, Labels, TextWriter},
+    monitor::{
+        exposition::Level,
+        view::{GroupTopicView, GroupView, MemberView, TopicView},
+    },
+};
+use std::collections::BTreeMap;
+
+const UP: Family =
+    gauge("kminion_exporter_up", &["version"], "1 where the last collection from the cluster read everything, otherwise 0.");
+const CONSUMED: Family = counter(
+    "kminion_exporter_offset_consumer_records_consumed_total",
+    &[],
+    "Records read from the topic of committed offsets: none, since it is not read.",
+);
+const CLUSTER_INFO: Family = gauge(
+    "kminion_kafka_cluster_info",
+    &["cluster_version", "broker_count", "controller_id", "cluster_id"],
+    "The cluster; always 1.",
+);
+const BROKER_INFO: Family = gauge(
+    "kminion_kafka_broker_info",
+    &["broker_id", "address", "port", "rack_id", "is_controller"],
+    "A broker of the cluster; always 1.",
+);
+const TOPIC_SIZE: Family = gauge(
+    "kminion_kafka_topic_log_dir_size_total_bytes",
+    &["topic_name"],
+    "Bytes of the topic on disk, summed over all replicas.",
+);
+const GROUP_INFO: Family = gauge(
+    "kminion_kafka_consumer_group_info",
+    &["group_id", "protocol", "protocol_type", "state", "coordinator_id"],
+    "1 where the group is stable, otherwise 0.",
+);
+const MEMBERS: Family = gauge("kminion_kafka_consumer_group_members", &["group_id"], "Members of the group.");
+const EMPTY_MEMBERS: Family = gauge(
+    "kminion_kafka_consumer_group_empty_members",
+    &["group_id"],
+    "Members of the group that no partition is assigned to.",
+);
+const TOPIC_MEMBERS: Family = gauge(
+    "kminion_kafka_consumer_group_topic_members",
+    &["group_id", "topic_name"],
+    "Members of the group that partitions of the topic are assigned to.",
+);
+const ASSIGNED: Family = gauge(
+    "kminion_kafka_consumer_group_topic_assigned_partitions",
+    &["group_id", "topic_name"],
+    "Partitions of the topic that are assigned to members of the group.",
+);
+const LOW: Family = gauge(
+    "kminion_kafka_topic_partition_low_water_mark",
+    &["topic_name", "partition_id"],
+    "Log start offset of the partition.",
+);
+const LOW_SUM: Family = gauge(
+    "kminion_kafka_topic_low_water_mark_sum",
+    &["topic_name"],
+    "Log start offsets summed over all partitions of the topic.",
+);
+const HIGH: Family = gauge(
+    "kminion_kafka_topic_partition_high_water_mark",
+    &["topic_name", "partition_id"],
+    "Log end offset of the partition.",
+);
+const HIGH_SUM: Family = gauge(
+    "kminion_kafka_topic_high_water_mark_sum",
+    &["topic_name"],
+    "Log end offsets summed over all partitions of the topic.",
+);
+const PARTITION_LAG: Family = gauge(
+    "kminion_kafka_consumer_group_topic_partition_lag",
+    &["group_id", "topic_name", "partition_id"],
+    "Records of the partition that the group can still read.",
+);
+const TOPIC_LAG: Family = gauge(
+    "kminion_kafka_consumer_group_topic_lag",
+    &["group_id", "topic_name"],
+    "Records that the group can still read, summed over the partitions of the topic that are known.",
+);
+const OFFSET_SUM: Family = gauge(
+    "kminion_kafka_consumer_group_topic_offset_sum",
+    &["group_id", "topic_name"],
+    "Offsets committed by the group, summed over the partitions of the topic that are known.",
+);
+const TOPIC_INFO: Family = gauge(
+    "kminion_kafka_topic_info",
+    &["topic_name", "partition_count", "replication_factor", "cleanup_policy"],
+    "The topic; always 1.",
+);
+
+pub(super) const FAMILIES: &[Family] = &[
+    UP,
+    CONSUMED,
+    CLUSTER_INFO,
+    BROKER_INFO,
+    TOPIC_SIZE,
+    GROUP_INFO,
+    MEMBERS,
+    EMPTY_MEMBERS,
+    TOPIC_MEMBERS,
+    ASSIGNED,
+    LOW,
+    LOW_SUM,
+    HIGH,
+    HIGH_SUM,
+    PARTITION_LAG,
+    TOPIC_LAG,
+    OFFSET_SUM,
+    TOPIC_INFO,
+];
+
+pub(super) fn write(out: &mut TextWriter, scene: &Scene<'_>) {
+    write_cluster(out, scene);
+    write_groups(out, scene);
+    write_marks(out, scene);
+    write_lag(out, scene);
+    out.family(TOPIC_INFO);
+    each_topic(scene, |labels, topic| {
+        let replicas = topic.partitions.first().and_then(|log| log.replication).map(|known| known.replicas.to_string());
+        let not_told = if scene.strict { ["-1", "N/A"] } else { [""; 2] };
+        let labels = labels
+            .with("partition_count", &topic.partitions.len().to_string())
+            .with("replication_factor", replicas.as_deref().unwrap_or(not_told[0]))
+            .with("cleanup_policy", not_told[1]);
+        out.integer(&labels, 1);
+    });
+}
+
+fn write_cluster(out: &mut TextWriter, scene: &Scene<'_>) {
+    out.family(UP);
+    for cluster in &scene.clusters {
+        let all_read = cluster.current && cluster.view.read_failures.is_empty();
+        out.integer(&cluster.labels.with("version", env!("CARGO_PKG_VERSION")), u64::from(all_read));
+    }
+    if scene.strict {
+        out.family(CONSUMED);
+        scene.clusters.iter().for_each(|cluster| out.integer(&cluster.labels, 0));
+    }
+    out.family(CLUSTER_INFO);
+    for cluster in scene.current() {
+        let controller = cluster.view.brokers.iter().find(|broker| broker.is_controller).map(|broker| broker.id.to_string());
+        let labels = cluster
+            .labels
+            .with("cluster_version", "")
+            .with("broker_count", &cluster.view.brokers.len().to_string())
+            .with("controller_id", controller.as_deref().unwrap_or(if scene.strict { "-1" } else { "" }))
+            .with("cluster_id", cluster.view.cluster_id.as_deref().unwrap_or(""));
+        out.integer(&labels, 1);
+    }
+    out.family(BROKER_INFO);
+    for cluster in scene.current() {
+        for broker in &cluster.view.brokers {
+            let labels = cluster
+                .labels
+                .with("broker_id", &broker.id.to_string())
+                .with("address", &broker.host)
+                .with("port", &broker.port.to_string())
+                .with("rack_id", broker.rack.as_deref().unwrap_or(""))
+                .with("is_controller", if broker.is_controller { "true" } else { "false" });
+            out.integer(&labels, 1);
+        }
+    }
+    out.family(TOPIC_SIZE);
+    each_topic(scene, |labels, topic| {
+        if let Reading::Known(bytes) = topic.bytes {
+            out.integer(labels, bytes);
+        }
+    });
+}
+
+fn each_topic(scene: &Scene<'_>, mut each: impl FnMut(&Labels, &TopicView)) {
+    for cluster in scene.current() {
+        for topic in &cluster.view.topics {
+            each(&cluster.labels.with("topic_name", &topic.name), topic);
+        }
+    }
+}
+
+fn each_group<'v>(scene: &Scene<'v>, mut each: impl FnMut(&Labels, &Shown<'v>, &GroupView)) {
+    for cluster in scene.current() {
+        for group in &cluster.view.groups {
+            each(&cluster.labels.with("group_id", &group.id), cluster, group);
+        }
+    }
+}
+
+fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
+    out.family(GROUP_INFO);
+    each_group(scene, |labels, _, group| {
+        let Reading::Known(state) = group.state else { return };
+        let coordinator = group.coordinator.map(|id| id.to_string());
+        let labels = labels
+            .with("protocol", &group.protocol)
+            .with("protocol_type", protocol_type(group))
+            .with("state", state_name(state))
+            .with("coordinator_id", coordinator.as_deref().unwrap_or(""));
+        out.integer(&labels, u64::from(state == GroupState::Stable));
+    });
+    out.family(MEMBERS);
+    each_group(scene, |labels, _, group| {
+        if let Some(members) = group.members.as_ref().known() {
+            out.integer(labels, members.len() as u64);
+        }
+    });
+    out.family(EMPTY_MEMBERS);
+    each_group(scene, |labels, _, group| {
+        if let Some(members) = group.members.as_ref().known() {
+            let idle = members.iter().filter(|member| member.assignment.is_empty()).count();
+            // The exporter has no series where every member has something to do.
+            if idle > 0 || !scene.strict {
+                out.integer(labels, idle as u64);
+            }
+        }
+    });
+    if scene.level <= Level::Topic {
+        for (family, of_members) in [(TOPIC_MEMBERS, true), (ASSIGNED, false)] {
+            out.family(family);
+            each_group(scene, |labels, _, group| {
+                for (topic, [members, partitions]) in assigned(group) {
+                    let value = if of_members { members } else { partitions };
+                    out.integer(&labels.with("topic_name", topic), value);
+                }
+            });
+        }
+    }
+}
+
+/// Classic groups are told apart by the protocol that their members agreed on: these are Kafka Connect's. While a group is
+/// empty it has none.
+fn protocol_type(group: &GroupView) -> &'static str {
+    match group.kind {
+        GroupKind::Classic if matches!(group.protocol.as_str(), "default" | "compatible" | "sessioned") => "connect",
+        GroupKind::Classic | GroupKind::Consumer => "consumer",
+        GroupKind::Share => "share",
+        GroupKind::Streams => "streams",
+        GroupKind::Simple => "",
+    }
+}
+
+const fn state_name(state: GroupState) -> &'static str {
+    match state {
+        GroupState::Stable => "Stable",
+        GroupState::PreparingRebalance => "PreparingRebalance",
+        GroupState::CompletingRebalance => "CompletingRebalance",
+        GroupState::Assigning => "Assigning",
+        GroupState::Reconciling => "Reconciling",
+        GroupState::Empty => "Empty",
+        GroupState::Dead => "Dead",
+        GroupState::NotReady => "NotReady",
+    }
+}
+
+/// Members and partitions by topic.
+fn assigned(group: &GroupView) -> BTreeMap<&str, [u64; 2]> {
+    let mut topics: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
+    for member in group.members.as_ref().known().into_iter().flatten() {
+        for (topic, partitions) in topics_of(member) {
+            let [members, all] = topics.entry(topic).or_default();
+            *members += 1;
+            *all += partitions;
+        }
+    }
+    topics
+}
+
+fn topics_of(member: &MemberView) -> BTreeMap<&str, u64> {
+    let mut topics: BTreeMap<&str, u64> = BTreeMap::new();
+    for at in &member.assignment {
+        *topics.entry(at.topic.as_ref()).or_default() += 1;
+    }
+    topics
+}
+
+fn write_marks(out: &mut TextWriter, scene: &Scene<'_>) {
+    let marks: [(Family, Family, fn(LogRange) -> u64); 2] =
+        [(LOW, LOW_SUM, |range| range.start.get()), (HIGH, HIGH_SUM, |range| range.end.get())];
+    for (of_partition, of_topic, mark) in marks {
+        if scene.level == Level::Partition {
+            out.family(of_partition);
+            each_topic(scene, |labels, topic| {
+                for (number, log) in (0_i32..).zip(&topic.partitions) {
+                    if let Reading::Known(range) = log.range {
+                        out.integer(&labels.numbered("partition_id", number), mark(range));
+                    }
+                }
+            });
+        }
+        out.family(of_topic);
+        each_topic(scene, |labels, topic| {
+            let known: Option<Vec<u64>> = topic.partitions.iter().map(|log| log.range.known().map(mark)).collect();
+            if let Some(known) = known.filter(|known| !known.is_empty()) {
+                out.integer(labels, known.into_iter().fold(0, u64::saturating_add));
+            }
+        });
+    }
+}
+
+fn write_lag(out: &mut TextWriter, scene: &Scene<'_>) {
+    if scene.level == Level::Partition {
+        out.family(PARTITION_LAG);
+        each_group_topic(scene, |labels, group, topic| {
+            for partition in &topic.partitions {
+                if let Some(lag) = scene.lag(group, topic, partition) {
+                    out.float(&labels.numbered("partition_id", partition.partition), lag.max(0.0));
+                }
+            }
+        });
+    }
+    if scene.level <= Level::Topic {
+        out.family(TOPIC_LAG);
+        each_group_topic(scene, |labels, group, topic| {
+            if let Some(sum) = scene.topic_lag(group, topic, 0.0) {
+                out.float(labels, sum);
+            }
+        });
+        out.family(OFFSET_SUM);
+        each_group_topic(scene, |labels, _, topic| {
+            if let Some(sum) = offset_sum(topic) {
+                out.integer(labels, sum);
+            }
+        });
+    }
+}
+
+fn each_group_topic(scene: &Scene<'_>, mut each: impl FnMut(&Labels, &GroupView, &GroupTopicView)) {
+    each_group(scene, |labels, _, group| {
+        for topic in &group.topics {
+            each(&labels.with("topic_name", &topic.topic), group, topic);
+        }
+    });
+}

@@ -1,0 +1,87 @@
+//! What the writers of all formats share: which clusters, how fine, and the numbers as other exporters compute them.
+
+use super::Order;
+use crate::{
+    metrics::Labels,
+    monitor::{
+        exposition::{Level, exported_lag},
+        view::{ClusterView, GroupTopicView, GroupView, MemberView, PartitionView, TopicView, View},
+    },
+};
+use std::collections::HashMap;
+
+/// The clusters of one page.
+pub(super) struct Scene<'v> {
+    pub clusters: Vec<Shown<'v>>,
+    pub strict: bool,
+    pub level: Level,
+}
+
+/// One cluster of the page.
+pub(super) struct Shown<'v> {
+    pub view: &'v ClusterView,
+    /// Nothing, or the cluster's name where the page shows several and the format has no label for it.
+    pub labels: Labels,
+    /// Whether the values are of now: the last collection did not fail.
+    pub current: bool,
+}
+
+impl<'v> Scene<'v> {
+    pub fn new(view: &'v View, order: Order, level: Level) -> Self {
+        let chosen = view.clusters.iter().enumerate().filter(|(index, _)| order.cluster.is_none_or(|only| only == *index));
+        let several = view.clusters.len() > 1 && order.cluster.is_none();
+        let show = |cluster: &'v ClusterView| Shown {
+            labels: if several { Labels::new(&[("cluster_name", &cluster.name)]) } else { Labels::default() },
+            current: matches!(cluster.last_result, Some(Ok(()))),
+            view: cluster,
+        };
+        Self { clusters: chosen.map(|(_, cluster)| show(cluster)).collect(), strict: order.strict, level }
+    }
+
+    /// The clusters whose values are of now: stale ones would be taken for true.
+    pub fn current(&self) -> impl Iterator<Item = &Shown<'v>> {
+        self.clusters.iter().filter(|cluster| cluster.current)
+    }
+
+    /// Lag of one pair: ours, or the plain difference that these exporters print.
+    pub fn lag(&self, group: &GroupView, topic: &GroupTopicView, partition: &PartitionView) -> Option<f64> {
+        if self.strict {
+            plain_lag(partition).map(|lag| lag as f64)
+        } else {
+            exported_lag(group, topic, partition).map(|lag| lag as f64)
+        }
+    }
+
+    /// Sum of the lags of a topic that are known. `None` where none is.
+    pub fn topic_lag(&self, group: &GroupView, topic: &GroupTopicView, floor: f64) -> Option<f64> {
+        let lags = topic.partitions.iter().filter_map(|partition| self.lag(group, topic, partition));
+        lags.map(|lag| lag.max(floor)).reduce(|sum, lag| sum + lag)
+    }
+}
+
+impl<'v> Shown<'v> {
+    pub fn topic(&self, name: &str) -> Option<&'v TopicView> {
+        let topics = &self.view.topics;
+        topics.binary_search_by(|topic| topic.name.as_ref().cmp(name)).ok().map(|index| topics[index].as_ref())
+    }
+}
+
+/// Log end minus committed offset, whatever the log still holds: negative where the offset lies beyond the end. Not a lag, but
+/// what others call so.
+pub(super) fn plain_lag(partition: &PartitionView) -> Option<i128> {
+    let (committed, range) = (partition.committed.known()?, partition.range.known()?);
+    Some(i128::from(range.end.get()) - i128::from(committed.get()))
+}
+
+/// Sum of the committed offsets of a topic that are known.
+pub(super) fn offset_sum(topic: &GroupTopicView) -> Option<u64> {
+    let committed = topic.partitions.iter().filter_map(|partition| partition.committed.known());
+    committed.map(|offset| offset.get()).reduce(u64::saturating_add)
+}
+
+/// Who owns what in a group.
+pub(super) fn owners(group: &GroupView) -> HashMap<(&str, i32), &MemberView> {
+    let members = group.members.as_ref().known().map_or(&[][..], Vec::as_slice);
+    let owned = members.iter().flat_map(|member| member.assignment.iter().map(move |at| (at, member)));
+    owned.map(|(at, member)| ((at.topic.as_ref(), at.partition), member)).collect()
+}
