@@ -2,13 +2,13 @@
 # A single Kafka node (KRaft, no ZooKeeper, no container) for tests and for trying Tidemark out, and Kafka's own tools.
 #
 #   scripts/kafka.sh fetch                                  get the jars (once; cached outside the tree), print their folder
-#   scripts/kafka.sh run   [--port P] [--controller-port P] [--dir D]   in the foreground, until it is signalled
+#   scripts/kafka.sh run   [--port P] [--controller-port P] [--dir D] [--with FILE]   in the foreground, until it is signalled
 #   scripts/kafka.sh start [--port P] [--controller-port P] [--dir D]   in the background, returns when it answers
 #   scripts/kafka.sh stop  [--dir D]
 #   scripts/kafka.sh tool  consumer-groups|topics|configs|features|... ARGUMENTS...
 #   scripts/kafka.sh java  FILE.java ARGUMENTS...           a program of one file, with Kafka's classes
 #
-# D holds the data and survives a stop; the default is a folder under the temporary directory. Only loopback is used.
+# FILE holds broker properties that replace or complete those below. D holds the data and survives a stop; the default is a folder under the temporary directory. Only loopback is used.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -189,6 +189,7 @@ tool)
 run | start | stop)
     port=9092
     controller_port=
+    with=
     dir=${TMPDIR:-/tmp}/tidemark-kafka
     while [ $# -gt 0 ]; do
         [ $# -gt 1 ] || fail "$1 needs a value"
@@ -196,6 +197,7 @@ run | start | stop)
         --port) port=$2 ;;
         --controller-port) controller_port=$2 ;;
         --dir) dir=$2 ;;
+        --with) with=$2 ;;
         *) fail "unknown option $1" ;;
         esac
         shift 2
@@ -213,6 +215,8 @@ run | start | stop)
         need_jars
         mkdir -p "$dir"
         write_config "$dir" "$port" "$controller_port"
+        # The last one of two lines with the same key counts.
+        [ -z "$with" ] || cat "$with" >>"$dir/server.properties"
         format "$dir"
         jvm kafka.Kafka "$dir/server.properties"
         ;;

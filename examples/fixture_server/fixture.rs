@@ -589,6 +589,7 @@ fn cluster(name: &str, scenario: Scenario, tick: u64, now: DateTime<Utc>) -> Clu
         skipped_ticks: 0,
         failures_by_reason: BTreeMap::from([("timeout", 1)]),
         partition_failures_by_reason: BTreeMap::new(),
+        groups_not_found: Vec::new(),
         read_failures: Vec::new(),
         cluster_id: Some("4L6g3nShT-eMCtK--X86sw".into()),
         brokers: (0..3)
@@ -644,13 +645,17 @@ pub fn view(scenario: Scenario, tick: u64, now: DateTime<Utc>) -> View {
         Scenario::Troubled => {
             first.read_failures = vec![
                 ReadFailure {
-                    what: "offsets of group payment-service".into(),
+                    what: "committed offsets of groups (first: payment-service)".into(),
+                    kind: "committed offsets of groups",
+                    names: vec!["payment-service".into()],
                     broker: Some(2),
                     reason: UnknownReason::Timeout,
                     affected: 12,
                 },
                 ReadFailure {
-                    what: "configuration of topic payments".into(),
+                    what: "retention of topics (first: payments)".into(),
+                    kind: "retention of topics",
+                    names: vec!["payments".into()],
                     broker: None,
                     reason: UnknownReason::NotAuthorized,
                     affected: 1,

@@ -276,6 +276,7 @@ mod tests {
                 share_lag: Vec::new(),
             }],
             listing_complete: true,
+            not_found: Vec::new(),
             failures: vec![],
         }
     }

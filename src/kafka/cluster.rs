@@ -9,10 +9,13 @@ use crate::{
     config::NameFilter,
     lag::{Replication, UnknownReason},
 };
-use kafka_protocol::messages::MetadataRequest;
+use kafka_protocol::{
+    messages::{MetadataRequest, TopicName, metadata_request::MetadataRequestTopic},
+    protocol::StrBytes,
+};
 use std::{
     borrow::Cow,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 use uuid::Uuid;
@@ -188,17 +191,34 @@ pub enum MetadataFailure {
     NoBrokers,
 }
 
-/// Reads the metadata of the whole cluster from one broker; `former` is what was known of its topics before.
-pub async fn read_topology(link: &mut Link, filter: &NameFilter, former: &Shapes) -> Result<Topology, MetadataFailure> {
-    let mut builder = Builder::default();
-    link.ask(|version| vec![whole_cluster(version)], |version, _, cursor| builder.read(cursor, version))
-        .await
-        .map_err(MetadataFailure::Wire)?;
+/// What to make of the metadata.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    pub filter: &'a NameFilter,
+    /// What was known of the topics before.
+    pub former: &'a Shapes,
+    /// Topics that are also asked for by name: only so does a broker say that they may not be read.
+    pub hidden: &'a BTreeSet<Arc<str>>,
+}
+
+/// Reads the metadata of the whole cluster from one broker.
+pub async fn read_topology(link: &mut Link, wanted: Wanted<'_>) -> Result<Topology, MetadataFailure> {
+    let (mut builder, mut by_name) = (Builder::default(), Builder::default());
+    link.ask(
+        |version| {
+            let hidden = (!wanted.hidden.is_empty()).then(|| topics_of(version, wanted.hidden));
+            std::iter::once(whole_cluster(version)).chain(hidden).collect()
+        },
+        |version, index, cursor| if index == 0 { builder.read(cursor, version) } else { by_name.read(cursor, version) },
+    )
+    .await
+    .map_err(MetadataFailure::Wire)?;
     match builder.code {
         0 if builder.topology.brokers.is_empty() => Err(MetadataFailure::NoBrokers),
         0 => {
-            builder.topology.restore(former);
-            Ok(builder.topology.index(filter))
+            builder.add_refused(by_name);
+            builder.topology.restore(wanted.former);
+            Ok(builder.topology.index(wanted.filter))
         }
         code => Err(MetadataFailure::Kafka(reason_of(code))),
     }
@@ -207,6 +227,17 @@ pub async fn read_topology(link: &mut Link, filter: &NameFilter, former: &Shapes
 fn whole_cluster(version: i16) -> MetadataRequest {
     let mut request = MetadataRequest::default().with_topics(None);
     // Below version 4 there is no choice, and asking for all topics creates none.
+    request.allow_auto_topic_creation = version < 4;
+    request
+}
+
+/// Below version 4 a request by name may create a topic, so that nothing is asked by name there.
+fn topics_of(version: i16, names: &BTreeSet<Arc<str>>) -> MetadataRequest {
+    let topic = |name: &Arc<str>| {
+        MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(name.as_ref().to_owned()))))
+    };
+    let names = names.iter().filter(|_| version >= 4).map(topic).collect();
+    let mut request = MetadataRequest::default().with_topics(Some(names));
     request.allow_auto_topic_creation = version < 4;
     request
 }
@@ -225,6 +256,19 @@ impl Builder {
     fn read(&mut self, cursor: &mut Cursor<'_>, version: i16) -> Result<(), Malformed> {
         *self = Self::default();
         metadata(cursor, version, self)
+    }
+
+    /// Takes over the topics that were asked for by name and refused.
+    fn add_refused(&mut self, by_name: Self) {
+        if by_name.topology.topics.is_empty() {
+            return;
+        }
+        let shown: BTreeSet<Arc<str>> = self.topology.topics.iter().map(|topic| Arc::clone(&topic.name)).collect();
+        let is_refused = |topic: &Topic| topic.error == Some(UnknownReason::NotAuthorized) && !shown.contains(&topic.name);
+        for topic in by_name.topology.topics.into_iter().filter(is_refused) {
+            self.topology.unreadable.push((topic.name.to_string(), UnknownReason::NotAuthorized));
+            self.topology.topics.push(topic);
+        }
     }
 
     fn last(&mut self) -> Option<&mut Topic> {

@@ -192,7 +192,7 @@ fn apply(groups: &mut [GroupSnapshot], answers: Answers, broker: i32, outcome: &
             Err(code) => {
                 let reason = reason_of(code);
                 group.committed = Reading::Unknown(reason);
-                failures.add("committed offsets of groups", Some(broker), reason, 1, || format!("first: {}", group.id));
+                failures.add_named("committed offsets of groups", Some(broker), reason, &group.id);
             }
         }
     }

@@ -70,7 +70,7 @@ impl Extras {
         self.retention.retain(|topic, _| matches!(topology.named(topic.as_bytes()), Named::Kept(_)));
         for (topic, (reading, _)) in &self.retention {
             if let Reading::Unknown(reason) = reading {
-                failures.add("retention of topics", None, *reason, 1, || format!("one is {topic}"));
+                failures.add_named("retention of topics", None, *reason, topic);
             }
         }
     }

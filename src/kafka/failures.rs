@@ -6,9 +6,22 @@ use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, Default)]
 pub struct Failures {
-    /// By (what, broker, reason): words about the first, and how many partitions, groups or topics.
-    seen: BTreeMap<(&'static str, Option<i32>, UnknownReason), (String, usize)>,
+    /// By (what, broker, reason).
+    seen: BTreeMap<(&'static str, Option<i32>, UnknownReason), Seen>,
 }
+
+#[derive(Clone, Debug)]
+struct Seen {
+    /// Words about the first.
+    detail: String,
+    /// How many partitions, groups or topics.
+    affected: usize,
+    /// The first of them, where they have names.
+    names: Vec<String>,
+}
+
+/// Names that are kept of one failure.
+const NAMES: usize = 5;
 
 impl Failures {
     /// `what` is a plural ("offsets of groups"); `detail` words for the first one.
@@ -20,22 +33,45 @@ impl Failures {
         affected: usize,
         detail: impl FnOnce() -> String,
     ) {
-        let entry = self.seen.entry((what, broker, reason)).or_insert_with(|| (detail(), 0));
-        entry.1 += affected;
+        self.entry(what, broker, reason, detail).affected += affected;
+    }
+
+    /// As [`Self::add`], for one group or topic of this name.
+    pub fn add_named(&mut self, what: &'static str, broker: Option<i32>, reason: UnknownReason, name: &str) {
+        let seen = self.entry(what, broker, reason, || format!("first: {name}"));
+        seen.affected += 1;
+        if seen.names.len() < NAMES {
+            seen.names.push(name.to_owned());
+        }
+    }
+
+    fn entry(
+        &mut self,
+        what: &'static str,
+        broker: Option<i32>,
+        reason: UnknownReason,
+        detail: impl FnOnce() -> String,
+    ) -> &mut Seen {
+        let new = || Seen { detail: detail(), affected: 0, names: Vec::new() };
+        self.seen.entry((what, broker, reason)).or_insert_with(new)
     }
 
     pub fn merge(&mut self, other: Self) {
-        for ((what, broker, reason), (detail, affected)) in other.seen {
-            self.add(what, broker, reason, affected, || detail);
+        for ((what, broker, reason), seen) in other.seen {
+            let kept = self.entry(what, broker, reason, || seen.detail);
+            kept.affected += seen.affected;
+            kept.names.extend(seen.names.into_iter().take(NAMES.saturating_sub(kept.names.len())));
         }
     }
 
     pub fn into_list(self) -> Vec<ReadFailure> {
-        let line = |((what, broker, reason), (detail, affected)): ((&str, _, _), (String, usize))| ReadFailure {
-            what: if detail.is_empty() { what.to_owned() } else { format!("{what} ({detail})") },
+        let line = |((what, broker, reason), seen): ((&'static str, _, _), Seen)| ReadFailure {
+            what: if seen.detail.is_empty() { what.to_owned() } else { format!("{what} ({})", seen.detail) },
+            kind: what,
             broker,
             reason,
-            affected,
+            affected: seen.affected,
+            names: seen.names,
         };
         self.seen.into_iter().map(line).collect()
     }

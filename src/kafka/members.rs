@@ -42,6 +42,8 @@ impl Describe {
 }
 
 struct Described {
+    /// Nobody has ever been a member of it.
+    simple: bool,
     state: Reading<GroupState>,
     protocol: String,
     members: Vec<Member>,
@@ -192,6 +194,9 @@ fn apply(groups: &mut [GroupSnapshot], broker: i32, round: Round, failures: &mut
         let Some(group) = groups.get_mut(index) else { continue };
         match answer {
             Ok(described) => {
+                if described.simple && group.kind == GroupKind::Classic {
+                    group.kind = GroupKind::Simple;
+                }
                 group.members = Reading::Known(described.members);
                 group.state = described.state;
                 group.protocol = described.protocol;
@@ -204,7 +209,9 @@ fn apply(groups: &mut [GroupSnapshot], broker: i32, round: Round, failures: &mut
             Err(code) => {
                 let reason = reason_of(code);
                 settle(group, reason);
-                failures.add("members of groups", Some(broker), reason, 1, || format!("first: {}", group.id));
+                // TOPIC_AUTHORIZATION_FAILED: the group may be read, a topic of its members may not.
+                let what = if code == 29 { "members' topics of groups" } else { "members of groups" };
+                failures.add_named(what, Some(broker), reason, &group.id);
             }
         }
     }
@@ -299,7 +306,9 @@ impl Collected<'_> {
         let Some(index) = position(self.groups, group.id, self.hint) else { return };
         self.hint = index + 1;
         let state = GroupState::from_kafka(&group.state);
+        let is_classic = self.groups.get(index).is_some_and(|group| request_for(group.kind) == Describe::Classic);
         let described = Described {
+            simple: is_classic && state == Some(GroupState::Empty) && group.protocol_type.is_empty(),
             state: state.map_or(Reading::Unknown(UnknownReason::BadResponse), Reading::Known),
             protocol: group.protocol.clone().into_owned(),
             members,

@@ -17,6 +17,7 @@ mod extras;
 mod failures;
 mod groups;
 mod members;
+mod named;
 mod producer;
 mod properties;
 mod reader;

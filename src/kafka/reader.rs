@@ -3,26 +3,24 @@
 
 use super::{
     BrokerAttempt, CollectError,
-    cluster::{MetadataFailure, Shapes, Topology, read_topology},
+    cluster::{MetadataFailure, Named, Shapes, Topology, Wanted, read_topology},
     committed::{self, Scope},
     ends,
     extras::{Extras, Pace},
     failures::Failures,
     groups::{self, Links},
     members,
+    named::{self, NamedGroups},
     properties::ClientProperties,
     wire::{Backoff, ConnectionSettings, Connector, Link, WireStats, WireTotals},
 };
 use crate::{
     clock::Clock,
     config::NameFilter,
-    lag::{
-        Broker, ClusterSnapshot, GroupKind, GroupSnapshot, GroupState, PartitionSnapshot, Reading, TopicSnapshot,
-        UnknownReason,
-    },
+    lag::{Broker, ClusterSnapshot, GroupSnapshot, GroupState, PartitionSnapshot, Reading, TopicSnapshot, UnknownReason},
 };
 use futures_util::stream::{self, StreamExt};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// Brokers that are asked for metadata at the same time, when the connection kept from last time does not answer.
 const METADATA_AT_ONCE: usize = 4;
@@ -33,7 +31,7 @@ pub struct ReaderConfig {
     /// `host:port`, where the cluster is first looked for.
     pub bootstrap: Vec<String>,
     pub properties: ClientProperties,
-    /// Only these groups, also where the broker lists none: for locked-down clusters and brokers that cannot list.
+    /// Only these groups, without asking for a list: for locked-down clusters and brokers that cannot list.
     pub groups_named: Option<Vec<String>>,
     pub groups: NameFilter,
     pub topics: NameFilter,
@@ -58,8 +56,7 @@ impl ReaderConfig {
     }
 
     fn wants(&self, group: &str) -> bool {
-        let named = self.groups_named.as_ref().is_none_or(|named| named.iter().any(|name| name == group));
-        named && self.groups.accepts(group)
+        self.groups.accepts(group)
     }
 }
 
@@ -74,6 +71,9 @@ pub struct ClusterReader {
     extras: Extras,
     /// Topics as they were last known, for those whose metadata fails.
     shapes: Shapes,
+    named: NamedGroups,
+    /// Topics that members read and that no metadata showed: asked for by name, to learn why.
+    hidden: BTreeSet<Arc<str>>,
 }
 
 impl ClusterReader {
@@ -100,6 +100,8 @@ impl ClusterReader {
             links: Links::new(),
             extras: Extras::default(),
             shapes: Shapes::default(),
+            named: NamedGroups::default(),
+            hidden: BTreeSet::new(),
             settings,
             config,
         }
@@ -124,13 +126,14 @@ impl ClusterReader {
         self.meet_brokers(&topology);
         let mut failures = Failures::default();
         for (topic, reason) in &topology.unreadable {
-            failures.add("metadata of topics", None, *reason, 1, || format!("first: {topic}"));
+            failures.add_named("metadata of topics", None, *reason, topic);
         }
         let (mut groups, listing_complete) = self.find_groups(&topology, &mut failures).await;
-        members::read(&mut self.links, &mut groups, &topology, &mut failures).await;
         let scope = Scope { topology: &topology, topics: &self.config.topics };
         committed::read(&mut self.links, &mut groups, scope, &mut failures).await;
         groups.retain(exists);
+        self.named.remember(&groups);
+        self.hidden = hidden_topics(&mut groups, &topology, &self.config.topics);
         let committed_at = self.clock.now();
         let ends = ends::read(&mut self.links, &topology, &mut failures).await;
         let ends_at = self.clock.now();
@@ -142,6 +145,7 @@ impl ClusterReader {
             brokers: self.brokers(&topology),
             topics: self.topics(&topology, ends),
             cluster_id: topology.cluster_id,
+            not_found: self.named_groups().into_iter().filter(|name| !is_listed(&groups, name)).collect(),
             groups,
             listing_complete,
             failures: failures.into_list(),
@@ -150,18 +154,18 @@ impl ClusterReader {
 
     /// Asks brokers that are connected first, one by one; then all others that are known, a few at a time.
     async fn find_topology(&mut self) -> Result<Topology, CollectError> {
-        let (filter, former) = (&self.config.topics, &self.shapes);
+        let wanted = Wanted { filter: &self.config.topics, former: &self.shapes, hidden: &self.hidden };
         let mut tried = Vec::new();
         let (connected, others): (Vec<&mut Link>, Vec<&mut Link>) =
             self.bootstrap.iter_mut().chain(self.links.values_mut()).partition(|link| link.is_connected());
         for link in connected {
-            match read_topology(link, filter, former).await {
+            match read_topology(link, wanted).await {
                 Ok(topology) => return Ok(topology),
                 Err(failure) => tried.push(attempt(link, failure)),
             }
         }
         // Made at once: a stream that makes them one by one would tie this future to one thread.
-        let asking: Vec<_> = others.into_iter().map(|link| ask_for_topology(link, filter, former)).collect();
+        let asking: Vec<_> = others.into_iter().map(|link| ask_for_topology(link, wanted)).collect();
         let mut answers = stream::iter(asking).buffer_unordered(METADATA_AT_ONCE);
         while let Some(answer) = answers.next().await {
             match answer {
@@ -188,36 +192,24 @@ impl ClusterReader {
         }
     }
 
-    /// The groups, and whether an absent one is a deleted one. While a partition of Kafka's own topic of groups has no
+    /// The groups with their members, and whether an absent one is a deleted one. While a partition of Kafka's own topic of groups has no
     /// leader, no broker names its groups: a broker that is down is in no list either, and those left all answer.
     async fn find_groups(&mut self, topology: &Topology, failures: &mut Failures) -> (Vec<GroupSnapshot>, bool) {
-        let mut listing_failures = Failures::default();
-        let listing = groups::list(&mut self.links, |group| self.config.wants(group), &mut listing_failures).await;
-        let complete = listing.complete && !topology.groups_unled;
-        let mut found = listing.groups;
-        let Some(named) = &self.config.groups_named else {
-            failures.merge(listing_failures);
-            return (found, complete);
-        };
-        let is_missing = |name: &&String| found.binary_search_by(|group| (*group.id).cmp(name.as_str())).is_err();
-        let mut missing: Vec<Arc<str>> = named
-            .iter()
-            .filter(|name| self.config.groups.accepts(name))
-            .filter(is_missing)
-            .map(|name| name.as_str().into())
-            .collect();
-        missing.sort();
-        missing.dedup();
-        if !missing.is_empty() && !complete {
-            let mut located = groups::locate(&mut self.links, &missing).await;
-            for name in &missing {
-                let broker = located.remove(name).and_then(Result::ok);
-                let state = Reading::Unknown(UnknownReason::NotReadYet);
-                found.push(groups::unread(name, GroupKind::Classic, state, broker));
-            }
-            found.sort_by(|a, b| a.id.cmp(&b.id));
+        if self.config.groups_named.is_some() {
+            let names = self.named_groups();
+            let groups = self.named.read(&mut self.links, &names, topology, failures).await;
+            let complete = named::is_complete(&groups);
+            return (groups, complete);
         }
-        (found, complete)
+        let mut listing = groups::list(&mut self.links, |group| self.config.wants(group), failures).await;
+        members::read(&mut self.links, &mut listing.groups, topology, failures).await;
+        (listing.groups, listing.complete && !topology.groups_unled)
+    }
+
+    /// The groups that are asked for by name.
+    fn named_groups(&self) -> BTreeSet<Arc<str>> {
+        let named = self.config.groups_named.iter().flatten();
+        named.filter(|name| self.config.groups.accepts(name)).map(|name| name.as_str().into()).collect()
     }
 
     fn brokers(&self, topology: &Topology) -> Vec<Broker> {
@@ -256,6 +248,37 @@ fn exists(group: &GroupSnapshot) -> bool {
     !(dead && nothing)
 }
 
+fn is_listed(groups: &[GroupSnapshot], name: &str) -> bool {
+    groups.binary_search_by(|group| (*group.id).cmp(name)).is_ok()
+}
+
+/// Hidden topics that are asked for again at most.
+const HIDDEN_MAX: usize = 1_000;
+
+/// Members may read what we may not: Kafka leaves such topics out of metadata and of committed offsets without a word. Says
+/// which topics of members no metadata showed, and makes those that are refused unknown in their groups.
+fn hidden_topics(groups: &mut [GroupSnapshot], topology: &Topology, filter: &NameFilter) -> BTreeSet<Arc<str>> {
+    let mut hidden = BTreeSet::new();
+    for group in groups {
+        let Reading::Known(members) = &group.members else { continue };
+        for at in members.iter().flat_map(|member| &member.assignment) {
+            match topology.named(at.topic.as_bytes()) {
+                Named::Kept(index) => {
+                    if let Some(reason) = topology.topic(index).and_then(|topic| topic.error) {
+                        group.unreadable.entry(at.clone()).or_insert(reason);
+                        hidden.insert(Arc::clone(&at.topic));
+                    }
+                }
+                Named::Missing if filter.accepts(&at.topic) => {
+                    hidden.insert(Arc::clone(&at.topic));
+                }
+                Named::Missing | Named::Excluded => {}
+            }
+        }
+    }
+    hidden.into_iter().take(HIDDEN_MAX).collect()
+}
+
 fn backoff(properties: &ClientProperties) -> Backoff {
     Backoff { first: properties.backoff, longest: properties.backoff_max }
 }
@@ -264,8 +287,8 @@ fn address_of(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-async fn ask_for_topology(link: &mut Link, filter: &NameFilter, former: &Shapes) -> Result<Topology, BrokerAttempt> {
-    read_topology(link, filter, former).await.map_err(|failure| attempt(link, failure))
+async fn ask_for_topology(link: &mut Link, wanted: Wanted<'_>) -> Result<Topology, BrokerAttempt> {
+    read_topology(link, wanted).await.map_err(|failure| attempt(link, failure))
 }
 
 fn attempt(link: &Link, failure: MetadataFailure) -> BrokerAttempt {

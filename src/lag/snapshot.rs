@@ -20,6 +20,8 @@ pub struct ClusterSnapshot {
     pub groups: Vec<GroupSnapshot>,
     /// Whether every broker answered the listing: only then does an absent group mean a deleted one.
     pub listing_complete: bool,
+    /// Groups that were asked for by name and do not exist.
+    pub not_found: Vec<Arc<str>>,
     /// Everything that failed without failing the whole collection.
     pub failures: Vec<ReadFailure>,
 }
@@ -50,10 +52,14 @@ pub struct Broker {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadFailure {
     pub what: String,
+    /// The same without its example ("committed offsets of groups").
+    pub kind: &'static str,
     pub broker: Option<i32>,
     pub reason: UnknownReason,
     /// How many partitions or groups this made unknown.
     pub affected: usize,
+    /// The first of the groups or topics that it happened to, where they are told apart.
+    pub names: Vec<String>,
 }
 
 #[derive(Clone, Debug)]

@@ -23,6 +23,7 @@ pub(crate) fn cluster(seconds: i64) -> ClusterSnapshot {
         topics: Vec::new(),
         groups: Vec::new(),
         listing_complete: true,
+        not_found: Vec::new(),
         failures: Vec::new(),
     }
 }

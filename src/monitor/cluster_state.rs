@@ -73,6 +73,7 @@ pub(super) fn first_view(name: Arc<str>, bootstrap: String, interval: Duration) 
         failures_by_reason: zeros(&COLLECTION_REASONS),
         partition_failures_by_reason: zeros(&PARTITION_REASONS),
         read_failures: Vec::new(),
+        groups_not_found: Vec::new(),
         cluster_id: None,
         brokers: Vec::new(),
         topics: Vec::new(),
@@ -124,6 +125,7 @@ impl ClusterState {
         self.view.cluster_id.clone_from(&snapshot.cluster_id);
         self.view.brokers.clone_from(&snapshot.brokers);
         self.view.read_failures.clone_from(&snapshot.failures);
+        self.view.groups_not_found.clone_from(&snapshot.not_found);
         self.view.topics = topics;
         self.view.groups = groups;
     }

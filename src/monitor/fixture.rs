@@ -65,6 +65,7 @@ pub fn cluster(name: &str, now: DateTime<Utc>, groups: Vec<GroupView>) -> Cluste
         failures_by_reason: BTreeMap::from([("timeout", 2)]),
         partition_failures_by_reason: BTreeMap::from([("not_leader", 1)]),
         read_failures: Vec::new(),
+        groups_not_found: Vec::new(),
         cluster_id: Some("id".to_owned()),
         brokers: vec![Broker {
             id: 1,

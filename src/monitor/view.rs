@@ -66,6 +66,8 @@ pub struct ClusterView {
     pub topics: Vec<Arc<TopicView>>,
     /// Sorted by id.
     pub groups: Vec<Arc<GroupView>>,
+    /// Groups that the configuration names and that do not exist.
+    pub groups_not_found: Vec<Arc<str>>,
     /// `None` when no ledger is configured for this cluster.
     pub ledger: Option<Arc<LedgerView>>,
 }

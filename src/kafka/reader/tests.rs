@@ -3,12 +3,11 @@
 mod embedded;
 mod metadata;
 mod misbehaving;
+mod named;
 
 use super::*;
-use crate::kafka::testing::{
-    Ask, FULL, FakeBroker, Reply, cluster_of, committed, coordinators, ends, listing, offers, sizes,
-};
-use crate::lag::{CommittedOffset, Lag, LogRange, Offset, Replication, Retention, TopicPartition};
+use crate::kafka::testing::{Ask, FULL, FakeBroker, Reply, cluster_of, committed, ends, listing, offers, sizes};
+use crate::lag::{CommittedOffset, GroupKind, Lag, LogRange, Offset, Replication, Retention, TopicPartition, UnknownReason};
 use kafka_protocol::{messages::*, protocol::Request};
 use std::{collections::BTreeMap, future::Future};
 
@@ -295,24 +294,6 @@ async fn filters_leave_out_groups_and_topics_without_a_trace() {
     assert_eq!(snapshot.groups.iter().map(|group| &*group.id).collect::<Vec<_>>(), ["g"]);
     assert_eq!(snapshot.groups[0].committed, offsets(&[(0, 0, 5)]));
     assert!(snapshot.groups[0].unreadable.is_empty());
-}
-
-#[tokio::test]
-async fn named_groups_that_no_listing_shows_are_looked_up() {
-    let broker = FakeBroker::start(|ask| {
-        if ask.is::<FindCoordinatorRequest>() {
-            let answer = coordinators(&ask.decoded(), ask.version, 1);
-            return Some(ask.answer::<FindCoordinatorRequest>(&answer));
-        }
-        ask.is::<ListGroupsRequest>()
-            .then(|| ask.answer::<ListGroupsRequest>(&ListGroupsResponse::default().with_error_code(29)))
-    })
-    .await;
-    let mut config = config(&broker.bootstrap());
-    config.groups_named = Some(vec!["locked".to_owned()]);
-    let snapshot = ClusterReader::new(config).collect().await.unwrap();
-    assert_eq!(snapshot.groups.iter().map(|group| &*group.id).collect::<Vec<_>>(), ["locked"]);
-    assert_eq!(snapshot.groups[0].committed, offsets(&[(0, 0, 5), (0, 1, 7)]));
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ pub fn find(view: &View) -> Vec<Trouble> {
     for cluster in &view.clusters {
         kafka(view, cluster, &mut all);
         rights(cluster, &mut all);
+        not_found(cluster, &mut all);
         ledger(view, cluster, &mut all);
     }
     all
@@ -134,29 +135,65 @@ fn partial(cluster: &ClusterView, all: &mut Vec<Trouble>) {
     ));
 }
 
+/// Groups of the configuration that Kafka does not know: a slip of the pen, or a consumer that never started.
+fn not_found(cluster: &ClusterView, all: &mut Vec<Trouble>) {
+    let names = named(cluster.groups_not_found.iter().map(AsRef::as_ref), cluster.groups_not_found.len());
+    if names.is_empty() {
+        return;
+    }
+    all.push(Trouble::new(
+        Tone::Warn,
+        format!("{} has no group {names}", words::shown(&cluster.name)),
+        "It is named by --group, and Kafka does not know it: nothing was ever committed under this name, or it was deleted."
+            .to_owned(),
+        "Check the spelling: names are case-sensitive. It appears by itself with its first member or commit.",
+    ));
+}
+
+/// `a, b and 3 more`, of `count` in all.
+fn named<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> String {
+    let first: Vec<_> = names.take(NAMED).map(words::shown).collect();
+    let more = if count > first.len() { format!(" and {} more", count - first.len()) } else { String::new() };
+    format!("{}{more}", first.join(", "))
+}
+
+/// The right that a refused read lacks, as Kafka's access control lists name it.
+fn missing_right(failure: &ReadFailure) -> String {
+    let names = named(failure.names.iter().map(String::as_str), failure.affected);
+    let (operation, resource) = match failure.kind {
+        "members of groups" | "committed offsets of groups" | "coordinators of groups" => ("DESCRIBE", "group"),
+        "members' topics of groups" => ("DESCRIBE", "the topics that members read of group"),
+        "metadata of topics" => ("DESCRIBE", "topic"),
+        "retention of topics" => ("DESCRIBE_CONFIGS", "topic"),
+        "log ends of partitions" => return "DESCRIBE on the topics whose log ends are missing".to_owned(),
+        "listing of groups" | "sizes on disk" => return "DESCRIBE on the cluster".to_owned(),
+        "retention of offsets" => return "DESCRIBE_CONFIGS on the cluster".to_owned(),
+        _ => return words::shown(&failure.what).into_owned(),
+    };
+    format!("{operation} on {resource} {names}")
+}
+
 fn rights(cluster: &ClusterView, all: &mut Vec<Trouble>) {
-    let denied: Vec<String> = cluster
-        .read_failures
-        .iter()
-        .filter(|failure| failure.reason == UnknownReason::NotAuthorized)
-        .take(NAMED)
-        .map(|failure| words::shown(&failure.what).into_owned())
-        .collect();
-    if denied.is_empty() {
+    let denied = cluster.read_failures.iter().filter(|failure| failure.reason == UnknownReason::NotAuthorized);
+    let mut missing: Vec<String> = denied.map(missing_right).collect();
+    missing.sort();
+    missing.dedup();
+    missing.truncate(NAMED);
+    if missing.is_empty() {
         return;
     }
     let mut trouble = Trouble::new(
         Tone::Warn,
         format!("The monitor may not read all of {}", words::shown(&cluster.name)),
-        format!("Refused: {}.", denied.join("; ")),
-        "Its principal needs Describe on the groups, topics and the cluster, and DescribeConfigs on the topics:",
+        format!("Its principal lacks: {}.", missing.join("; ")),
+        "This gives it everything that it reads:",
     );
     let acls = format!(
         "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:tidemark",
         words::shown(&cluster.bootstrap)
     );
     trouble.command = format!(
-        "{acls} --operation Describe --topic '*' --group '*' --cluster && {acls} --operation DescribeConfigs --topic '*'"
+        "{acls} --operation Describe --topic '*' --group '*' --cluster && {acls} --operation DescribeConfigs --topic '*' --cluster"
     );
     all.push(trouble);
 }
