@@ -180,6 +180,8 @@ impl Connection {
                     permit.forget();
                 }
                 writer.write_all(&buffer).await.map_err(closed)?;
+                // TLS keeps what the socket did not take at once, until it is told to go on.
+                writer.flush().await.map_err(closed)?;
                 stats.sent(buffer.len());
             }
             Ok(())
@@ -287,5 +289,40 @@ impl FrameReader {
         if self.buffer.capacity() > KEPT_BUFFER_BYTES {
             self.buffer = Vec::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::BufWriter;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_leaves_also_through_a_stream_that_holds_back_what_is_written() {
+        let (near, mut broker) = tokio::io::duplex(4096);
+        let (reader, writer) = tokio::io::split(near);
+        let stream = ByteStream { reader: Box::new(reader), writer: Box::new(BufWriter::with_capacity(4096, writer)) };
+        let settings = ConnectionSettings {
+            connector: Connector::Plaintext,
+            sasl: None,
+            client_id: "test".to_owned(),
+            connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(1),
+            max_frame_bytes: 1024,
+            stats: Arc::default(),
+        };
+        let answering = async {
+            let length = broker.read_i32().await.unwrap();
+            let mut request = vec![0; usize::try_from(length).unwrap()];
+            broker.read_exact(&mut request).await.unwrap();
+            // ApiVersions 3: correlation id 1, no error, an empty compact array, throttle time 0, no tags.
+            let answer = [0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0];
+            broker.write_all(&answer).await.unwrap();
+        };
+        let mut connection = Connection::over(stream, &settings);
+        let answering = timeout(Duration::from_secs(2), answering);
+        let (negotiated, answered) = tokio::join!(connection.negotiate(), answering);
+        answered.unwrap();
+        assert_eq!(negotiated.map_err(|error| error.to_string()), Ok(()));
     }
 }
