@@ -174,10 +174,10 @@ fn left_out(name: &Arc<str>, shape: Shape) -> Topic {
         name: Arc::clone(name),
         id: shape.id,
         internal: shape.internal,
-        leaders: vec![Err(UnknownReason::NoSuchPartition); shape.partitions],
+        leaders: vec![Err(UnknownReason::LeftOut); shape.partitions],
         replication: Vec::new(),
         replicas: Vec::new(),
-        error: Some(UnknownReason::NoSuchPartition),
+        error: Some(UnknownReason::LeftOut),
         absent: true,
     }
 }

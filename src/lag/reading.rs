@@ -55,6 +55,8 @@ impl<T> Reading<T> {
 pub enum UnknownReason {
     /// Nothing has been read yet.
     NotReadYet,
+    /// One answer left it out, though it was there before: only the next one tells whether it is gone.
+    LeftOut,
     /// The partition has no leader at the moment.
     NoLeader,
     /// The broker that was asked does not lead the partition any more.
@@ -98,6 +100,7 @@ impl UnknownReason {
     pub const fn label(self) -> &'static str {
         match self {
             Self::NotReadYet => "not_read_yet",
+            Self::LeftOut => "left_out",
             Self::NoLeader => "no_leader",
             Self::NotLeader => "not_leader",
             Self::Unreachable => "unreachable",
@@ -124,6 +127,7 @@ impl fmt::Display for UnknownReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotReadYet => f.write_str("not read yet"),
+            Self::LeftOut => f.write_str("the last answer left it out; the next one tells whether it is gone"),
             Self::NoLeader => f.write_str("the partition has no leader"),
             Self::NotLeader => f.write_str("the partition's leader is moving"),
             Self::Unreachable => f.write_str("the broker cannot be reached"),

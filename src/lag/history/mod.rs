@@ -40,6 +40,11 @@ pub struct HistoryLimits {
 /// Runs kept for the trend of one group's lag; enough for a line through them.
 const MAX_GROUP_RUNS: usize = 64;
 
+/// How long a group that no listing names is kept while no complete one has confirmed that it is gone.
+const UNLISTED_KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// So many such groups are kept at least; beyond, no more than were ever listed at once.
+const UNLISTED_MIN: usize = 1_000;
+
 /// When the two halves of one collection were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -72,6 +77,8 @@ pub struct History {
     topics: Vec<Option<TopicTrack>>,
     slots: HashMap<Arc<str>, TopicSlot>,
     groups: HashMap<Arc<str>, GroupTrack>,
+    /// The most groups that one listing named.
+    most_listed: usize,
     bytes: u64,
     /// What the last thinning left when it could not keep the budget: thinning again is of no use below.
     incompressible: u64,
@@ -92,6 +99,10 @@ pub struct GroupTrack {
     pub read_at: Option<DateTime<Utc>>,
     /// Topics that no member subscribes to; left out of the group's charts.
     pub unsubscribed: Vec<TopicSlot>,
+    /// Since when no listing has named the group.
+    unlisted_since: Option<Tick>,
+    /// Whether the last complete listing left it out: the next one that does so says that it is gone.
+    left_out: bool,
 }
 
 /// Something that happened between two collections.
@@ -129,6 +140,7 @@ impl History {
             topics: Vec::new(),
             slots: HashMap::new(),
             groups: HashMap::new(),
+            most_listed: 0,
             bytes: 0,
             incompressible: 0,
             covers: Duration::ZERO,
@@ -282,6 +294,7 @@ impl History {
             Some(track) => track,
             None => self.groups.entry(group.id.clone()).or_default(),
         };
+        (track.unlisted_since, track.left_out) = (None, false);
         let Reading::Known(committed) = &group.committed else { return };
         track.read_at = Some(snapshot.committed_at);
         let mut fresh = Vec::new();
@@ -324,17 +337,34 @@ impl History {
         track.pairs.retain(|pair| pair.gone_since().is_none_or(|since| now.since(since) < pair::GONE_KEPT));
     }
 
-    /// Only a listing in which every broker answered says that a group is gone.
+    /// A group is gone when two complete listings in a row leave it out: while a broker takes over metadata, it may name
+    /// fewer groups than it has without a word. What no complete listing decides is forgotten in the end as well.
     fn forget_groups(&mut self, snapshot: &ClusterSnapshot, changes: &mut Vec<Change>) {
-        if !snapshot.listing_complete {
-            return;
-        }
+        let Some(now) = self.now().map(|moment| moment.committed) else { return };
+        self.most_listed = self.most_listed.max(snapshot.groups.len());
         let listed = |id: &Arc<str>| snapshot.groups.binary_search_by(|group| group.id.as_ref().cmp(id)).is_ok();
-        let mut gone: Vec<_> = self.groups.keys().filter(|id| !listed(id)).cloned().collect();
+        let (mut gone, mut unlisted) = (Vec::new(), Vec::new());
+        for (id, track) in self.groups.iter_mut().filter(|(id, _)| !listed(id)) {
+            let since = *track.unlisted_since.get_or_insert(now);
+            if snapshot.listing_complete && track.left_out {
+                gone.push(id.clone());
+            } else {
+                track.left_out |= snapshot.listing_complete;
+                unlisted.push((since, id.clone()));
+            }
+        }
         gone.sort_unstable();
         for group in gone {
             self.groups.remove(&group);
             changes.push(Change::GroupGone { group });
+        }
+        // The newest first.
+        unlisted.sort_unstable_by(|a, b| b.cmp(a));
+        let most = self.most_listed.max(UNLISTED_MIN);
+        for (index, (since, group)) in unlisted.iter().enumerate() {
+            if index >= most || now.since(*since) >= UNLISTED_KEPT {
+                self.groups.remove(group);
+            }
         }
     }
 

@@ -83,16 +83,44 @@ fn a_log_that_was_cut_is_not_a_rewind_of_the_group() {
 }
 
 #[test]
-fn a_group_is_gone_only_after_a_complete_listing() {
+fn a_group_is_gone_only_after_two_complete_listings_in_a_row() {
     let mut history = history();
-    history.observe(&cluster(0).topic("orders", 1, &[(0, 100)]).group("g", &[("orders", 0, 50)]));
-    let mut partial = cluster(10).topic("orders", 1, &[(0, 100)]);
-    partial.listing_complete = false;
-    assert_eq!(history.observe(&partial), []);
+    let listing = |seconds, complete| {
+        let mut snapshot = cluster(seconds).topic("orders", 1, &[(0, 100)]);
+        snapshot.listing_complete = complete;
+        snapshot
+    };
+    let with_g = |seconds, committed| listing(seconds, true).group("g", &[("orders", 0, committed)]);
+    history.observe(&with_g(0, 50));
+    assert_eq!(history.observe(&listing(10, true)), [], "one listing may be short");
+    assert_eq!(history.observe(&with_g(20, 60)), []);
+    assert_eq!(totals(&history, "g", "orders").consumed, 10, "its counters go on");
+    assert_eq!(history.observe(&listing(30, false)), []);
+    assert_eq!(history.observe(&listing(40, true)), [], "the first one that was complete");
+    assert_eq!(history.observe(&listing(50, false)), []);
     assert!(history.group("g").is_some());
-    let changes = history.observe(&cluster(20).topic("orders", 1, &[(0, 100)]));
-    assert_eq!(changes, [Change::GroupGone { group: "g".into() }]);
+    assert_eq!(history.observe(&listing(60, true)), [Change::GroupGone { group: "g".into() }]);
     assert!(history.group("g").is_none());
+}
+
+#[test]
+fn groups_that_no_complete_listing_decides_about_are_bounded_in_number_and_age() {
+    let mut history = history();
+    let listing = |seconds| {
+        let mut snapshot = cluster(seconds).topic("orders", 1, &[(0, 100)]);
+        snapshot.listing_complete = false;
+        snapshot
+    };
+    for step in 0..300_i64 {
+        let ten = (0..10).map(|index| format!("g{:04}", step * 10 + index));
+        history.observe(&ten.fold(listing(step), |snapshot, id| snapshot.group(&id, &[])));
+    }
+    assert_eq!(history.groups.len(), 1_010, "a thousand and those of the last listing");
+    assert!(history.group("g2500").is_some() && history.group("g1000").is_none(), "the oldest went");
+    history.observe(&listing(299 + 24 * 3_600));
+    assert_eq!(history.groups.len(), 10, "a day after the others were missed first");
+    history.observe(&listing(299 + 48 * 3_600));
+    assert_eq!(history.groups.len(), 0);
 }
 
 #[test]

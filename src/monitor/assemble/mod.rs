@@ -76,7 +76,7 @@ pub(super) fn assemble(
     let changes = history.observe(snapshot);
     let mut entries = timeline::of_changes(cluster, &changes, now);
     let scene = Scene::new(cluster, snapshot, history, settings, now);
-    let unlisted = unlisted_groups(snapshot, memory);
+    let unlisted = unlisted_groups(snapshot, history, memory);
     let mut groups: Vec<_> = snapshot
         .groups
         .iter()
@@ -132,14 +132,12 @@ fn indices(slots: &[Option<TopicSlot>]) -> Vec<Option<u32>> {
     indices
 }
 
-/// Groups that were there before and that this incomplete listing does not name: they stay, unknown.
-fn unlisted_groups(snapshot: &ClusterSnapshot, memory: &Memory) -> Vec<GroupSnapshot> {
-    if snapshot.listing_complete {
-        return Vec::new();
-    }
-    let unknown = UnknownReason::Unreachable;
+/// Groups that this listing does not name and of which no listing has said that they are gone: they stay, unknown.
+fn unlisted_groups(snapshot: &ClusterSnapshot, history: &History, memory: &Memory) -> Vec<GroupSnapshot> {
+    let unknown = if snapshot.listing_complete { UnknownReason::LeftOut } else { UnknownReason::Unreachable };
     memory
         .groups()
+        .filter(|(id, _)| history.group(id).is_some())
         .filter(|(id, _)| snapshot.groups.binary_search_by(|group| group.id.cmp(id)).is_err())
         .map(|(id, known)| GroupSnapshot {
             id: id.clone(),

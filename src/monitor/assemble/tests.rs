@@ -208,7 +208,7 @@ fn a_group_whose_offsets_cannot_be_read_stays_with_its_age_and_no_number() {
 }
 
 #[test]
-fn a_group_that_an_incomplete_listing_does_not_name_stays_unknown_until_a_complete_one() {
+fn a_group_that_no_listing_names_stays_unknown_until_two_complete_ones_left_it_out() {
     let mut watch = Watch::new();
     let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]);
     watch.see(&logs(0).group("g", &[("orders", 0, 90)]));
@@ -220,6 +220,10 @@ fn a_group_that_an_incomplete_listing_does_not_name_stays_unknown_until_a_comple
     assert_eq!((group.status, group.lag.known()), (Status::Unknown, None));
     assert_eq!(group.members, Reading::Unknown(UnknownReason::Unreachable));
     watch.see(&logs(20));
+    let group = watch.group("g");
+    assert_eq!((group.status, group.lag), (Status::Unknown, Reading::Unknown(UnknownReason::LeftOut)), "it may come back");
+    assert_eq!(watch.told(TimelineKind::Members), Vec::<&str>::new());
+    watch.see(&logs(30));
     assert!(watch.last.as_ref().unwrap().groups.is_empty());
     assert_eq!(watch.told(TimelineKind::Members), ["g was deleted."]);
 }
