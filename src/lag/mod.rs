@@ -10,6 +10,7 @@ mod measure;
 mod offsets;
 mod reading;
 mod recorded;
+mod rhythm;
 mod runs;
 mod sentence;
 mod snapshot;
@@ -31,6 +32,7 @@ pub use measure::{Lag, measure, measure_readings, next_readable};
 pub use offsets::{LogRange, Offset};
 pub use reading::{Reading, UnknownReason};
 pub use recorded::{RecordedWindow, facts_of};
+pub use rhythm::Rhythm;
 pub use runs::{Rise, Run, Runs, Tick};
 pub use sentence::{GroupEvidence, TopicNames, WorstPartition, advice, sentence};
 pub use snapshot::{

@@ -9,7 +9,7 @@
 //! ```
 
 use super::{
-    CommitWindow, CommittedState, Lag, LogRange, Offset, OldestUnread, PartitionFacts, Presence, Reading, Rewind, Runs,
+    CommitWindow, CommittedState, Lag, LogRange, Offset, OldestUnread, PartitionFacts, Presence, Reading, Rewind, Rhythm, Runs,
     Spans, Tick, UnknownReason, fit, measure, oldest_unread, trend,
 };
 use std::time::Duration;
@@ -50,6 +50,7 @@ pub fn facts_of(recorded: &RecordedWindow<'_>, spans: Spans) -> PartitionFacts {
         oldest_unread: if unread == 0 { OldestUnread::None } else { oldest_unread(Offset::new(last.offset), &ends, now) },
         observed_for: now.since(first.at),
         unchanged_for: now.since(unchanged_since(&seen, first.at)),
+        usual_wait: usual_wait(&seen, is_none),
         rose_ago: seen.windows(2).rev().find(|pair| pair[1].offset > pair[0].offset).map(|pair| now.since(pair[1].at)),
         zero_ago: last_zero.map(|zero| now.since(zero)),
         rewind: rewind(&seen, now),
@@ -58,7 +59,7 @@ pub fn facts_of(recorded: &RecordedWindow<'_>, spans: Spans) -> PartitionFacts {
         is_owned: false,
     };
     if facts.needs_trend(spans) {
-        let from = last_zero.unwrap_or(first.at).max(now.minus(spans.window));
+        let from = last_zero.unwrap_or(first.at).max(now.minus(facts.paced(spans).window));
         let known = seen.iter().filter_map(|one| Some((one.at, one.lag?))).chain([(now, window.current_lag)]);
         let samples: Vec<_> = known.filter(|(at, _)| *at >= from).map(|(at, lag)| (at.seconds(), lag as f64)).collect();
         facts.trend = trend(fit(&samples));
@@ -75,6 +76,7 @@ fn never_committed(recorded: &RecordedWindow<'_>) -> PartitionFacts {
         oldest_unread: OldestUnread::Unknown(unknown),
         observed_for: Duration::ZERO,
         unchanged_for: Duration::ZERO,
+        usual_wait: Duration::ZERO,
         rose_ago: None,
         zero_ago: None,
         rewind: None,
@@ -155,6 +157,16 @@ fn last_zero(recorded: &RecordedWindow<'_>, seen: &[Seen], now: Tick) -> Option<
     };
     let at_ends = ends_seen_lately(recorded, now).into_iter().filter(was_read).map(|(at, _)| at);
     at_commits.chain(at_ends).max()
+}
+
+/// How long records usually waited for a commit. When those came that a commit found after a lag of none is not recorded.
+fn usual_wait(seen: &[Seen], is_none: impl Fn(u64) -> bool) -> Duration {
+    let mut rhythm = Rhythm::default();
+    for pair in seen.windows(2).filter(|pair| pair[1].offset > pair[0].offset) {
+        let was_none = pair[0].lag.is_some_and(&is_none);
+        rhythm.note(if was_none { Duration::ZERO } else { pair[1].at.since(pair[0].at) });
+    }
+    rhythm.usual_wait()
 }
 
 fn unchanged_since(seen: &[Seen], first: Tick) -> Tick {

@@ -95,6 +95,8 @@ pub struct PartitionFacts {
     pub observed_for: Duration,
     /// Since the committed offset was last seen to change, or was first seen.
     pub unchanged_for: Duration,
+    /// How long the group usually lets records wait here before it commits; zero where that is not known.
+    pub usual_wait: Duration,
     /// Since the committed offset was last seen to rise. `None` when it never was.
     pub rose_ago: Option<Duration>,
     /// Since the lag was last seen to be zero. `None` when it never was.
@@ -154,11 +156,22 @@ impl Verdict {
 }
 
 impl PartitionFacts {
+    /// The spans for a group that commits rarely, such as at each checkpoint: twice its usual wait is no standstill, and a
+    /// trend goes over several commits.
+    pub fn paced(&self, spans: Spans) -> Spans {
+        Spans {
+            stalled_after: spans.stalled_after.max(self.usual_wait * 2),
+            window: spans.window.max(self.usual_wait * 4),
+        }
+    }
+
     /// Whether the verdict may depend on the trend, which is the one fact that is dear to find.
     pub fn needs_trend(&self, spans: Spans) -> bool {
         let unread = self.lag.and_then(Lag::unread).known();
+        let watched = self.observed_for >= spans.stalled_after;
+        let spans = self.paced(spans);
         unread.is_some_and(|unread| unread > 0)
-            && self.observed_for >= spans.stalled_after
+            && watched
             && self.moves(spans)
             && !self.was_caught_up(spans)
             && !self.oldest_unread.is_younger_than(spans.stalled_after)
@@ -270,6 +283,7 @@ pub fn judge_by_rule(facts: &PartitionFacts, spans: Spans) -> (Verdict, Rule) {
     if facts.rewind.is_some_and(|rewind| rewind.ago <= spans.window) {
         return (Verdict::known(Status::Rewound), Rule::MovedBack);
     }
+    let spans = facts.paced(spans);
     let moves = facts.moves(spans);
     if unread == 0 {
         return (Verdict::known(Status::Ok), Rule::NothingUnread);

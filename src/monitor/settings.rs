@@ -26,7 +26,8 @@ impl Settings {
     pub fn of(config: &MonitorConfig) -> Self {
         Self {
             interval: config.interval,
-            spans: Spans { stalled_after: config.stalled_after, window: config.window },
+            // Two readings that agree are no standstill yet.
+            spans: Spans { stalled_after: config.stalled_after.max(config.interval * 3), window: config.window },
             history_bytes: config.history_bytes,
             thresholds: config.thresholds.clone(),
             alerts: EngineSettings::default(),

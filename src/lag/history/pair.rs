@@ -1,7 +1,7 @@
 //! What is kept of one group's reading of one partition.
 
 use super::TopicSlot;
-use crate::lag::{Lag, LogRange, Offset, Reading, Rewind, Runs, Tick};
+use crate::lag::{Lag, LogRange, Offset, Reading, Rewind, Rhythm, Runs, Tick};
 use std::time::Duration;
 
 /// How long a pair whose offsets are gone is remembered.
@@ -18,6 +18,7 @@ pub struct PairTrack {
     last_zero: Option<Tick>,
     gone_since: Option<Tick>,
     rewound: Option<Rewound>,
+    rhythm: Rhythm,
     /// Records before this one are not counted as lost again, nor are those that were lost before we watched.
     lost_up_to: Option<Offset>,
 }
@@ -60,6 +61,7 @@ impl PairTrack {
             last_zero: None,
             gone_since: None,
             rewound: None,
+            rhythm: Rhythm::default(),
             lost_up_to: None,
         };
         pair.observe_range(reading);
@@ -76,6 +78,8 @@ impl PairTrack {
         }
         let mut step = Step { consumed: reading.committed.distance_from(before), ..Step::default() };
         if reading.committed > before {
+            let waiting_since = self.last_zero.map_or(self.unchanged_since(), |zero| zero.max(self.unchanged_since()));
+            self.rhythm.note(reading.at.since(waiting_since));
             self.last_rise = Some(reading.at);
         }
         if reading.committed < before {
@@ -151,6 +155,11 @@ impl PairTrack {
 
     pub fn rose_ago(&self, now: Tick) -> Option<Duration> {
         self.last_rise.map(|rise| now.since(rise))
+    }
+
+    /// How long the group usually lets records wait here before it commits.
+    pub fn usual_wait(&self) -> Duration {
+        self.rhythm.usual_wait()
     }
 
     pub const fn last_rise(&self) -> Option<Tick> {

@@ -12,6 +12,7 @@ const FACTS: PartitionFacts = PartitionFacts {
     oldest_unread: OldestUnread::Aged(TimeLag { age: seconds(730), source: TimeLagSource::History }),
     observed_for: seconds(3_600),
     unchanged_for: seconds(726),
+    usual_wait: seconds(10),
     rose_ago: Some(seconds(726)),
     zero_ago: None,
     rewind: None,

@@ -27,6 +27,7 @@ const BUSY: PartitionFacts = PartitionFacts {
     oldest_unread: aged(120),
     observed_for: seconds(3_600),
     unchanged_for: seconds(5),
+    usual_wait: seconds(10),
     rose_ago: Some(seconds(5)),
     zero_ago: None,
     rewind: None,
@@ -159,6 +160,7 @@ fn rewound_rows() -> Vec<Row> {
 
 #[rustfmt::skip]
 fn ok_rows() -> Vec<Row> {
+    let at_checkpoints = PartitionFacts { unchanged_for: seconds(540), rose_ago: Some(seconds(540)), ..BUSY };
     vec![
         row("no lag needs no watching",
             PartitionFacts { observed_for: seconds(0), ..DONE },
@@ -184,6 +186,9 @@ fn ok_rows() -> Vec<Row> {
         row("a busy group is never at zero, but its oldest unread record is a second younger than S",
             PartitionFacts { oldest_unread: aged(59), trend: Trend::Upwards, ..BUSY },
             Rule::ReadsFreshRecords, "Reads 12 messages/s and is 59 s behind."),
+        row("Flink commits at each checkpoint, every ten minutes, the last time nine minutes ago",
+            PartitionFacts { oldest_unread: aged(540), presence: Presence::Nobody, is_owned: false, usual_wait: seconds(600), ..at_checkpoints },
+            Rule::ReadsFreshRecords, "Read 12 messages/s in the last 1 min, nothing for 9 min; 100 messages wait, the oldest for 9 min."),
         row("Flink commits at each checkpoint and has no members",
             PartitionFacts { oldest_unread: aged(20), presence: Presence::Nobody, is_owned: false, ..BUSY },
             Rule::ReadsFreshRecords, "Reads 12 messages/s and is 20 s behind."),
@@ -205,6 +210,9 @@ fn standing_still_rows() -> Vec<Row> {
         row("nobody is there and what waits came just now: nobody will read it",
             PartitionFacts { oldest_unread: aged(3), ..NOBODY },
             Rule::StillAndNobodyThere, "Nobody is reading orders; 100 messages wait, the oldest for 3.0 s."),
+        row("Flink missed two checkpoints: it stands still for more than twice its usual wait",
+            PartitionFacts { unchanged_for: seconds(1_201), rose_ago: Some(seconds(1_201)), usual_wait: seconds(600), oldest_unread: aged(1_201), ..NOBODY },
+            Rule::StillAndNobodyThere, "Nobody is reading orders; 100 messages wait, the oldest for 20 min."),
         row("members are there and nothing moves for longer than S",
             STILL,
             Rule::StillWithOldRecords, "Partition 0 has not moved for 2 min though 100 messages wait."),
@@ -367,7 +375,7 @@ prop_compose! {
             any_span().prop_map(OldestUnread::AtLeast),
             Just(OldestUnread::Unknown(UnknownReason::HistoryTooShort)),
         ],
-        spans in [any_span(), any_span()],
+        spans in [any_span(), any_span(), any_span()],
         rose_ago in prop::option::of(any_span()),
         zero_ago in prop::option::of(any_span()),
         rewind in prop::option::of(any_span().prop_map(|ago| Rewind { ago, by: 1, remaining: 1 })),
@@ -375,10 +383,10 @@ prop_compose! {
         presence in prop_oneof![Just(Presence::Members), Just(Presence::Nobody), Just(Presence::NotReadable)],
         is_owned: bool,
     ) -> PartitionFacts {
-        let [observed_for, unchanged_for] = spans;
+        let [observed_for, unchanged_for, usual_wait] = spans;
         PartitionFacts {
-            committed, lag, retained, oldest_unread, observed_for, unchanged_for, rose_ago, zero_ago, rewind, trend,
-            presence, is_owned,
+            committed, lag, retained, oldest_unread, observed_for, unchanged_for, usual_wait, rose_ago, zero_ago, rewind,
+            trend, presence, is_owned,
         }
     }
 }

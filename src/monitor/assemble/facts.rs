@@ -40,6 +40,7 @@ pub(super) fn facts<'a>(
         oldest_unread: age(scene, group.kind, lag, next(committed, range), log),
         observed_for: row.pair.map_or(Duration::ZERO, |pair| pair.observed_for(scene.now)),
         unchanged_for: row.pair.map_or(Duration::ZERO, |pair| pair.unchanged_for(scene.now)),
+        usual_wait: row.pair.map_or(Duration::ZERO, |pair| pair.usual_wait()),
         rose_ago: row.pair.and_then(|pair| pair.rose_ago(scene.now)),
         zero_ago: row.pair.and_then(|pair| pair.zero_ago(scene.now)),
         rewind: row.pair.and_then(|pair| pair.rewind(scene.now)),
@@ -49,7 +50,7 @@ pub(super) fn facts<'a>(
         is_owned: row.owner.is_some() && group.kind != GroupKind::Share,
     };
     if facts.needs_trend(spans) {
-        facts.trend = trend(pair_line(scene, row, log, history, spans));
+        facts.trend = trend(pair_line(scene, row, log, history, facts.paced(spans)));
     }
     PairFacts { facts, committed, range, log }
 }

@@ -106,6 +106,23 @@ fn a_group_that_stands_still_with_members_is_stalled_with_exact_evidence() {
 }
 
 #[test]
+fn a_group_that_commits_every_ten_minutes_is_not_left_by_everybody_until_it_stops() {
+    let mut watch = Watch::new();
+    let mut status_at = |seconds: u64, committed: u64| {
+        let snapshot = cluster(seconds.cast_signed()).topic("orders", 1, &[(0, 1_000 + seconds)]);
+        watch.see(&snapshot.group("flink", &[("orders", 0, committed)]));
+        watch.group("flink").status
+    };
+    for seconds in (0..7_200).step_by(10) {
+        let status = status_at(seconds, 1_000 + seconds / 600 * 600);
+        assert!(seconds < 600 || status == Status::Ok, "{seconds} s: {status:?}");
+    }
+    // The last commit was at 6,600 s.
+    let mut gone = (7_200..9_000).step_by(10).skip_while(|&seconds| status_at(seconds, 7_600) != Status::NoMembers);
+    assert_eq!(gone.next(), Some(7_810), "after twice its usual wait");
+}
+
+#[test]
 fn a_group_that_reads_less_than_comes_falls_behind() {
     let watch = watch_one(10, |s| (1_000 + s * 20, 900 + s * 10));
     let group = watch.group("g");
