@@ -4,7 +4,8 @@ use super::{
     Scene,
     evidence::{self, Verdicts},
     facts::{self, PairFacts},
-    members, partition,
+    members::{self, Subscribed},
+    partition,
     rows::{self, Row},
     sums,
 };
@@ -16,7 +17,7 @@ use crate::monitor::{
     memory::Memory,
     view::{GroupTopicView, GroupView, Note, PartitionView},
 };
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 /// One row on its way into the view.
 pub(super) struct Judged<'a> {
@@ -105,10 +106,10 @@ fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
     let mut lag: Option<u64> = None;
     let mut hidden = false;
     let mut unsubscribed: Vec<TopicSlot> = Vec::new();
-    let pairs = history.group(&group.id).map_or(&[][..], |track| &track.pairs);
-    for pair in pairs.iter().filter(|pair| pair.gone_since().is_none()) {
+    let track = history.group(&group.id);
+    for pair in track.map_or(&[][..], |track| &track.pairs).iter().filter(|pair| pair.gone_since().is_none()) {
         let Some(topic) = scene.index_of(pair.slot()) else { continue };
-        if is_left_out(scene, topic, subscribed.as_ref()) {
+        if is_left_out(scene, topic, &subscribed, track) {
             if unsubscribed.last() != Some(&pair.slot()) {
                 unsubscribed.push(pair.slot());
             }
@@ -127,19 +128,28 @@ fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
     history.note_lag(&group.id, lag.filter(|_| !hidden), unsubscribed);
 }
 
-fn is_left_out(scene: &Scene<'_>, topic: u32, subscribed: Option<&HashSet<&str>>) -> bool {
-    let name = scene.snapshot.topics.get(topic as usize).map(|topic| topic.name.as_ref());
-    subscribed.zip(name).is_some_and(|(subscribed, name)| !subscribed.contains(name))
+fn is_left_out(scene: &Scene<'_>, topic: u32, subscribed: &Subscribed<'_>, track: Option<&GroupTrack>) -> bool {
+    match subscribed {
+        Subscribed::Topics(names) => {
+            scene.snapshot.topics.get(topic as usize).is_some_and(|topic| !names.contains(topic.name.as_ref()))
+        }
+        Subscribed::AsBefore => {
+            let slot = scene.slots.get(topic as usize).copied().flatten();
+            track.zip(slot).is_some_and(|(track, slot)| track.unsubscribed.contains(&slot))
+        }
+        Subscribed::NotTold => false,
+    }
 }
 
 fn judge_rows<'a>(scene: &Scene<'a>, group: &'a GroupSnapshot, presence: Presence, history: &'a History) -> Vec<Judged<'a>> {
     let subscribed = members::subscribed(group);
-    let rows = rows::rows(scene, group, history.group(&group.id));
+    let track = history.group(&group.id);
+    let rows = rows::rows(scene, group, track);
     let judge_one = |row: Row<'a>| {
         let pair = facts::facts(scene, group, &row, presence, history);
         let verdict = judge(&pair.facts, scene.settings.spans);
         let view = partition::assemble(scene, &row, &pair, verdict, history);
-        Judged { left_out: is_left_out(scene, row.topic, subscribed.as_ref()), row, pair, verdict, view }
+        Judged { left_out: is_left_out(scene, row.topic, &subscribed, track), row, pair, verdict, view }
     };
     rows.into_iter().map(judge_one).collect()
 }

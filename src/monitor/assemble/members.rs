@@ -24,16 +24,26 @@ pub(super) fn views(group: &GroupSnapshot) -> Reading<Vec<MemberView>> {
     })
 }
 
-/// The topics that the members of a stable group subscribe to or own; `None` where that cannot be told.
-pub(super) fn subscribed(group: &GroupSnapshot) -> Option<HashSet<&str>> {
-    let Reading::Known(members) = &group.members else { return None };
+/// What a group reads, as its members say.
+pub(super) enum Subscribed<'a> {
+    /// The topics that the members of a stable group subscribe to or own.
+    Topics(HashSet<&'a str>),
+    /// Whatever it was when the group was last stable: a group that is empty or rebalances has not changed its mind.
+    AsBefore,
+    /// Stable, but the members do not say.
+    NotTold,
+}
+
+pub(super) fn subscribed(group: &GroupSnapshot) -> Subscribed<'_> {
+    let Reading::Known(members) = &group.members else { return Subscribed::AsBefore };
     if group.state != Reading::Known(GroupState::Stable) || members.is_empty() {
-        return None;
+        return Subscribed::AsBefore;
     }
     let mut topics = HashSet::new();
     for member in members {
-        topics.extend(member.subscription.as_ref()?.iter().map(AsRef::as_ref));
+        let Some(subscription) = &member.subscription else { return Subscribed::NotTold };
+        topics.extend(subscription.iter().map(AsRef::as_ref));
         topics.extend(member.assignment.iter().map(|at| at.topic.as_ref()));
     }
-    Some(topics)
+    Subscribed::Topics(topics)
 }

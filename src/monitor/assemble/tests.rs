@@ -320,6 +320,27 @@ fn a_topic_that_nobody_subscribes_to_is_shown_and_left_out() {
 }
 
 #[test]
+fn a_topic_that_was_left_out_stays_so_when_the_group_is_empty_and_what_it_read_counts() {
+    let mut watch = Watch::new();
+    let read = |seconds| {
+        let logs = cluster(seconds).topic("old", 1, &[(0, 500)]).topic("orders", 2, &[(0, 100)]);
+        logs.group("g", &[("old", 0, 0), ("orders", 0, 100)])
+    };
+    watch.see(&read(0).member("g", "w", "orders", &[0]));
+    for seconds in [10, 40, 80] {
+        watch.see(&read(seconds));
+        let group = watch.group("g");
+        assert_eq!((group.status, group.lag), (Status::Ok, Reading::Known(0)), "after {seconds} s");
+        assert_eq!(group.notes, [Note::Unsubscribed]);
+    }
+    let logs = cluster(90).topic("old", 1, &[(0, 500)]).topic("orders", 2, &[(0, 130)]);
+    watch.see(&logs.group("g", &[("old", 0, 0), ("orders", 0, 100)]));
+    assert_eq!(watch.group("g").lag, Reading::Known(30));
+    watch.see(&read(100).member("g", "w", "orders", &[0]).member("g", "v", "old", &[0]));
+    assert_eq!(watch.group("g").lag, Reading::Known(500), "until somebody subscribes to it");
+}
+
+#[test]
 fn rebalances_rewinds_and_lost_members_are_told_once() {
     let mut watch = Watch::new();
     let logs = |seconds, committed| {
