@@ -35,6 +35,8 @@ struct Rewound {
 pub(super) struct PairReading {
     pub committed: Offset,
     pub range: Reading<LogRange>,
+    /// The log's start as it was read before the committed offset.
+    pub start_before: Option<Offset>,
     pub lag: Reading<Lag>,
     pub at: Tick,
     /// Time of the collection before.
@@ -102,9 +104,12 @@ impl PairTrack {
             self.last_zero = Some(reading.at);
         }
         let Reading::Known(range) = reading.range else { return 0 };
-        let counted = self.lost_up_to.map_or(range.start, |counted| counted.max(reading.committed));
-        self.lost_up_to = Some(self.lost_up_to.map_or(range.start, |counted| counted.max(range.start)));
-        range.start.distance_from(counted)
+        let (Some(counted), Some(start)) = (self.lost_up_to, reading.start_before) else {
+            self.lost_up_to = self.lost_up_to.or(Some(range.start));
+            return 0;
+        };
+        self.lost_up_to = Some(counted.max(start));
+        start.distance_from(counted.max(reading.committed))
     }
 
     pub(super) fn note_gone(&mut self, now: Tick) {

@@ -3,6 +3,7 @@
 use super::{Scene, facts::PairFacts, rows::Row};
 use crate::lag::{
     Drain, History, Lag, LogRange, Offset, Presence, Reading, Retention, TimeLag, TimeLagSource, UnknownReason, Verdict,
+    measure,
 };
 use crate::monitor::view::{Note, PartitionView};
 use std::time::Duration;
@@ -23,7 +24,7 @@ pub(super) fn assemble(
         committed: pair.committed,
         range: pair.range,
         lag: unread,
-        expired: pair.facts.lag.known().map_or(0, Lag::expired),
+        expired: expired(scene, pair),
         beyond_end: pair.facts.lag.known().and_then(Lag::beyond_end),
         time_lag: pair.facts.oldest_unread.time_lag(),
         status: verdict.status,
@@ -33,6 +34,18 @@ pub(super) fn assemble(
         last_commit_at: row.pair.and_then(|pair| pair.last_change()).map(|change| history.time(change)),
         at_risk: row.pair.and_then(|pair| pair.last_step()).map_or(TOO_LITTLE, Reading::Known),
         notes: notes(row, pair),
+    }
+}
+
+/// Records that were gone before the committed offset was read: those of a start that was read before it. What was deleted
+/// since may have been read and committed as well.
+fn expired(scene: &Scene<'_>, pair: &PairFacts<'_>) -> u64 {
+    let start = pair.log.and_then(|log| log.start_before(scene.moment.ends));
+    match (pair.committed, pair.range, start) {
+        (Reading::Known(committed), Reading::Known(range), Some(start)) => {
+            measure(committed, LogRange { start: start.min(range.start), ..range }).expired()
+        }
+        (Reading::Known(_) | Reading::Unknown(_), ..) => 0,
     }
 }
 

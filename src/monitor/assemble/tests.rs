@@ -248,12 +248,26 @@ fn a_group_that_no_listing_names_stays_unknown_until_two_complete_ones_left_it_o
 #[test]
 fn a_group_behind_log_start_shows_lag_and_expired_records_apart() {
     let mut watch = Watch::new();
-    watch.see(&cluster(0).topic("orders", 1, &[(60, 100)]).group("g", &[("orders", 0, 10)]));
-    let group = watch.group("g");
-    assert_eq!((group.lag, group.expired), (Reading::Known(40), 50));
-    assert_eq!(group.topics[0].lost_total, 0, "they were gone before we watched");
-    watch.see(&cluster(10).topic("orders", 1, &[(80, 100)]).group("g", &[("orders", 0, 10)]));
-    assert_eq!((watch.group("g").expired, watch.group("g").topics[0].lost_total), (70, 20));
+    let mut see = |seconds, start| {
+        watch.see(&cluster(seconds).topic("orders", 1, &[(start, 100)]).group("g", &[("orders", 0, 10)]));
+        let group = watch.group("g");
+        (group.lag.known(), group.expired, group.topics[0].lost_total)
+    };
+    assert_eq!(see(0, 60), (Some(40), 0, 0), "nobody knows whether they were read meanwhile");
+    assert_eq!(see(10, 60), (Some(40), 50, 0), "they were gone before we watched");
+    assert_eq!(see(20, 80), (Some(20), 50, 0));
+    assert_eq!(see(30, 80), (Some(20), 70, 20));
+}
+
+#[test]
+fn a_group_that_deletes_what_it_has_read_loses_nothing() {
+    let mut watch = Watch::new();
+    // The offset is read, then the group commits and deletes, then the log's start is read.
+    for (seconds, committed, start) in [(0, 90, 90), (10, 90, 100), (20, 110, 100), (30, 110, 120), (40, 120, 120)] {
+        watch.see(&cluster(seconds).topic("repartition", 1, &[(start, 200)]).group("g", &[("repartition", 0, committed)]));
+        let group = watch.group("g");
+        assert_eq!((group.expired, group.topics[0].lost_total), (0, 0), "after {seconds} s");
+    }
 }
 
 #[test]
@@ -477,7 +491,9 @@ proptest! {
                 for pair in pairs {
                     if let (Reading::Known(committed), Reading::Known(range)) = (pair.committed, pair.range) {
                         let whole = range.end.get().checked_sub(committed.get());
-                        prop_assert_eq!(pair.lag.known().map(|lag| lag + pair.expired), whole, "lag + expired = end - committed");
+                        let unread = whole.map(|whole| whole.min(range.end.get() - range.start.get()));
+                        prop_assert_eq!(pair.lag.known(), unread, "what lies between the place and the end");
+                        prop_assert!(pair.expired <= range.start.get().saturating_sub(committed.get()));
                     } else {
                         prop_assert_eq!(pair.lag.known(), None, "unknown never becomes a number");
                         prop_assert_eq!(pair.time_lag.known(), None);
