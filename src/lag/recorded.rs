@@ -9,8 +9,8 @@
 //! ```
 
 use super::{
-    CommitWindow, CommittedState, Lag, LogRange, Offset, OldestUnread, PartitionFacts, Presence, Reading, Rewind, Rhythm, Runs,
-    Spans, Tick, UnknownReason, fit, measure, oldest_unread, trend,
+    CommitWindow, CommittedState, Lag, LogRange, Offset, OldestUnread, PartitionFacts, Presence, Reading, Rewind, Rhythm,
+    Runs, Spans, Tick, UnknownReason, fit, measure, oldest_unread, trend,
 };
 use std::time::Duration;
 

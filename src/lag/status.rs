@@ -159,10 +159,7 @@ impl PartitionFacts {
     /// The spans for a group that commits rarely, such as at each checkpoint: twice its usual wait is no standstill, and a
     /// trend goes over several commits.
     pub fn paced(&self, spans: Spans) -> Spans {
-        Spans {
-            stalled_after: spans.stalled_after.max(self.usual_wait * 2),
-            window: spans.window.max(self.usual_wait * 4),
-        }
+        Spans { stalled_after: spans.stalled_after.max(self.usual_wait * 2), window: spans.window.max(self.usual_wait * 4) }
     }
 
     /// Whether the verdict may depend on the trend, which is the one fact that is dear to find.

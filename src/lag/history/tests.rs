@@ -54,7 +54,9 @@ fn a_rewind_lasts_until_the_former_place_is_reached() {
 #[test]
 fn records_deleted_unread_are_counted_once_and_not_those_from_before_we_watched() {
     let mut history = history();
-    for (seconds, start, committed) in [(0, 30, 10), (10, 30, 10), (20, 50, 10), (30, 50, 10), (40, 50, 60), (50, 70, 60), (60, 70, 60)] {
+    for (seconds, start, committed) in
+        [(0, 30, 10), (10, 30, 10), (20, 50, 10), (30, 50, 10), (40, 50, 60), (50, 70, 60), (60, 70, 60)]
+    {
         history.observe(&cluster(seconds).topic("orders", 1, &[(start, 200)]).group("g", &[("orders", 0, committed)]));
     }
     assert_eq!(totals(&history, "g", "orders").lost, 20 + 10);
