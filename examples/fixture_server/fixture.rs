@@ -151,7 +151,7 @@ fn partition(shape: &Shape, tick: u64, now: DateTime<Utc>, p: i32, lag: u64) -> 
         status => status,
     };
     let age = Duration::from_secs(shape.age) + Duration::from_millis((noise(9, tick + p as u64) * 900.0) as u64);
-    let source = if shape.age > 3_600 { TimeLagSource::Bound } else { TimeLagSource::History };
+    let source = if shape.age > 3_600 { TimeLagSource::Record } else { TimeLagSource::History };
     PartitionView {
         partition: p,
         owner: (shape.members > 0).then(|| {
@@ -169,6 +169,7 @@ fn partition(shape: &Shape, tick: u64, now: DateTime<Utc>, p: i32, lag: u64) -> 
         expired: 0,
         beyond_end: None,
         time_lag: known_or_timeout(shape, TimeLag { age: if own == 0 { Duration::ZERO } else { age }, source }),
+        time_lag_at_least: None,
         status,
         consumed_per_second: known_or_timeout(shape, if stuck { 0.0 } else { shape.rate / f64::from(shape.partitions) }),
         produced_per_second: known_or_timeout(shape, (shape.rate + shape.trend) / f64::from(shape.partitions)),
@@ -234,9 +235,10 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
             shape,
             TimeLag {
                 age: if shape.lag == 0 { Duration::ZERO } else { age },
-                source: if shape.age > 3_600 { TimeLagSource::Bound } else { TimeLagSource::History },
+                source: if shape.age > 3_600 { TimeLagSource::Record } else { TimeLagSource::History },
             },
         ),
+        time_lag_at_least: None,
         expired: 0,
         produced_per_second: known_or_timeout(shape, shape.rate + shape.trend),
         consumed_per_second: known_or_timeout(shape, shape.rate),
@@ -590,6 +592,7 @@ fn cluster(name: &str, scenario: Scenario, tick: u64, now: DateTime<Utc>) -> Clu
         failures_by_reason: BTreeMap::from([("timeout", 1)]),
         partition_failures_by_reason: BTreeMap::new(),
         groups_not_found: Vec::new(),
+        record_reads: RecordReads { records: 12, bytes: 40_960 },
         read_failures: Vec::new(),
         cluster_id: Some("4L6g3nShT-eMCtK--X86sw".into()),
         brokers: (0..3)

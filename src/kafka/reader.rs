@@ -11,13 +11,17 @@ use super::{
     groups::{self, Links},
     members,
     named::{self, NamedGroups},
+    oldest::{self, RecordBudget},
     properties::ClientProperties,
     wire::{Backoff, ConnectionSettings, Connector, Link, WireStats, WireTotals},
 };
 use crate::{
     clock::Clock,
     config::NameFilter,
-    lag::{Broker, ClusterSnapshot, GroupSnapshot, GroupState, PartitionSnapshot, Reading, TopicSnapshot, UnknownReason},
+    lag::{
+        Broker, ClusterSnapshot, GroupSnapshot, GroupState, OldestRecords, PartitionSnapshot, Reading, RecordNeed,
+        TopicSnapshot, UnknownReason,
+    },
 };
 use futures_util::stream::{self, StreamExt};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -39,6 +43,8 @@ pub struct ReaderConfig {
     pub sizes_every: Duration,
     /// How old the topics' retention settings may be.
     pub retention_every: Duration,
+    /// What may be read for time lag in one collection.
+    pub records: RecordBudget,
 }
 
 impl ReaderConfig {
@@ -52,6 +58,7 @@ impl ReaderConfig {
             topics: NameFilter::default(),
             sizes_every: Duration::from_secs(30),
             retention_every: Duration::from_secs(300),
+            records: RecordBudget::DEFAULT,
         }
     }
 
@@ -150,6 +157,21 @@ impl ClusterReader {
             listing_complete,
             failures: failures.into_list(),
         })
+    }
+
+    /// Reads the timestamps of the records of `needs` into `records`, as far as the budget goes. `snapshot` is the
+    /// collection that they come from; what fails is a reason in `records`, and a line in the snapshot's failures.
+    pub async fn oldest_records(
+        &mut self,
+        snapshot: &mut ClusterSnapshot,
+        needs: &[RecordNeed],
+        records: &mut OldestRecords,
+    ) {
+        let stats = Arc::clone(&self.stats);
+        let received = move || stats.totals().received_bytes;
+        oldest::read(&mut self.links, snapshot, needs, records, self.config.records, received).await;
+        let failures = oldest::failures(snapshot, needs, records);
+        snapshot.failures.extend(failures.into_list());
     }
 
     /// Asks brokers that are connected first, one by one; then all others that are known, a few at a time.

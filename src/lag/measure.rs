@@ -31,6 +31,14 @@ impl Lag {
         }
     }
 
+    /// The same where what is unread turned out to hold no record.
+    pub const fn without_unread(self) -> Self {
+        match self {
+            Self::Behind { expired, .. } => Self::Behind { unread: 0, expired },
+            Self::BeyondEnd { by } => Self::BeyondEnd { by },
+        }
+    }
+
     pub const fn expired(self) -> u64 {
         match self {
             Self::Behind { expired, .. } => expired,

@@ -81,6 +81,10 @@ pub enum UnknownReason {
     TooLittleHistory,
     /// Our own history does not reach back to that offset.
     HistoryTooShort,
+    /// The record's timestamp lies in the future, is far older than the record, or is missing.
+    UntrustedTimestamp,
+    /// More was to be read than one collection may; it is read in one of the next.
+    OverBudget,
     /// The committed offset lies beyond the end of the log.
     BeyondEnd,
     /// Records of the topic are never deleted by time.
@@ -113,6 +117,8 @@ impl UnknownReason {
             Self::Unsupported => "unsupported",
             Self::TooLittleHistory => "too_little_history",
             Self::HistoryTooShort => "history_too_short",
+            Self::UntrustedTimestamp => "untrusted_timestamp",
+            Self::OverBudget => "over_budget",
             Self::BeyondEnd => "beyond_end",
             Self::NeverDeleted => "never_deleted",
             Self::CoordinatorNotReady => "coordinator_not_ready",
@@ -140,6 +146,8 @@ impl fmt::Display for UnknownReason {
             Self::Unsupported => f.write_str("the broker does not support this request"),
             Self::TooLittleHistory => f.write_str("not observed for long enough"),
             Self::HistoryTooShort => f.write_str("our history does not reach back to that record"),
+            Self::UntrustedTimestamp => f.write_str("the record's timestamp cannot be trusted"),
+            Self::OverBudget => f.write_str("more was to be read than one collection may; it is next"),
             Self::BeyondEnd => f.write_str("the committed offset lies beyond the end of the log"),
             Self::NeverDeleted => f.write_str("the topic never deletes by time"),
             Self::CoordinatorNotReady => f.write_str("the group's coordinator is loading or moving"),

@@ -114,7 +114,7 @@ fn ok(group: &GroupEvidence<'_>) -> String {
         ),
         (Some(_), Some(speed), None) => match group.oldest_unread {
             OldestUnread::Aged(time_lag) => format!("Reads {speed} messages/s and is {} behind.", duration(time_lag.age)),
-            OldestUnread::None | OldestUnread::AtLeast(_) | OldestUnread::Unknown(_) => {
+            OldestUnread::None | OldestUnread::AtLeast(..) | OldestUnread::Unknown(_) => {
                 format!("Reads {speed} messages/s and keeps up.")
             }
         },
@@ -125,7 +125,7 @@ fn ok(group: &GroupEvidence<'_>) -> String {
 fn waiting_time(group: &GroupEvidence<'_>) -> String {
     match group.oldest_unread {
         OldestUnread::Aged(time_lag) => format!(", the oldest for {}", duration(time_lag.age)),
-        OldestUnread::AtLeast(age) => format!(", the oldest for more than {}", duration(age)),
+        OldestUnread::AtLeast(age, _) => format!(", the oldest for more than {}", duration(age)),
         OldestUnread::None | OldestUnread::Unknown(_) => String::new(),
     }
 }
@@ -181,7 +181,7 @@ fn stalled(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
 fn no_members(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
     let wait = format!("Nobody is reading {}; {}", topics(group), waiting(group.lag));
     match group.oldest_unread {
-        OldestUnread::Aged(_) | OldestUnread::AtLeast(_) => format!("{wait}{}.", waiting_time(group)),
+        OldestUnread::Aged(_) | OldestUnread::AtLeast(..) => format!("{wait}{}.", waiting_time(group)),
         OldestUnread::None | OldestUnread::Unknown(_) => {
             format!("{wait}, and nothing was committed for {}.", duration(worst.facts.unchanged_for))
         }

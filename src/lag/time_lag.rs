@@ -2,10 +2,10 @@
 //!
 //! It comes from our own history of log ends: a record was written between the last reading at which the log ended at or
 //! before it and the first at which the log ended after it. A record from before the first reading, or from a time in
-//! which readings failed, has an age of which only a least value is known; reading such a record's timestamp is another
-//! [`TimeLagSource`].
+//! which readings failed, has an age of which only a least value is known: its own timestamp is another
+//! [`TimeLagSource`] (`record_age`).
 
-use super::{Offset, Reading, Rise, Runs, UnknownReason, runs::Tick};
+use super::{Arrival, Offset, Reading, Runs, UnknownReason, runs::Tick};
 use std::time::Duration;
 
 /// Age of the oldest unread record, with where the number comes from. Never negative; zero when caught up.
@@ -25,10 +25,8 @@ pub enum TimeLagSource {
     CaughtUp,
     /// Interpolated in our own history of log ends.
     History,
-    /// The timestamp of the record itself.
+    /// The timestamp of the record itself, held against our own history.
     Record,
-    /// Only a bound: the record is at least this old.
-    Bound,
 }
 
 impl TimeLagSource {
@@ -37,7 +35,6 @@ impl TimeLagSource {
             Self::CaughtUp => "caught_up",
             Self::History => "history",
             Self::Record => "record",
-            Self::Bound => "bound",
         }
     }
 }
@@ -48,8 +45,8 @@ pub enum OldestUnread {
     /// Nothing is unread.
     None,
     Aged(TimeLag),
-    /// It came before our history begins or in a hole of it: at least this old, and nobody knows how much older.
-    AtLeast(Duration),
+    /// It came before our history begins or in a hole of it: at least this old, and why nobody knows how much older.
+    AtLeast(Duration, UnknownReason),
     Unknown(UnknownReason),
 }
 
@@ -59,8 +56,16 @@ impl OldestUnread {
         match self {
             Self::None => Reading::Known(TimeLag::CAUGHT_UP),
             Self::Aged(time_lag) => Reading::Known(time_lag),
-            Self::AtLeast(_) => Reading::Unknown(UnknownReason::HistoryTooShort),
+            Self::AtLeast(_, why) => Reading::Unknown(why),
             Self::Unknown(reason) => Reading::Unknown(reason),
+        }
+    }
+
+    /// What is certain where there is no number: the record is at least this old.
+    pub const fn at_least(self) -> Option<Duration> {
+        match self {
+            Self::AtLeast(age, _) => Some(age),
+            Self::None | Self::Aged(_) | Self::Unknown(_) => None,
         }
     }
 
@@ -69,7 +74,7 @@ impl OldestUnread {
         match self {
             Self::None | Self::Unknown(_) => false,
             Self::Aged(time_lag) => time_lag.age > span,
-            Self::AtLeast(age) => age > span,
+            Self::AtLeast(age, _) => age > span,
         }
     }
 
@@ -78,7 +83,7 @@ impl OldestUnread {
         match self {
             Self::None => true,
             Self::Aged(time_lag) => time_lag.age < span,
-            Self::AtLeast(_) | Self::Unknown(_) => false,
+            Self::AtLeast(..) | Self::Unknown(_) => false,
         }
     }
 
@@ -88,23 +93,9 @@ impl OldestUnread {
     }
 }
 
-/// Finds the age at `now` of the record at `offset`, which the log holds, in the history of the log's `ends`.
-///
-/// Records are taken to have come evenly between two readings.
+/// Finds the age at `now` of the record at `offset`, which the log holds, in the history of the log's `ends` alone.
 pub fn oldest_unread(offset: Offset, ends: &Runs, now: Tick) -> OldestUnread {
-    match ends.rise_past(offset.get()) {
-        Rise::NotYet => OldestUnread::None,
-        Rise::BeforeFirst(first) => OldestUnread::AtLeast(now.since(first)),
-        Rise::Between(_, after) if !after.is_joined() => OldestUnread::AtLeast(now.since(after.first)),
-        Rise::Between(before, after) => {
-            let came = (after.value() - before.value()) as f64;
-            let ahead = (offset.get() - before.value()) as f64;
-            let between = after.first.since(before.last);
-            let written = before.last.since(Tick::FIRST) + between.mul_f64(((ahead + 0.5) / came).clamp(0.0, 1.0));
-            let age = now.since(Tick::FIRST).saturating_sub(written);
-            OldestUnread::Aged(TimeLag { age, source: TimeLagSource::History })
-        }
-    }
+    Arrival::of(offset, ends, now).by_history(UnknownReason::HistoryTooShort)
 }
 
 #[cfg(test)]
@@ -141,7 +132,7 @@ mod tests {
     #[test]
     fn a_record_from_before_the_history_has_a_bound_and_no_number() {
         let oldest = oldest_unread(Offset::new(99), &ends(&[100, 200]), second(70));
-        assert_eq!(oldest, OldestUnread::AtLeast(Duration::from_secs(70)));
+        assert_eq!(oldest, OldestUnread::AtLeast(Duration::from_secs(70), UnknownReason::HistoryTooShort));
         assert_eq!(oldest.time_lag(), Reading::Unknown(UnknownReason::HistoryTooShort));
         assert!(oldest.is_older_than(Duration::from_secs(60)));
         assert!(!oldest.is_older_than(Duration::from_secs(70)), "it may be exactly as old as the history");
@@ -154,7 +145,7 @@ mod tests {
         ends.push(300, second(1_810), Some(second(1_800)));
         ends.push(400, second(1_820), Some(second(1_810)));
         let oldest = oldest_unread(Offset::new(250), &ends, second(1_830));
-        assert_eq!(oldest, OldestUnread::AtLeast(Duration::from_secs(20)));
+        assert_eq!(oldest, OldestUnread::AtLeast(Duration::from_secs(20), UnknownReason::HistoryTooShort));
         assert_eq!(age_of(150, &ends, 1_830), Some(1_824.95), "it came before the hole");
         assert_eq!(age_of(350, &ends, 1_830), Some(14.95), "it came after it");
     }

@@ -56,6 +56,10 @@ families! {
         "Collections that failed.";
     PARTITION_READ_FAILURES = Counter "tidemark_partition_read_failures_total" ["cluster_name" "reason"]
         "Reads of one partition's offsets that failed; its lag is unknown until the next good read.";
+    TIME_LAG_RECORDS_READ = Counter "tidemark_time_lag_records_read_total" ["cluster_name"]
+        "Records that were looked at because the history of offsets did not tell their age.";
+    TIME_LAG_READ_BYTES = Counter "tidemark_time_lag_read_bytes_total" ["cluster_name"]
+        "Bytes received from brokers for such records.";
     HISTORY_BYTES = Gauge "tidemark_history_bytes" []
         "Memory that the history of offsets takes.";
     SERIES_DROPPED = Gauge "tidemark_series_dropped" []

@@ -7,11 +7,11 @@ use super::{
     books::{Books, LedgerReading},
     memory::Memory,
     settings::Settings,
-    view::{ClusterView, CollectionFailure, HistoryUse, TimelineEntry, TimelineKind, Tone},
+    view::{ClusterView, CollectionFailure, HistoryUse, RecordReads, TimelineEntry, TimelineKind, Tone},
 };
 use crate::{
     kafka::CollectError,
-    lag::{ClusterSnapshot, History, UnknownReason, words},
+    lag::{Change, ClusterSnapshot, History, OldestRecords, RecordNeed, UnknownReason, needed_records, words},
 };
 use chrono::{DateTime, Utc};
 use std::{
@@ -24,6 +24,10 @@ pub(super) struct ClusterState {
     settings: Arc<Settings>,
     history: Arc<RwLock<History>>,
     memory: Memory,
+    /// Timestamps of records that groups wait at; between observing a collection and taking it in they are read.
+    pub records: OldestRecords,
+    /// What the collection that was observed last changed, until it is taken in.
+    changes: Option<Vec<Change>>,
     books: Option<Books>,
     /// The latest view; the next one begins as a copy.
     view: ClusterView,
@@ -72,6 +76,7 @@ pub(super) fn first_view(name: Arc<str>, bootstrap: String, interval: Duration) 
         skipped_ticks: 0,
         failures_by_reason: zeros(&COLLECTION_REASONS),
         partition_failures_by_reason: zeros(&PARTITION_REASONS),
+        record_reads: RecordReads::default(),
         read_failures: Vec::new(),
         groups_not_found: Vec::new(),
         cluster_id: None,
@@ -84,7 +89,18 @@ pub(super) fn first_view(name: Arc<str>, bootstrap: String, interval: Duration) 
 
 impl ClusterState {
     pub fn new(settings: Arc<Settings>, history: Arc<RwLock<History>>, books: Option<Books>, view: ClusterView) -> Self {
-        Self { settings, history, memory: Memory::default(), books, view }
+        let records = OldestRecords::new(settings.interval);
+        Self { settings, history, memory: Memory::default(), records, changes: None, books, view }
+    }
+
+    /// Adds a collection to the history, and says which records have to be looked at before it is taken in.
+    pub fn observe(&mut self, snapshot: &ClusterSnapshot) -> Vec<RecordNeed> {
+        let mut history = self.history.write().unwrap_or_else(PoisonError::into_inner);
+        self.changes = Some(history.observe(snapshot));
+        let standstill = self.settings.spans.stalled_after / 2;
+        let needs = needed_records(&history, snapshot, self.records.tolerance(), standstill);
+        self.records.begin(&needs, &history);
+        needs
     }
 
     /// Takes in one cycle at the time `now`; gives the new view and what happened, oldest first.
@@ -112,7 +128,8 @@ impl ClusterState {
             entries.push(self.entry(Tone::Ok, text, now));
         }
         let mut history = self.history.write().unwrap_or_else(PoisonError::into_inner);
-        let kept = Kept { history: &mut history, memory: &mut self.memory };
+        let changes = self.changes.take().unwrap_or_else(|| history.observe(snapshot));
+        let kept = Kept { history: &mut history, memory: &mut self.memory, records: &self.records, changes };
         let Assembled { topics, groups, entries: happened, partition_failures } =
             assemble(&self.view.name, snapshot, kept, &self.settings, now);
         drop(history);
@@ -124,6 +141,8 @@ impl ClusterState {
         self.view.collected_at = Some(now);
         self.view.cluster_id.clone_from(&snapshot.cluster_id);
         self.view.brokers.clone_from(&snapshot.brokers);
+        let (records, bytes) = self.records.totals();
+        self.view.record_reads = RecordReads { records, bytes };
         self.view.read_failures.clone_from(&snapshot.failures);
         self.view.groups_not_found.clone_from(&snapshot.not_found);
         self.view.topics = topics;

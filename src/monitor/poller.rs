@@ -9,11 +9,14 @@ use super::{
 use crate::{
     clock::Clock,
     kafka::{ClusterReader, CollectError},
-    lag::ClusterSnapshot,
+    lag::{ClusterSnapshot, RecordNeed},
     store::Store,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::{
+    task::JoinError,
+    time::{Instant, Interval, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long a reading of the ledger may take.
@@ -38,16 +41,36 @@ impl<S: Store> Poller<S> {
                 () = stop.cancelled() => return,
                 skipped = ticks.next() => skipped,
             };
-            let (snapshot, ledger, duration) = tokio::select! {
+            let (mut snapshot, ledger, mut duration) = tokio::select! {
                 () = stop.cancelled() => return,
                 read = collect(&mut self.reader, self.ledger.as_ref()) => read,
             };
+            if let Ok(collected) = snapshot {
+                let Some((mut next, mut collected, needs)) = self.observe(collected).await else { return };
+                let begun = Instant::now();
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = next.reader.oldest_records(&mut collected, &needs, &mut next.state.records) => {}
+                }
+                duration += begun.elapsed();
+                (self, snapshot) = (next, Ok(collected));
+            }
             let cycle = Cycle { snapshot, ledger, duration, skipped_ticks };
             match self.digest(cycle).await {
                 Some(next) => self = next,
                 None => return,
             }
         }
+    }
+
+    /// Adds a collection to the history, off the async threads, and finds the records that have to be looked at.
+    async fn observe(mut self, snapshot: ClusterSnapshot) -> Option<(Self, ClusterSnapshot, Vec<RecordNeed>)> {
+        let index = self.index;
+        let observed = tokio::task::spawn_blocking(move || {
+            let needs = self.state.observe(&snapshot);
+            (self, snapshot, needs)
+        });
+        observed.await.inspect_err(|error| tell_defect(index, error)).ok()
     }
 
     /// Computing and publishing take a while for a large cluster, so they run off the async threads.
@@ -59,14 +82,12 @@ impl<S: Store> Poller<S> {
             self.board.update(self.index, view, history, entries, now);
             self
         });
-        match digested.await {
-            Ok(next) => Some(next),
-            Err(error) => {
-                tracing::error!(%error, cluster = index, "the cluster is not watched any more: a defect ended its loop");
-                None
-            }
-        }
+        digested.await.inspect_err(|error| tell_defect(index, error)).ok()
     }
+}
+
+fn tell_defect(cluster: usize, error: &JoinError) {
+    tracing::error!(%error, cluster, "the cluster is not watched any more: a defect ended its loop");
 }
 
 /// The ticks of one loop, and how many passed while it was busy.

@@ -58,6 +58,7 @@ pub struct ClusterView {
     pub skipped_ticks: u64,
     pub failures_by_reason: BTreeMap<&'static str, u64>,
     pub partition_failures_by_reason: BTreeMap<&'static str, u64>,
+    pub record_reads: RecordReads,
     /// Reads that failed in the last collection without failing all of it.
     pub read_failures: Vec<ReadFailure>,
     pub cluster_id: Option<String>,
@@ -70,6 +71,14 @@ pub struct ClusterView {
     pub groups_not_found: Vec<Arc<str>>,
     /// `None` when no ledger is configured for this cluster.
     pub ledger: Option<Arc<LedgerView>>,
+}
+
+/// What was read for time lag since the monitor started, where the history of offsets did not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordReads {
+    pub records: u64,
+    /// Whole answers, not the records alone.
+    pub bytes: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -61,6 +61,8 @@ pub enum Cell {
     Toned(String, Tone),
     /// A value of no interest, in grey.
     Quiet(String),
+    /// A value with words about it, which are read aloud and shown on hover.
+    Noted(String, String),
     /// An em dash; the reason is read aloud and shown on hover.
     Unknown(String),
 }
@@ -99,6 +101,15 @@ impl fmt::Display for Cell {
                 f.write_str(r#"<span class="none">"#)?;
                 escape(text, f)?;
                 f.write_str("</span>")
+            }
+            Self::Noted(text, note) => {
+                f.write_str(r#"<span title=""#)?;
+                escape(note, f)?;
+                f.write_str(r#"">"#)?;
+                escape(text, f)?;
+                f.write_str(r#"<span class="vh"> "#)?;
+                escape(note, f)?;
+                f.write_str("</span></span>")
             }
             Self::Unknown(reason) => {
                 f.write_str(r#"<span class="none" title=""#)?;

@@ -2,8 +2,9 @@
 
 use super::cell::Cell;
 use super::words;
-use crate::lag::{Reading, Status, TimeLag, TimeLagSource};
+use crate::lag::{Reading, Status, TimeLag, TimeLagSource, UnknownReason};
 use crate::monitor::view::{ClusterView, Drain, DuplicateCause, GroupView, Note, Tone, View};
+use std::time::Duration;
 
 pub const fn status_word(status: Status) -> &'static str {
     match status {
@@ -78,11 +79,31 @@ fn level(value: f64, warning: f64, critical: f64) -> Tone {
     }
 }
 
-pub fn time_lag_cell(lag: &Reading<TimeLag>, short: bool) -> Cell {
-    Cell::of(lag, |lag| {
-        let text = if short { words::compact_duration(lag.age) } else { words::duration(lag.age) };
-        if lag.source == TimeLagSource::Bound { format!("≥ {text}") } else { text }
-    })
+/// The time lag; where it is unknown, what is certain, which no reader can take for the number.
+pub fn time_lag_cell(lag: &Reading<TimeLag>, at_least: Option<Duration>, short: bool) -> Cell {
+    let words = |age| if short { words::compact_duration(age) } else { words::duration(age) };
+    match (lag, at_least) {
+        (Reading::Unknown(reason), Some(age)) => {
+            let right = if *reason == UnknownReason::NotAuthorized { "; it takes READ on the topic" } else { "" };
+            Cell::Noted(format!("≥ {}", words(age)), format!("at least; how much older is unknown: {reason}{right}"))
+        }
+        (lag, _) => Cell::of(lag, |lag| words(lag.age)),
+    }
+}
+
+/// The same with the source of the number.
+pub fn sourced_time_lag_cell(lag: &Reading<TimeLag>, at_least: Option<Duration>) -> Cell {
+    match (time_lag_cell(lag, at_least, true), lag) {
+        (Cell::Text(text), Reading::Known(lag)) if lag.source != TimeLagSource::CaughtUp => {
+            Cell::Noted(text, time_lag_source(lag.source).to_owned())
+        }
+        (cell, _) => cell,
+    }
+}
+
+/// The source of a time lag for machines: `bound` where only a least value is certain.
+pub fn time_lag_source_label(lag: &Reading<TimeLag>, at_least: Option<Duration>) -> Option<&'static str> {
+    lag.known().map(|lag| lag.source.label()).or(at_least.map(|_| "bound"))
 }
 
 /// Where a time lag comes from, in words.
@@ -91,7 +112,6 @@ pub const fn time_lag_source(source: TimeLagSource) -> &'static str {
         TimeLagSource::CaughtUp => "nothing unread",
         TimeLagSource::History => "from our history",
         TimeLagSource::Record => "from the record",
-        TimeLagSource::Bound => "at least",
     }
 }
 

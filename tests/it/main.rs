@@ -17,4 +17,5 @@ mod saga;
 mod servers;
 mod share_groups;
 mod streams_groups;
+mod time_lag;
 mod verdicts;

@@ -8,8 +8,8 @@ use super::{
 use kafka_protocol::{
     messages::{
         ApiVersionsRequest, ConsumerGroupDescribeRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-        DescribeLogDirsRequest, FindCoordinatorRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
-        OffsetFetchRequest, SaslAuthenticateRequest, SaslHandshakeRequest, ShareGroupDescribeRequest,
+        DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest, ListGroupsRequest, ListOffsetsRequest,
+        MetadataRequest, OffsetFetchRequest, SaslAuthenticateRequest, SaslHandshakeRequest, ShareGroupDescribeRequest,
     },
     protocol::{Encodable, HeaderVersion, Request},
 };
@@ -41,7 +41,8 @@ macro_rules! calls {
     };
 }
 
-// OffsetFetch stays below 10, which names topics by id only. ApiVersions carries its throttle time elsewhere, SASL's requests carry none.
+// OffsetFetch stays below 10 and Fetch below 13, which name topics by id only. ApiVersions carries its throttle time elsewhere,
+// SASL's requests carry none.
 calls! {
     ApiVersionsRequest "ApiVersions" 0..=3 throttle i16::MAX;
     MetadataRequest "Metadata" 1..=13 throttle 3;
@@ -54,6 +55,7 @@ calls! {
     ShareGroupDescribeRequest "ShareGroupDescribe" 1..=1 throttle 0;
     DescribeLogDirsRequest "DescribeLogDirs" 1..=4 throttle 0;
     DescribeConfigsRequest "DescribeConfigs" 1..=4 throttle 0;
+    FetchRequest "Fetch" 4..=12 throttle 1;
     SaslHandshakeRequest "SaslHandshake" 1..=1 throttle i16::MAX;
     SaslAuthenticateRequest "SaslAuthenticate" 0..=2 throttle i16::MAX;
 }
@@ -147,5 +149,6 @@ mod tests {
         inside::<DescribeConfigsRequest>();
         inside::<SaslHandshakeRequest>();
         inside::<SaslAuthenticateRequest>();
+        inside::<FetchRequest>();
     }
 }

@@ -24,6 +24,11 @@ impl<'a> Cursor<'a> {
         self.rest.len()
     }
 
+    /// What has not been read yet.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Continues in the other form, for ApiVersions, whose header is never flexible.
     pub const fn set_flexible(&mut self, flexible: bool) {
         self.flexible = flexible;
@@ -52,6 +57,10 @@ impl<'a> Cursor<'a> {
     /// Whether a nullable structure follows: Kafka writes a byte before it, negative for none.
     pub fn is_present(&mut self) -> Read<bool> {
         self.fixed().map(|bytes| i8::from_be_bytes(bytes) >= 0)
+    }
+
+    pub fn i8(&mut self) -> Read<i8> {
+        self.fixed().map(i8::from_be_bytes)
     }
 
     pub fn i16(&mut self) -> Read<i16> {

@@ -7,6 +7,7 @@
 pub(super) mod answers;
 mod api;
 mod auth;
+mod batches;
 mod conn;
 mod cursor;
 mod error;
@@ -14,7 +15,9 @@ mod link;
 mod requests;
 mod stats;
 mod stream;
+mod unpack;
 
+pub(super) use batches::{Scan, first_record};
 pub(super) use conn::ConnectionSettings;
 pub(super) use cursor::Cursor;
 pub use error::{Malformed, WireError, reason_of};

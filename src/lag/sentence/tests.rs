@@ -75,7 +75,10 @@ fn every_verdict_says_its_evidence_in_exact_numbers() {
         ),
         (group(Status::NoMembers), "Nobody is reading payments; 2,870 messages wait, the oldest for 12 min 10 s."),
         (
-            GroupEvidence { oldest_unread: OldestUnread::AtLeast(seconds(61)), ..group(Status::NoMembers) },
+            GroupEvidence {
+                oldest_unread: OldestUnread::AtLeast(seconds(61), UnknownReason::HistoryTooShort),
+                ..group(Status::NoMembers)
+            },
             "Nobody is reading payments; 2,870 messages wait, the oldest for more than 1 min 1 s.",
         ),
         (group(Status::FallingBehind), "+122 messages/s for 6 min; the oldest unread message is deleted in 3 h 9 min."),

@@ -226,7 +226,7 @@ fn standing_still_rows() -> Vec<Row> {
             PartitionFacts { oldest_unread: aged(61), ..STILL },
             Rule::StillWithOldRecords, "Partition 0 has not moved for 2 min though 100 messages wait."),
         row("what waits was there before the monitor, which watches for longer than S",
-            PartitionFacts { oldest_unread: OldestUnread::AtLeast(seconds(61)), ..STILL },
+            PartitionFacts { oldest_unread: OldestUnread::AtLeast(seconds(61), UnknownReason::HistoryTooShort), ..STILL },
             Rule::StillWithOldRecords, "Partition 0 has not moved for 2 min though 100 messages wait."),
         row("the age of what waits cannot be known: standing still with a lag is enough",
             PartitionFacts { oldest_unread: OldestUnread::Unknown(UnknownReason::HistoryTooShort), ..STILL },
@@ -259,7 +259,7 @@ fn moving_rows() -> Vec<Row> {
             PartitionFacts { presence: Presence::Nobody, is_owned: false, ..BUSY },
             Rule::LagDoesNotRise, "100 messages left, done in about 50 s at the present speed."),
         row("what waits was there before the monitor, and the group reads on",
-            PartitionFacts { oldest_unread: OldestUnread::AtLeast(seconds(3_600)), ..BUSY },
+            PartitionFacts { oldest_unread: OldestUnread::AtLeast(seconds(3_600), UnknownReason::HistoryTooShort), ..BUSY },
             Rule::LagDoesNotRise, "100 messages left, done in about 50 s at the present speed."),
     ]
 }
@@ -372,7 +372,7 @@ prop_compose! {
         oldest_unread in prop_oneof![
             Just(OldestUnread::None),
             (0..7_200_u64).prop_map(aged),
-            any_span().prop_map(OldestUnread::AtLeast),
+            any_span().prop_map(|age| OldestUnread::AtLeast(age, UnknownReason::HistoryTooShort)),
             Just(OldestUnread::Unknown(UnknownReason::HistoryTooShort)),
         ],
         spans in [any_span(), any_span(), any_span()],

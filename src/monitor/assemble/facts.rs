@@ -1,9 +1,9 @@
 //! The facts about one pair, taken from this collection and from the history.
 
-use super::{Scene, rows::Row};
+use super::{Scene, rows::Row, unread};
 use crate::lag::{
-    CommittedState, GroupKind, GroupSnapshot, History, Lag, LogRange, Offset, OldestUnread, PartitionFacts, PartitionTrack,
-    Presence, Reading, Spans, Trend, UnknownReason, fit, lag_samples, next_readable, oldest_unread, trend,
+    CommittedState, GroupKind, GroupSnapshot, History, LogRange, Offset, PartitionFacts, PartitionTrack, Presence, Reading,
+    Spans, Trend, UnknownReason, fit, lag_samples, trend,
 };
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub(super) struct PairFacts<'a> {
     pub committed: Reading<Offset>,
     pub range: Reading<LogRange>,
     pub log: Option<&'a PartitionTrack>,
+    /// There is nothing to read in what the offsets leave: markers only.
+    pub markers_only: bool,
 }
 
 pub(super) fn facts<'a>(
@@ -32,12 +34,12 @@ pub(super) fn facts<'a>(
     let log = slot.and_then(|slot| history.partition(slot, row.partition));
     let state = committed_state(scene, group, row);
     let committed = committed_reading(row, state);
-    let lag = group.lag(row.topic, row.partition, committed, range);
+    let unread = unread::look(scene, group, row, (committed, range), log);
     let mut facts = PartitionFacts {
         committed: state,
-        lag,
+        lag: unread.lag,
         retained: range.map(LogRange::retained),
-        oldest_unread: age(scene, group.kind, lag, next(committed, range), log),
+        oldest_unread: unread.oldest,
         observed_for: row.pair.map_or(Duration::ZERO, |pair| pair.observed_for(scene.now)),
         unchanged_for: row.pair.map_or(Duration::ZERO, |pair| pair.unchanged_for(scene.now)),
         usual_wait: row.pair.map_or(Duration::ZERO, |pair| pair.usual_wait()),
@@ -52,7 +54,7 @@ pub(super) fn facts<'a>(
     if facts.needs_trend(spans) {
         facts.trend = trend(pair_line(scene, row, log, history, facts.paced(spans)));
     }
-    PairFacts { facts, committed, range, log }
+    PairFacts { facts, committed, range, log, markers_only: unread.markers_only }
 }
 
 /// The line through the pair's lag, over the window or since it was last zero.
@@ -89,33 +91,5 @@ fn committed_reading(row: &Row<'_>, state: CommittedState) -> Reading<Offset> {
         (CommittedState::Present | CommittedState::Never | CommittedState::Gone(_), _) => {
             Reading::Unknown(UnknownReason::NeverCommitted)
         }
-    }
-}
-
-/// Where the next fetch begins, and where the log ends.
-fn next(committed: Reading<Offset>, range: Reading<LogRange>) -> Reading<(Offset, Offset)> {
-    committed.and_then(|committed| range.map(|range| (next_readable(committed, range), range.end)))
-}
-
-/// The age of the oldest unread record. In a share group that is not the one at the start offset, which may have been
-/// acknowledged: only that it is as old as the record `lag` before the end is sure.
-fn age(
-    scene: &Scene<'_>,
-    kind: GroupKind,
-    lag: Reading<Lag>,
-    place: Reading<(Offset, Offset)>,
-    log: Option<&PartitionTrack>,
-) -> OldestUnread {
-    match (lag.and_then(Lag::unread), place, log) {
-        (Reading::Unknown(reason), ..) => OldestUnread::Unknown(reason),
-        (Reading::Known(0), ..) => OldestUnread::None,
-        (Reading::Known(unread), Reading::Known((_, end)), Some(log)) if kind == GroupKind::Share => {
-            match oldest_unread(end.back_by(unread), log.ends(), scene.now) {
-                OldestUnread::Aged(bound) => OldestUnread::AtLeast(bound.age),
-                other => other,
-            }
-        }
-        (Reading::Known(_), Reading::Known((next, _)), Some(log)) => oldest_unread(next, log.ends(), scene.now),
-        (Reading::Known(_), ..) => OldestUnread::Unknown(UnknownReason::HistoryTooShort),
     }
 }

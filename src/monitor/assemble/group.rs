@@ -7,11 +7,11 @@ use super::{
     members::{self, Subscribed},
     partition,
     rows::{self, Row},
-    sums,
+    sums, unread,
 };
 use crate::lag::{
-    GroupKind, GroupSnapshot, GroupTrack, History, Lag, Offset, Presence, Reading, TopicSlot, UnknownReason, Verdict,
-    advice, judge, sentence, worst,
+    GroupKind, GroupSnapshot, GroupTrack, History, Lag, Presence, Reading, TopicSlot, UnknownReason, Verdict, advice, judge,
+    sentence, worst,
 };
 use crate::monitor::{
     memory::Memory,
@@ -60,6 +60,7 @@ pub(super) fn assemble(
     let (sentence, advice) = (sentence(&evidence), advice(&evidence));
     let (drain, produced, consumed) = (evidence.drain, evidence.produced_per_second, evidence.consumed_per_second);
     let (runway, time_lag) = (sums::runway(scene, &counted), sums::time_lag(&counted));
+    let time_lag_at_least = sums::oldest_unread(&counted).at_least();
     let unknown_partitions = counted.iter().filter(|one| sums::hides_lag(one)).count();
     let mut notes = group_notes(&judged, presence, listed, unknown_partitions);
     if group.kind == GroupKind::Share {
@@ -83,6 +84,7 @@ pub(super) fn assemble(
         lag: verdicts.lag,
         unknown_partitions,
         time_lag,
+        time_lag_at_least,
         expired: subscribed().map(|topic| topic.expired).sum(),
         produced_per_second: partition::speed(produced),
         consumed_per_second: partition::speed(consumed),
@@ -116,9 +118,7 @@ fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
             continue;
         }
         let was_read = pair.was_read_at(scene.moment.committed);
-        let committed = Reading::Known(Offset::new(pair.committed().latest().value()));
-        let range = scene.snapshot.range(topic, pair.partition());
-        match group.lag(topic, pair.partition(), committed, range).and_then(Lag::unread) {
+        match unread::lag(scene, group, topic, pair).and_then(Lag::unread) {
             Reading::Known(unread) if was_read => lag = Some(lag.unwrap_or(0).saturating_add(unread)),
             // Such an offset is a finding of its own, and may stay for ever.
             Reading::Unknown(UnknownReason::BeyondEnd) if was_read => {}

@@ -15,6 +15,7 @@ mod partition;
 mod rows;
 mod sums;
 mod topics;
+mod unread;
 
 use super::{
     memory::Memory,
@@ -22,7 +23,10 @@ use super::{
     timeline,
     view::{GroupView, TimelineEntry, TopicView},
 };
-use crate::lag::{ClusterSnapshot, GroupKind, GroupSnapshot, History, Moment, Reading, Tick, TopicSlot, UnknownReason};
+use crate::lag::{
+    Change, ClusterSnapshot, GroupKind, GroupSnapshot, History, Moment, OldestRecords, Reading, Tick, TopicSlot,
+    UnknownReason,
+};
 use chrono::{DateTime, Utc};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -45,12 +49,14 @@ struct Scene<'a> {
     cluster: &'a Arc<str>,
     snapshot: &'a ClusterSnapshot,
     settings: &'a Settings,
+    records: &'a OldestRecords,
     /// By index of the snapshot's topics.
     slots: Vec<Option<TopicSlot>>,
     /// By slot: the index of its topic in the snapshot.
     index_of_slot: Vec<Option<u32>>,
     index_of_name: HashMap<&'a str, u32>,
     /// The time for which the view is made.
+    at: DateTime<Utc>,
     now: Tick,
     /// The collection that the view is made from.
     moment: Moment,
@@ -60,11 +66,15 @@ struct Scene<'a> {
 
 /// What is kept of a cluster from one collection to the next.
 pub(super) struct Kept<'a> {
+    /// With the snapshot added to it.
     pub history: &'a mut History,
     pub memory: &'a mut Memory,
+    pub records: &'a OldestRecords,
+    /// What adding the snapshot changed.
+    pub changes: Vec<Change>,
 }
 
-/// Adds `snapshot` to the history and makes the view of it. `now` is not before the snapshot's times.
+/// Makes the view of `snapshot`. `now` is not before the snapshot's times.
 pub(super) fn assemble(
     cluster: &Arc<str>,
     snapshot: &ClusterSnapshot,
@@ -72,10 +82,9 @@ pub(super) fn assemble(
     settings: &Settings,
     now: DateTime<Utc>,
 ) -> Assembled {
-    let Kept { history, memory } = kept;
-    let changes = history.observe(snapshot);
+    let Kept { history, memory, records, changes } = kept;
     let mut entries = timeline::of_changes(cluster, &changes, now);
-    let scene = Scene::new(cluster, snapshot, history, settings, now);
+    let scene = Scene::new(cluster, snapshot, (history, records), settings, now);
     let unlisted = unlisted_groups(snapshot, history, memory);
     let mut groups: Vec<_> = snapshot
         .groups
@@ -101,17 +110,19 @@ impl<'a> Scene<'a> {
     fn new(
         cluster: &'a Arc<str>,
         snapshot: &'a ClusterSnapshot,
-        history: &History,
+        (history, records): (&History, &'a OldestRecords),
         settings: &'a Settings,
-        now: DateTime<Utc>,
+        at: DateTime<Utc>,
     ) -> Self {
         let slots: Vec<_> = snapshot.topics.iter().map(|topic| history.slot(&topic.name)).collect();
         let moment = history.now().unwrap_or(Moment { committed: Tick::FIRST, ends: Tick::FIRST });
-        let now = history.tick(now).max(moment.ends);
+        let now = history.tick(at).max(moment.ends);
         Self {
             cluster,
             snapshot,
             settings,
+            records,
+            at,
             index_of_slot: indices(&slots),
             index_of_name: (0..).zip(&snapshot.topics).map(|(index, topic)| (topic.name.as_ref(), index)).collect(),
             slots,

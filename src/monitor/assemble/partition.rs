@@ -27,6 +27,7 @@ pub(super) fn assemble(
         expired: expired(scene, pair),
         beyond_end: pair.facts.lag.known().and_then(Lag::beyond_end),
         time_lag: pair.facts.oldest_unread.time_lag(),
+        time_lag_at_least: pair.facts.oldest_unread.at_least(),
         status: verdict.status,
         consumed_per_second: speed(consumed.filter(|_| pair.committed.is_known())),
         produced_per_second: speed(produced.filter(|_| pair.range.is_known())),
@@ -59,6 +60,9 @@ fn notes(row: &Row<'_>, pair: &PairFacts<'_>) -> Vec<Note> {
     let mut notes = Vec::new();
     if pair.facts.lag.known().and_then(Lag::beyond_end).is_some() {
         notes.push(Note::BeyondEnd);
+    }
+    if pair.markers_only {
+        notes.push(Note::MarkersOnly);
     }
     if pair.facts.presence == Presence::NotReadable {
         notes.push(Note::MembersUnknown);

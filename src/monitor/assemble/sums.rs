@@ -48,14 +48,14 @@ pub(super) fn oldest_unread(counted: &[&Judged<'_>]) -> OldestUnread {
     let mut age = Duration::ZERO;
     for one in counted {
         match one.pair.facts.oldest_unread {
-            OldestUnread::AtLeast(bound) => {
+            OldestUnread::AtLeast(bound, why) => {
                 age = age.max(bound);
-                oldest = OldestUnread::AtLeast(age);
+                oldest = OldestUnread::AtLeast(age, why);
             }
             OldestUnread::Aged(time_lag) if time_lag.age > age => {
                 age = time_lag.age;
                 oldest = match oldest {
-                    OldestUnread::AtLeast(_) => OldestUnread::AtLeast(age),
+                    OldestUnread::AtLeast(_, why) => OldestUnread::AtLeast(age, why),
                     OldestUnread::None | OldestUnread::Aged(_) | OldestUnread::Unknown(_) => OldestUnread::Aged(time_lag),
                 };
             }

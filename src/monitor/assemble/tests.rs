@@ -26,6 +26,7 @@ fn settings() -> Settings {
 struct Watch {
     history: History,
     memory: Memory,
+    records: OldestRecords,
     settings: Settings,
     entries: Vec<TimelineEntry>,
     last: Option<Assembled>,
@@ -35,12 +36,14 @@ impl Watch {
     fn new() -> Self {
         let settings = settings();
         let history = History::new(settings.history_limits(1));
-        Self { history, memory: Memory::default(), settings, entries: Vec::new(), last: None }
+        let records = OldestRecords::new(settings.interval);
+        Self { history, memory: Memory::default(), records, settings, entries: Vec::new(), last: None }
     }
 
     fn see(&mut self, snapshot: &ClusterSnapshot) -> &mut Self {
         let now = snapshot.ends_at;
-        let kept = Kept { history: &mut self.history, memory: &mut self.memory };
+        let changes = self.history.observe(snapshot);
+        let kept = Kept { history: &mut self.history, memory: &mut self.memory, records: &self.records, changes };
         let mut seen = assemble(&"local".into(), snapshot, kept, &self.settings, now);
         self.entries.append(&mut seen.entries);
         self.last = Some(seen);

@@ -34,6 +34,14 @@ pub(super) fn write(out: &mut TextWriter, view: &View) {
     write_each(out, family::LAST_COLLECTION_TIMESTAMP_SECONDS, &clusters, |cluster| cluster.collected_at.map(unix_seconds));
     write_reasons(out, family::COLLECTION_FAILURES, &clusters, |cluster| &cluster.failures_by_reason);
     write_reasons(out, family::PARTITION_READ_FAILURES, &clusters, |cluster| &cluster.partition_failures_by_reason);
+    out.family(family::TIME_LAG_RECORDS_READ);
+    for (labels, cluster) in &clusters {
+        out.integer(labels, cluster.record_reads.records);
+    }
+    out.family(family::TIME_LAG_READ_BYTES);
+    for (labels, cluster) in &clusters {
+        out.integer(labels, cluster.record_reads.bytes);
+    }
     out.family(family::HISTORY_BYTES).integer(&Labels::default(), view.history.bytes);
     write_alerts(out, view);
 }

@@ -27,6 +27,8 @@ pub struct GroupView {
     pub unknown_partitions: usize,
     /// The worst partition's time lag.
     pub time_lag: Reading<TimeLag>,
+    /// What is certain where the time lag is unknown: the oldest unread record is at least this old.
+    pub time_lag_at_least: Option<Duration>,
     /// Deleted before the group read them, now.
     pub expired: u64,
     pub produced_per_second: Reading<f64>,
@@ -96,6 +98,8 @@ pub struct PartitionView {
     /// Committed beyond the log end by this many records (a topic that was made again, or truncated).
     pub beyond_end: Option<u64>,
     pub time_lag: Reading<TimeLag>,
+    /// What is certain where the time lag is unknown: the record is at least this old.
+    pub time_lag_at_least: Option<Duration>,
     pub status: Status,
     pub consumed_per_second: Reading<f64>,
     pub produced_per_second: Reading<f64>,

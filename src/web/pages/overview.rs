@@ -150,7 +150,12 @@ fn oldest_tile(f: &Frame, view: &View) -> Tile {
             let tone = verdict::time_lag_tone(group);
             let note =
                 if lag.age.is_zero() { "everything is read".to_owned() } else { words::shown(&group.id).into_owned() };
-            (verdict::time_lag_cell(&group.time_lag, false), note, tone, svg::spark(&group.spark, tone))
+            (
+                verdict::time_lag_cell(&group.time_lag, group.time_lag_at_least, false),
+                note,
+                tone,
+                svg::spark(&group.spark, tone),
+            )
         }
         None => (
             Cell::Unknown("Unknown: no group's oldest unread record is known".into()),
@@ -256,7 +261,7 @@ fn attention_row(f: &Frame, group: &GroupView) -> AttentionRow {
         word: verdict::status_word(group.status),
         sentence: words::shown(&group.sentence).into_owned(),
         lag: Cell::of(&group.lag, |&lag| words::compact_count(lag)),
-        oldest: verdict::time_lag_cell(&group.time_lag, true),
+        oldest: verdict::time_lag_cell(&group.time_lag, group.time_lag_at_least, true),
         drain: verdict::drain_cell(group.drain, true),
         spark: svg::spark(&group.spark, tone),
     }

@@ -115,6 +115,13 @@ fn unsupported(cluster: &ClusterView) -> Option<Fact> {
     (!named.is_empty()).then(|| fact("Cannot be asked for", named.join("; ")))
 }
 
+/// What failed in the last collection, with the reason and the right that is missing.
+fn unread(cluster: &ClusterView) -> Option<Fact> {
+    let failed = cluster.read_failures.iter().filter(|failure| !is_unsupported(failure));
+    let named: Vec<_> = failed.map(|failure| format!("{}: {}", words::shown(&failure.what), failure.reason)).collect();
+    (!named.is_empty()).then(|| fact("Could not be read", named.join("; ")))
+}
+
 fn kafka_facts(cluster: &ClusterView) -> Vec<Fact> {
     let down: Vec<String> = cluster
         .brokers
@@ -161,7 +168,12 @@ fn kafka_facts(cluster: &ClusterView) -> Vec<Fact> {
             ),
         ),
     ];
+    if cluster.record_reads.records > 0 {
+        let records = words::plural(cluster.record_reads.records, "record", "records");
+        facts.push(fact("Read for time lag", format!("{records}, {}", words::bytes(cluster.record_reads.bytes))));
+    }
     facts.extend(unsupported(cluster));
+    facts.extend(unread(cluster));
     facts
 }
 

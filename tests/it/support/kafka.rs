@@ -30,6 +30,8 @@ pub struct Record {
     pub key: Option<Vec<u8>>,
     pub payload: Option<Vec<u8>>,
     pub headers: Vec<(String, Vec<u8>)>,
+    /// When the producer says that it was made, in milliseconds since 1970; now where it does not say.
+    pub created_ms: Option<i64>,
 }
 
 impl Record {
@@ -48,6 +50,7 @@ impl Record {
             key: message.key().map(<[u8]>::to_vec),
             payload: message.payload().map(<[u8]>::to_vec),
             headers: headers.unwrap_or_default(),
+            created_ms: None,
         }
     }
 }
@@ -132,13 +135,17 @@ impl Kafka {
 
     /// Writes records in order (per partition) and waits for all acknowledgements; returns partition and offset of each.
     pub async fn produce(&self, topic: &str, records: &[Record]) -> Vec<(i32, i64)> {
-        let producer: FutureProducer = self
-            .config()
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "5")
-            .set("queue.buffering.max.messages", "1000000")
-            .create()
-            .expect("a producer can be made");
+        self.produce_with(topic, records, &[]).await
+    }
+
+    /// The same by a producer with `key=value` settings of its own.
+    pub async fn produce_with(&self, topic: &str, records: &[Record], settings: &[(&str, &str)]) -> Vec<(i32, i64)> {
+        let mut config = self.config();
+        config.set("enable.idempotence", "true").set("linger.ms", "5").set("queue.buffering.max.messages", "1000000");
+        for (key, value) in settings {
+            config.set(*key, *value);
+        }
+        let producer: FutureProducer = config.create().expect("a producer can be made");
         let mut sent = Vec::with_capacity(records.len());
         for record in records {
             let mut headers = OwnedHeaders::new();
@@ -149,6 +156,7 @@ impl Kafka {
             message.partition = record.partition;
             message.key = record.key.as_ref();
             message.payload = record.payload.as_ref();
+            message.timestamp = record.created_ms;
             sent.push(producer.send_result(message).map_err(|(error, _)| error).expect("the queue has room"));
         }
         let mut places = Vec::with_capacity(sent.len());

@@ -2,6 +2,7 @@
 //! nothing is kept from the frame. A test holds each to the encoder of `kafka-protocol`, and feeds it broken frames.
 
 mod configs;
+mod fetch;
 mod groups;
 mod log_dirs;
 mod members;
@@ -13,6 +14,7 @@ mod streams;
 mod tests;
 
 pub use configs::describe_configs;
+pub use fetch::{FetchedPartition, fetch};
 pub use groups::{ListedGroup, find_coordinator, list_groups};
 pub use log_dirs::describe_log_dirs;
 pub use members::{

@@ -86,7 +86,7 @@ fn committed(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Result<(
     offset_fetch(cursor, version, &mut Sink(seen))
 }
 
-fn every_decoder() -> [(Decode, std::ops::RangeInclusive<i16>); 13] {
+fn every_decoder() -> [(Decode, std::ops::RangeInclusive<i16>); 14] {
     [
         (ends, 1..=10),
         (committed, 1..=9),
@@ -101,6 +101,7 @@ fn every_decoder() -> [(Decode, std::ops::RangeInclusive<i16>); 13] {
         (api_versions, 0..=3),
         (starts_of_shares, 0..=1),
         (streams_groups, 0..=0),
+        (fetched, 4..=12),
     ]
 }
 
@@ -108,6 +109,14 @@ fn ends(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Result<(), Ma
     list_offsets(cursor, version, |at| {
         seen.push(format!("{} {} {} {}", String::from_utf8_lossy(at.topic), at.partition, at.offset, at.code));
     })
+}
+
+fn fetched(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Result<(), Malformed> {
+    let code = fetch(cursor, version, |at| {
+        seen.push(format!("{} {} {} {:?}", String::from_utf8_lossy(at.topic), at.partition, at.code, at.records));
+    })?;
+    seen.push(format!("code {code}"));
+    Ok(())
 }
 
 fn seen_metadata(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Result<(), Malformed> {
@@ -286,6 +295,32 @@ fn metadata_is_read_in_every_version() {
             expected.push("failed 3".to_owned());
         }
         check::<MetadataRequest>(&answer, version, seen_metadata, &expected);
+    }
+}
+
+#[test]
+fn fetched_batches_are_handed_on_in_every_version() {
+    use fetch_response::{AbortedTransaction, FetchableTopicResponse as Topic, PartitionData as Partition};
+    for version in versions::<FetchRequest>() {
+        let mut partition = Partition::default()
+            .with_partition_index(3)
+            .with_high_watermark(9)
+            .with_last_stable_offset(8)
+            .with_records(Some(Bytes::from_static(b"ab")))
+            .with_aborted_transactions(Some(vec![AbortedTransaction::default().with_first_offset(4)]));
+        if version >= 5 {
+            partition.log_start_offset = 1;
+        }
+        let refused = Partition::default().with_partition_index(4).with_error_code(29).with_records(None);
+        let topic = Topic::default().with_topic(topic_name("t")).with_partitions(vec![partition, refused]);
+        let mut answer =
+            FetchResponse::default().with_responses(vec![topic]).with_unknown_tagged_fields(tagged(version >= 12));
+        if version >= 7 {
+            answer.error_code = 70;
+        }
+        let code = if version >= 7 { "code 70" } else { "code 0" };
+        let expected = ["t 3 0 [97, 98]", "t 4 29 []", code].map(str::to_owned).to_vec();
+        check::<FetchRequest>(&answer, version, fetched, &expected);
     }
 }
 

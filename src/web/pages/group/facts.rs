@@ -30,7 +30,11 @@ pub fn facts(group: &GroupView, books: Option<&LedgerGroupView>) -> Vec<Fact> {
         (0, n) => format!("{} unknown", words::plural(n as u64, "partition", "partitions")),
         (n, _) => format!("{} more expired unread", words::count(n)),
     };
-    let oldest_note = group.time_lag.known().map_or("", |lag| time_lag_source(lag.source));
+    let oldest_note = match (&group.time_lag, group.time_lag_at_least) {
+        (Reading::Known(lag), _) => time_lag_source(lag.source).to_owned(),
+        (Reading::Unknown(reason), Some(_)) => format!("at least: {reason}"),
+        (Reading::Unknown(_), None) => String::new(),
+    };
     let (drain_note, drain_tone) = match group.drain {
         Drain::Never => ("the lag is not shrinking", Tone::Warn),
         Drain::In(_) => ("at the present speed", Tone::Ok),
@@ -39,7 +43,12 @@ pub fn facts(group: &GroupView, books: Option<&LedgerGroupView>) -> Vec<Fact> {
     let unread_tone = if group.expired > 0 { Tone::Bad } else { lag_tone(group) };
     vec![
         fact("Unread", Cell::count(&group.lag), unread_note, unread_tone),
-        fact("Oldest unread", time_lag_cell(&group.time_lag, false), oldest_note, time_lag_tone(group)),
+        fact(
+            "Oldest unread",
+            time_lag_cell(&group.time_lag, group.time_lag_at_least, false),
+            oldest_note,
+            time_lag_tone(group),
+        ),
         fact("Produced", rate(&group.produced_per_second), "per second", Tone::Ok),
         fact("Committed", rate(&group.consumed_per_second), "per second", Tone::Ok),
         fact("Done in", drain_cell(group.drain, false), drain_note, drain_tone),

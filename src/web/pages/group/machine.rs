@@ -1,6 +1,6 @@
 //! One group as JSON, down to its partitions and members.
 
-use super::super::super::links::Links;
+use super::super::super::{links::Links, verdict::time_lag_source_label};
 use super::super::groups::GroupJson;
 use crate::monitor::view::{ClusterView, GroupTopicView, GroupView, PartitionView};
 use serde_json::{Value, json};
@@ -61,7 +61,8 @@ fn partition(p: &PartitionView) -> Value {
         "expired": p.expired,
         "beyond_end": p.beyond_end,
         "lag_seconds": p.time_lag.known().map(|lag| lag.age.as_secs_f64()),
-        "lag_seconds_source": p.time_lag.known().map(|lag| lag.source.label()),
+        "lag_seconds_source": time_lag_source_label(&p.time_lag, p.time_lag_at_least),
+        "lag_seconds_at_least": p.time_lag_at_least.map(|age| age.as_secs_f64()),
         "consumed_per_second": p.consumed_per_second.known(),
         "produced_per_second": p.produced_per_second.known(),
         "at_risk": p.at_risk.known(),

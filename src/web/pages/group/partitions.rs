@@ -4,7 +4,7 @@ use super::super::super::{
     cell::{Cell, Markup, tone_class},
     links::{Links, element_id},
     svg,
-    verdict::{drain_cell, note_words, status_tone, status_word, time_lag_cell},
+    verdict::{drain_cell, note_words, sourced_time_lag_cell, status_tone, status_word},
     words,
 };
 use super::super::table::Row;
@@ -88,7 +88,7 @@ fn row(
         },
         bar: svg::bar(p.lag.known().unwrap_or(0), max),
         lag: Cell::count(&p.lag),
-        oldest: time_lag_cell(&p.time_lag, true),
+        oldest: sourced_time_lag_cell(&p.time_lag, p.time_lag_at_least),
         drain: drain_cell(p.drain, true),
         committed: Cell::of(&p.committed, |offset| words::count(offset.get())),
         end: Cell::of(&p.range, |range| words::count(range.end.get())),

@@ -1,6 +1,8 @@
 //! Groups for machines. A value that is not known is absent in CSV and `null` in JSON, with its reason beside it.
 
-use super::super::super::{export, export::or_empty, links::Links, reply, state::DashboardState};
+use super::super::super::{
+    export, export::or_empty, links::Links, reply, state::DashboardState, verdict::time_lag_source_label,
+};
 use super::duplicates_of;
 use crate::lag::Reading;
 use crate::monitor::view::{ClusterView, Drain, DuplicateOutcome, GroupView};
@@ -24,7 +26,9 @@ pub struct GroupJson<'a> {
     pub unknown_partitions: usize,
     pub lag: Option<u64>,
     pub lag_seconds: Option<f64>,
+    /// `history`, `record`, `caught_up`; `bound` where only a least value is certain.
     pub lag_seconds_source: Option<&'static str>,
+    pub lag_seconds_at_least: Option<f64>,
     pub expired: u64,
     pub produced_per_second: Option<f64>,
     pub consumed_per_second: Option<f64>,
@@ -73,7 +77,8 @@ impl<'a> GroupJson<'a> {
             unknown_partitions: group.unknown_partitions,
             lag: group.lag.known(),
             lag_seconds: group.time_lag.known().map(|lag| lag.age.as_secs_f64()),
-            lag_seconds_source: group.time_lag.known().map(|lag| lag.source.label()),
+            lag_seconds_source: time_lag_source_label(&group.time_lag, group.time_lag_at_least),
+            lag_seconds_at_least: group.time_lag_at_least.map(|age| age.as_secs_f64()),
             expired: group.expired,
             produced_per_second: group.produced_per_second.known(),
             consumed_per_second: group.consumed_per_second.known(),
@@ -112,6 +117,8 @@ pub fn csv(groups: &[(&ClusterView, &GroupView)]) -> Response {
         "sentence",
         "lag",
         "lag_seconds",
+        "lag_seconds_source",
+        "lag_seconds_at_least",
         "trend_per_second",
         "drain",
         "drain_seconds",
@@ -133,6 +140,8 @@ pub fn csv(groups: &[(&ClusterView, &GroupView)]) -> Response {
             group.sentence.clone(),
             or_empty(group.lag.known()),
             or_empty(group.time_lag.known().map(|lag| seconds(lag.age))),
+            or_empty(time_lag_source_label(&group.time_lag, group.time_lag_at_least)),
+            or_empty(group.time_lag_at_least.map(seconds)),
             or_empty(group.trend_per_second.known()),
             drain.to_owned(),
             or_empty(drain_seconds),

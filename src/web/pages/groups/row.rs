@@ -74,7 +74,7 @@ pub fn group_row(links: &Links, cluster: &ClusterView, group: &GroupView, severa
         word: verdict::status_word(group.status),
         sentence: words::shown(&group.sentence).into_owned(),
         lag: Cell::count(&group.lag).toned(verdict::lag_tone(group)),
-        oldest: verdict::time_lag_cell(&group.time_lag, true).toned(verdict::time_lag_tone(group)),
+        oldest: verdict::time_lag_cell(&group.time_lag, group.time_lag_at_least, true).toned(verdict::time_lag_tone(group)),
         trend: Cell::of(&group.trend_per_second, |trend| format!("{}/s", words::signed_rate(*trend))),
         drain: verdict::drain_cell(group.drain, true),
         executed,

@@ -1,0 +1,318 @@
+//! Which records have to be looked at so that the age of every group's oldest unread one is known, and what was found.
+//!
+//! A record is asked for once however many groups wait at it, and kept while one of them does. Of many groups in one
+//! partition the outermost are asked for first: two records whose times lie within the tolerance tell those between
+//! them, since a log is in the order in which it was appended.
+//!
+//! ```text
+//!   needed    a . . b . c . . . d      first round: a, d; same minute? then b and c are known
+//!                                      otherwise the middle of what is left, round by round
+//! ```
+
+use super::{
+    Arrival, ClusterSnapshot, GroupKind, History, Lag, Offset, Reading, Stamp, Tick, TopicSlot, UnknownReason, measure,
+    next_readable,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+/// Records that are kept at most: about five megabytes.
+const MOST_KEPT: usize = 65_536;
+
+/// A lag of this many records or fewer that stands still may be transaction markers: each is looked at once.
+const MARKERS_MOST: u64 = 64;
+
+/// A right that is missing now will be missing in a moment; it is asked for again after this time.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+/// The oldest unread record of one or more groups, or the place where it would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordPlace {
+    pub slot: TopicSlot,
+    pub partition: i32,
+    pub offset: Offset,
+}
+
+/// A place of which our history does not tell enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordNeed {
+    pub place: RecordPlace,
+    /// Where the log ends in this collection.
+    pub end: Offset,
+    /// Index into the snapshot's topics.
+    pub topic: u32,
+    /// The age is known; the question is whether there is a record at all.
+    pub only_markers: bool,
+}
+
+/// A record to be looked at: the first one at or after `from` and before the end of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordWanted {
+    pub need: RecordNeed,
+    /// At or after the place: what lies between is known to hold nothing.
+    pub from: Offset,
+}
+
+/// What a log holds from a place on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordFound {
+    Record {
+        offset: Offset,
+        stamp: Stamp,
+    },
+    /// No record before this offset: transaction markers, or what compaction left.
+    Nothing {
+        before: Offset,
+    },
+}
+
+/// What is known of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKnown {
+    At(Stamp),
+    /// The lag is markers only.
+    Nothing,
+    NotRead(UnknownReason),
+}
+
+/// What was found, kept while a group waits there.
+#[derive(Debug)]
+pub struct OldestRecords {
+    tolerance: Duration,
+    now: Tick,
+    now_ms: i64,
+    /// The record found from each place on: its offset and time.
+    found: BTreeMap<RecordPlace, (Offset, Stamp)>,
+    /// Places behind which nothing lies before this offset.
+    empty: HashMap<RecordPlace, Offset>,
+    failed: HashMap<(TopicSlot, i32), (UnknownReason, Tick)>,
+    /// Where the budget ended the last collection's questions: the next begins behind it, so that none waits for ever.
+    resume_after: Option<(TopicSlot, i32)>,
+    /// Whether the last collection's budget left something out.
+    is_over_budget: bool,
+    records_read: u64,
+    bytes_read: u64,
+}
+
+/// Finds what our history does not tell to within `tolerance`, each place once, sorted. `standstill` is how long a
+/// committed offset stands still before the little that is left may be markers.
+pub fn needed_records(
+    history: &History,
+    snapshot: &ClusterSnapshot,
+    tolerance: Duration,
+    standstill: Duration,
+) -> Vec<RecordNeed> {
+    let Some(moment) = history.now() else { return Vec::new() };
+    let slots = snapshot.topics.iter().map(|topic| history.slot(&topic.name));
+    let topics: HashMap<TopicSlot, u32> = (0..).zip(slots).filter_map(|(topic, slot)| Some((slot?, topic))).collect();
+    let mut needs = Vec::new();
+    // What a share group has not read does not begin at its offset.
+    let ordered = snapshot.groups.iter().filter(|group| group.kind != GroupKind::Share);
+    for group in ordered.filter_map(|group| history.group(&group.id)) {
+        for pair in group.pairs.iter().filter(|pair| pair.was_read_at(moment.committed)) {
+            let Some(&topic) = topics.get(&pair.slot()) else { continue };
+            let Reading::Known(range) = snapshot.range(topic, pair.partition()) else { continue };
+            let committed = Offset::new(pair.committed().latest().value());
+            let Lag::Behind { unread: unread @ 1.., .. } = measure(committed, range) else { continue };
+            let Some(log) = history.partition(pair.slot(), pair.partition()) else { continue };
+            let offset = next_readable(committed, range);
+            let told = Arrival::of(offset, log.ends(), moment.ends).is_known_within(tolerance);
+            if !told || (unread <= MARKERS_MOST && pair.unchanged_for(moment.committed) >= standstill) {
+                let place = RecordPlace { slot: pair.slot(), partition: pair.partition(), offset };
+                needs.push(RecordNeed { place, end: range.end, topic, only_markers: told });
+            }
+        }
+    }
+    needs.sort_unstable();
+    needs.dedup_by_key(|need| need.place);
+    needs
+}
+
+impl OldestRecords {
+    /// Times within `tolerance` of each other are as good as one: the interval of the collections.
+    pub fn new(tolerance: Duration) -> Self {
+        Self {
+            tolerance,
+            now: Tick::FIRST,
+            now_ms: 0,
+            found: BTreeMap::new(),
+            empty: HashMap::new(),
+            failed: HashMap::new(),
+            resume_after: None,
+            is_over_budget: false,
+            records_read: 0,
+            bytes_read: 0,
+        }
+    }
+
+    pub const fn tolerance(&self) -> Duration {
+        self.tolerance
+    }
+
+    /// A new collection begins: forgets all places at which no group waits any more.
+    pub fn begin(&mut self, needs: &[RecordNeed], history: &History) {
+        self.is_over_budget = false;
+        self.now = history.now().map_or(Tick::FIRST, |moment| moment.ends);
+        self.now_ms = history.time(self.now).timestamp_millis();
+        let is_needed = |place: &RecordPlace| needs.binary_search_by_key(place, |need| need.place).is_ok();
+        self.found.retain(|place, _| is_needed(place));
+        self.empty.retain(|place, _| is_needed(place));
+        let partition = |need: &RecordNeed| (need.place.slot, need.place.partition);
+        self.failed.retain(|at, _| needs.binary_search_by_key(at, partition).is_ok());
+    }
+
+    /// The questions of the next round, at most `room` of them, sorted by place; none when all is known that can be.
+    pub fn next_round(&mut self, needs: &[RecordNeed], room: usize) -> Vec<RecordWanted> {
+        let room = room.min(MOST_KEPT.saturating_sub(self.found.len() + self.empty.len()));
+        let mut wanted = Vec::new();
+        for of_partition in needs.chunk_by(|a, b| (a.place.slot, a.place.partition) == (b.place.slot, b.place.partition)) {
+            if !self.is_refused(of_partition) {
+                self.ask_about(of_partition, &mut wanted);
+            }
+        }
+        if wanted.len() > room {
+            self.is_over_budget = true;
+            let was_asked =
+                |wanted: &RecordWanted| Some((wanted.need.place.slot, wanted.need.place.partition)) <= self.resume_after;
+            let begin = wanted.partition_point(was_asked);
+            wanted.rotate_left(begin);
+            wanted.truncate(room);
+            let last = wanted.last().map(|last| (last.need.place.slot, last.need.place.partition));
+            self.resume_after = last.or(self.resume_after);
+            wanted.sort_unstable_by_key(|wanted| wanted.need.place);
+        }
+        wanted
+    }
+
+    /// Takes in the answer to one question.
+    pub fn take(&mut self, wanted: RecordWanted, answer: Result<RecordFound, UnknownReason>) {
+        let place = wanted.need.place;
+        self.records_read += 1;
+        match answer {
+            Ok(RecordFound::Record { offset, stamp }) => {
+                self.empty.remove(&place);
+                self.found.insert(place, (offset, stamp));
+            }
+            Ok(RecordFound::Nothing { before }) => {
+                self.empty.insert(place, before);
+            }
+            Err(reason) => {
+                self.failed.insert((place.slot, place.partition), (reason, self.now));
+                return;
+            }
+        }
+        self.failed.remove(&(place.slot, place.partition));
+    }
+
+    /// Counts what the answers of a collection weighed.
+    pub const fn count_bytes(&mut self, bytes: u64) {
+        self.bytes_read += bytes;
+    }
+
+    /// Records that were asked for, and bytes that the answers took, since the beginning.
+    pub const fn totals(&self) -> (u64, u64) {
+        (self.records_read, self.bytes_read)
+    }
+
+    /// Why the records of a place's partition could not be read, where they could not.
+    pub fn failure(&self, place: RecordPlace) -> Option<UnknownReason> {
+        self.failed.get(&(place.slot, place.partition)).map(|(reason, _)| *reason)
+    }
+
+    /// What is known of a place in a log that ends at `end`.
+    pub fn at(&self, place: RecordPlace, end: Offset) -> RecordKnown {
+        if let Some(known) = self.told(place, end) {
+            return known;
+        }
+        let unasked = if self.is_over_budget { UnknownReason::OverBudget } else { UnknownReason::HistoryTooShort };
+        RecordKnown::NotRead(self.failure(place).unwrap_or(unasked))
+    }
+
+    /// Whether the log was looked at from `place` up to its `end`, and holds no record there.
+    pub fn is_empty_from(&self, place: RecordPlace, end: Offset) -> bool {
+        !self.empty.is_empty() && self.empty.get(&place).is_some_and(|before| *before >= end)
+    }
+
+    fn told(&self, place: RecordPlace, end: Offset) -> Option<RecordKnown> {
+        if self.is_empty_from(place, end) {
+            return Some(RecordKnown::Nothing);
+        }
+        if let Some((_, stamp)) = self.found.get(&place) {
+            return Some(RecordKnown::At(*stamp));
+        }
+        let record = |(at, record): (&RecordPlace, &(Offset, Stamp))| {
+            ((at.slot, at.partition) == (place.slot, place.partition)).then_some(*record)
+        };
+        let before = self.found.range(..place).next_back().and_then(record)?;
+        if before.0 >= place.offset {
+            return Some(RecordKnown::At(before.1));
+        }
+        let after = self.found.range(place..).next().and_then(record)?;
+        self.between(before, after, place.offset).map(RecordKnown::At)
+    }
+
+    /// The time of a record between two others, where both are about the same.
+    fn between(&self, before: (Offset, Stamp), after: (Offset, Stamp), offset: Offset) -> Option<Stamp> {
+        let (from, to) = (before.1.exact_ms()?, after.1.exact_ms()?);
+        let tolerance = i64::try_from(self.tolerance.as_millis()).unwrap_or(i64::MAX);
+        let is_near = from.abs_diff(to) <= tolerance.unsigned_abs();
+        if !is_near || from.max(to) > self.now_ms.saturating_add(tolerance) {
+            return None;
+        }
+        let share = offset.distance_from(before.0) as f64 / after.0.distance_from(before.0).max(1) as f64;
+        let ms = from + ((to - from) as f64 * share.min(1.0)) as i64;
+        match (before.1, after.1) {
+            (Stamp::Appended(_), Stamp::Appended(_)) => Some(Stamp::Appended(ms)),
+            _ => Some(Stamp::Created(ms)),
+        }
+    }
+
+    fn is_refused(&self, of_partition: &[RecordNeed]) -> bool {
+        let failed = of_partition.first().and_then(|need| self.failed.get(&(need.place.slot, need.place.partition)));
+        failed.is_some_and(|(reason, at)| match reason {
+            UnknownReason::NotAuthorized | UnknownReason::Unsupported => {
+                *at == self.now || self.now.since(*at) < REFUSED_PAUSE
+            }
+            _ => *at == self.now,
+        })
+    }
+
+    /// Of each stretch of unknown places: its outer ends while they are open, its middle once both sides are known.
+    fn ask_about(&self, needs: &[RecordNeed], wanted: &mut Vec<RecordWanted>) {
+        let is_known = |need: &RecordNeed| {
+            let told = self.told(need.place, need.end);
+            told.is_some()
+                && (!need.only_markers || told == Some(RecordKnown::Nothing) || self.found.contains_key(&need.place))
+        };
+        let mut ask = |index: usize| {
+            if let Some(&need) = needs.get(index) {
+                let from = self.empty.get(&need.place).map_or(need.place.offset, |before| need.place.offset.max(*before));
+                wanted.push(RecordWanted { need, from });
+            }
+        };
+        let known: Vec<bool> = needs.iter().map(is_known).collect();
+        let mut begin = 0;
+        for stretch in known.chunk_by(|a, b| a == b) {
+            let (first, last) = (begin, begin + stretch.len() - 1);
+            begin += stretch.len();
+            if stretch.first() == Some(&true) {
+                continue;
+            }
+            if first > 0 && last + 1 < needs.len() {
+                ask(first.midpoint(last));
+                continue;
+            }
+            if first == 0 {
+                ask(first);
+            }
+            if last + 1 == needs.len() && last > 0 {
+                ask(last);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
