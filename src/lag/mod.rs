@@ -27,8 +27,8 @@ pub mod words;
 pub use burrow::{BurrowStatus, CommitSample, CommitWindow, evaluate};
 pub use drain::Drain;
 pub use history::{
-    Change, GroupTrack, History, HistoryLimits, Moment, PairSamples, PairTrack, PartitionTrack, SPARK_POINTS, SeriesSample,
-    Spark, TopicSlot, TopicTotals, TopicTrack, lag_at, lag_samples,
+    Change, GroupTrack, History, HistoryLimits, Moment, PairSamples, PairTrack, PairWindow, PartitionTrack, SPARK_POINTS,
+    SeriesSample, Spark, TopicSlot, TopicTotals, TopicTrack, WindowShape, lag_at, lag_samples,
 };
 pub use measure::{Lag, measure, measure_readings, next_readable};
 pub use offsets::{LogRange, Offset};

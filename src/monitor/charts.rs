@@ -4,7 +4,7 @@ use super::{
     published::Charts,
     view::{GroupSeries, HeatRow, SeriesPoint},
 };
-use crate::lag::{History, SPARK_POINTS};
+use crate::lag::{History, PairWindow, SPARK_POINTS, Spans, WindowShape};
 use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
@@ -16,12 +16,16 @@ const POINTS_MAX: usize = 360;
 pub(super) struct HistoryCharts {
     clusters: Vec<(Arc<str>, Arc<RwLock<History>>)>,
     heat_span: Duration,
+    spans: Spans,
 }
+
+/// Commits in a window, and log ends: what Burrow keeps unless told otherwise.
+const COMMITS_MAX: usize = 10;
 
 impl HistoryCharts {
     /// Heat strips cover the same time as the small trend lines.
-    pub fn new(clusters: Vec<(Arc<str>, Arc<RwLock<History>>)>, spark_bucket: Duration) -> Self {
-        Self { clusters, heat_span: spark_bucket * SPARK_POINTS as u32 }
+    pub fn new(clusters: Vec<(Arc<str>, Arc<RwLock<History>>)>, spark_bucket: Duration, spans: Spans) -> Self {
+        Self { clusters, heat_span: spark_bucket * SPARK_POINTS as u32, spans }
     }
 
     fn history(&self, cluster: &str) -> Option<RwLockReadGuard<'_, History>> {
@@ -44,6 +48,12 @@ impl Charts for HistoryCharts {
 
     fn heat_span(&self) -> Duration {
         self.heat_span
+    }
+
+    fn commit_windows(&self, cluster: &str, group: &str, commits_on: bool) -> Vec<PairWindow> {
+        let Some(history) = self.history(cluster) else { return Vec::new() };
+        let Spans { stalled_after, window } = self.spans;
+        history.commit_windows(group, WindowShape { span: window, lately: stalled_after, most: COMMITS_MAX, commits_on })
     }
 
     fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow> {

@@ -248,8 +248,11 @@ mod tests {
             store.seen(at, &terms, Report::Executed, std::slice::from_ref(&delivery)).await.unwrap();
             ledgers.push(ledger);
         }
-        let published =
-            Published::new(fixture::empty_view(fixture::at(0)), Box::new(HistoryCharts::new(Vec::new(), Duration::ZERO)));
+        let spans = crate::lag::Spans { stalled_after: Duration::ZERO, window: Duration::ZERO };
+        let published = Published::new(
+            fixture::empty_view(fixture::at(0)),
+            Box::new(HistoryCharts::new(Vec::new(), Duration::ZERO, spans)),
+        );
         let watched = WatchedLedger { store: store.clone(), namespace };
         (LedgerLookUp::new(vec![("main".to_owned(), watched)], published), store, ledgers)
     }

@@ -9,6 +9,7 @@ pub mod alerts;
 mod assemble;
 mod board;
 mod books;
+pub mod burrow;
 mod charts;
 mod cluster_state;
 pub mod exposition;

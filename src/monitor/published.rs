@@ -1,6 +1,7 @@
 //! The one place where the latest view is kept: written by the poller, read by pages, streams and `/metrics`.
 
 use super::view::{GroupSeries, HeatRow, TimelineEntry, View};
+use crate::lag::PairWindow;
 use arc_swap::ArcSwap;
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -25,6 +26,10 @@ pub trait Charts: Send + Sync {
     fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow>;
     /// Time that all buckets of a heat row cover together, up to now.
     fn heat_span(&self) -> Duration;
+    /// The last commits of each of the group's partitions. `commits_on`: whether each reading counts as a commit.
+    fn commit_windows(&self, _cluster: &str, _group: &str, _commits_on: bool) -> Vec<PairWindow> {
+        Vec::new()
+    }
 }
 
 impl Published {
@@ -67,6 +72,10 @@ impl Published {
 
     pub fn heat_span(&self) -> Duration {
         self.charts.heat_span()
+    }
+
+    pub fn commit_windows(&self, cluster: &str, group: &str, commits_on: bool) -> Vec<PairWindow> {
+        self.charts.commit_windows(cluster, group, commits_on)
     }
 
     pub fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow> {

@@ -65,7 +65,7 @@ impl<S: Store> Monitor<S> {
             timeline: Vec::new(),
             history: HistoryUse { budget_bytes: settings.history_bytes, ..HistoryUse::default() },
         };
-        let charts = HistoryCharts::new(histories.clone(), settings.spark_bucket());
+        let charts = HistoryCharts::new(histories.clone(), settings.spark_bucket(), settings.spans);
         let published = Published::new(first, Box::new(charts));
         let board = Board::new(views.clone(), &settings, Arc::clone(&published), notifier, now);
         let board = Arc::new(board);

@@ -36,12 +36,17 @@ pub async fn harden(request: Request, next: Next) -> Response {
 /// Refuses names that are not ours: without it a foreign page could bind its own name to this address and read everything.
 pub async fn check_host(State(dashboard): State<DashboardState>, request: Request, next: Next) -> Response {
     let host = request.uri().host().or_else(|| request.headers().get(header::HOST)?.to_str().ok()).unwrap_or("");
-    let machine = matches!(request.uri().path(), "/livez" | "/readyz" | "/healthz" | "/metrics");
-    if machine || is_allowed(host, &dashboard.settings.allowed_hosts) {
+    if is_for_machines(request.uri().path()) || is_allowed(host, &dashboard.settings.allowed_hosts) {
         return next.run(request).await;
     }
     let text = "This host name is not allowed here. Add it with --allowed-host, or set --external-url.\n";
     (StatusCode::MISDIRECTED_REQUEST, text).into_response()
+}
+
+/// Probes and pages of metrics: asked for by machines that know the address alone.
+fn is_for_machines(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics" | "/burrow/admin" | "/burrow/admin/ready")
+        || path.starts_with("/metrics/")
 }
 
 fn is_allowed(host: &str, allowed: &AllowedHosts) -> bool {
@@ -65,7 +70,7 @@ pub fn strip_prefix(prefix: &str, mut request: Request) -> Request {
     let stripped = match path.strip_prefix(prefix) {
         Some("") => Some("/".to_owned()),
         Some(rest) if rest.starts_with('/') => Some(rest.to_owned()),
-        _ if matches!(path, "/livez" | "/readyz" | "/healthz" | "/metrics") => Some(path.to_owned()),
+        _ if is_for_machines(path) => Some(path.to_owned()),
         _ => None,
     };
     // A path outside the prefix becomes one that no route has.
@@ -111,5 +116,6 @@ mod tests {
         assert_eq!(path("/tmx/groups"), "/outside-the-prefix");
         assert_eq!(path("/groups"), "/outside-the-prefix");
         assert_eq!(path("/metrics"), "/metrics");
+        assert_eq!(path("/metrics/kminion?strict=1"), "/metrics/kminion?strict=1");
     }
 }

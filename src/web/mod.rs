@@ -10,6 +10,7 @@
 //! ```
 
 mod assets;
+mod burrow;
 mod cell;
 mod export;
 mod formats;

@@ -1,7 +1,7 @@
 //! Every route and every layer of the dashboard, in one place.
 
 use super::{
-    formats,
+    burrow, formats,
     frame::Visit,
     guard, http_metrics, live,
     pages::{alerts, duplicates, event, flow, group, groups, overview, search, status, theme, topic, topics},
@@ -69,6 +69,7 @@ pub fn router(state: DashboardState) -> Router {
         .route("/healthz", get(probes::healthz))
         .route("/metrics", get(probes::metrics))
         .route("/metrics/{format}", get(formats::page))
+        .merge(burrow::routes())
         .fallback(no_such_page)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PAGE_TIMEOUT));
     let layers = ServiceBuilder::new()

@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_input;
+mod burrow;
 mod dashboards;
 mod demo;
 mod exporters;

@@ -9,11 +9,13 @@ mod pair;
 mod series;
 mod spark;
 mod topic;
+mod windows;
 
 pub use pair::{PairTrack, TopicTotals};
 pub use series::{PairSamples, SeriesSample, lag_at, lag_samples};
 pub use spark::{SPARK_POINTS, Spark};
 pub use topic::{PartitionTrack, TopicTrack};
+pub use windows::{PairWindow, WindowShape};
 
 use super::{ClusterSnapshot, GroupSnapshot, Reading, Runs, Tick, TopicPartition};
 use chrono::{DateTime, Utc};

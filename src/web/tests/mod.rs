@@ -1,5 +1,6 @@
 //! The dashboard through its router, with made-up views.
 
+mod burrow;
 #[path = "../../../examples/fixture_server/fixture.rs"]
 mod fixture;
 mod live;

@@ -282,9 +282,8 @@ fn topics_of(member: &MemberView) -> BTreeMap<&str, u64> {
 }
 
 fn write_marks(out: &mut TextWriter, scene: &Scene<'_>) {
-    let marks: [(Family, Family, fn(LogRange) -> u64); 2] =
-        [(LOW, LOW_SUM, |range| range.start.get()), (HIGH, HIGH_SUM, |range| range.end.get())];
-    for (of_partition, of_topic, mark) in marks {
+    for (of_partition, of_topic, low) in [(LOW, LOW_SUM, true), (HIGH, HIGH_SUM, false)] {
+        let mark = |range: LogRange| if low { range.start.get() } else { range.end.get() };
         if scene.level == Level::Partition {
             out.family(of_partition);
             each_topic(scene, |labels, topic| {
