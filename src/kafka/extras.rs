@@ -3,7 +3,8 @@
 use super::{
     cluster::{Named, Topology},
     failures::Failures,
-    groups::Links,
+    groups::{Links, preferred},
+    hedge::first_answer,
     wire::{
         Link, WireError,
         answers::{describe_configs, describe_log_dirs},
@@ -134,24 +135,18 @@ async fn sizes_on(link: &mut Link, topology: &Topology) -> Result<Vec<u64>, (Unk
     }
 }
 
-/// Asks one broker: every broker knows every topic's configuration. The next one is asked when it fails.
+/// Asks one broker, for every broker knows every topic's configuration; and others where it does not answer.
 async fn read_retention(links: &mut Links, topics: &[Arc<str>]) -> HashMap<Arc<str>, Reading<Retention>> {
-    let mut last = UnknownReason::Unreachable;
-    for link in links.values_mut() {
-        let mut read: HashMap<Arc<str>, Reading<Retention>> = HashMap::new();
-        match retention_at(link, topics, &mut read).await {
-            Ok(()) => return read,
-            Err(error) => last = error.reason(),
-        }
-    }
-    topics.iter().map(|topic| (Arc::clone(topic), Reading::Unknown(last))).collect()
+    let (order, patience) = preferred(links.values_mut());
+    let asking = order.into_iter().map(|link| retention_at(link, topics)).collect();
+    first_answer(asking, 1, patience).await.unwrap_or_else(|errors| {
+        let reason = errors.last().map_or(UnknownReason::Unreachable, WireError::reason);
+        topics.iter().map(|topic| (Arc::clone(topic), Reading::Unknown(reason))).collect()
+    })
 }
 
-async fn retention_at(
-    link: &mut Link,
-    topics: &[Arc<str>],
-    read: &mut HashMap<Arc<str>, Reading<Retention>>,
-) -> Result<(), WireError> {
+async fn retention_at(link: &mut Link, topics: &[Arc<str>]) -> Result<HashMap<Arc<str>, Reading<Retention>>, WireError> {
+    let mut read = HashMap::new();
     link.ask(
         |_| topics.chunks(TOPICS_PER_REQUEST).map(configs_of).collect(),
         |version, _, cursor| {
@@ -164,7 +159,8 @@ async fn retention_at(
             })
         },
     )
-    .await
+    .await?;
+    Ok(read)
 }
 
 fn configs_of(topics: &[Arc<str>]) -> DescribeConfigsRequest {

@@ -2,6 +2,7 @@
 
 use super::{
     failures::Failures,
+    hedge::first_answer,
     wire::{
         Link, Malformed, WireError,
         answers::{ListedGroup, find_coordinator, list_groups},
@@ -17,6 +18,7 @@ use kafka_protocol::{
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 /// Connections by broker id.
@@ -122,16 +124,23 @@ fn kind_of(listed: &ListedGroup<'_>) -> GroupKind {
     }
 }
 
+/// The links in the order in which a question is put that any broker can answer, and how long to wait for one of them
+/// before asking the next.
+pub fn preferred<'a>(links: impl Iterator<Item = &'a mut Link>) -> (Vec<&'a mut Link>, Duration) {
+    let mut order: Vec<&mut Link> = links.collect();
+    order.sort_by_key(|link| (!link.is_connected(), link.is_doubted()));
+    let patience = order.first().map_or(Duration::ZERO, |link| link.patience());
+    (order, patience)
+}
+
 /// Asks who coordinates these groups. The first broker that answers is believed.
 pub async fn locate(links: &mut Links, groups: &[Arc<str>]) -> HashMap<Arc<str>, Result<i32, UnknownReason>> {
-    let mut last = UnknownReason::Unreachable;
-    for link in links.values_mut() {
-        match locate_at(link, groups).await {
-            Ok(found) => return found,
-            Err(error) => last = error.reason(),
-        }
-    }
-    groups.iter().map(|group| (Arc::clone(group), Err(last))).collect()
+    let (order, patience) = preferred(links.values_mut());
+    let asking = order.into_iter().map(|link| locate_at(link, groups)).collect();
+    first_answer(asking, 1, patience).await.unwrap_or_else(|errors| {
+        let reason = errors.last().map_or(UnknownReason::Unreachable, WireError::reason);
+        groups.iter().map(|group| (Arc::clone(group), Err(reason))).collect()
+    })
 }
 
 async fn locate_at(

@@ -16,6 +16,7 @@ mod ends;
 mod extras;
 mod failures;
 mod groups;
+mod hedge;
 mod members;
 mod named;
 mod oldest;

@@ -9,6 +9,7 @@ use super::{
     extras::{Extras, Pace},
     failures::Failures,
     groups::{self, Links},
+    hedge::first_answer,
     members,
     named::{self, NamedGroups},
     oldest::{self, RecordBudget},
@@ -23,10 +24,9 @@ use crate::{
         TopicSnapshot, UnknownReason,
     },
 };
-use futures_util::stream::{self, StreamExt};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-/// Brokers that are asked for metadata at the same time, when the connection kept from last time does not answer.
+/// Brokers that are asked for metadata at the same time while none is connected.
 const METADATA_AT_ONCE: usize = 4;
 
 /// What to read, and how.
@@ -81,6 +81,8 @@ pub struct ClusterReader {
     named: NamedGroups,
     /// Topics that members read and that no metadata showed: asked for by name, to learn why.
     hidden: BTreeSet<Arc<str>>,
+    /// Address of the broker that described the cluster last.
+    source: String,
 }
 
 impl ClusterReader {
@@ -109,6 +111,7 @@ impl ClusterReader {
             shapes: Shapes::default(),
             named: NamedGroups::default(),
             hidden: BTreeSet::new(),
+            source: String::new(),
             settings,
             config,
         }
@@ -174,30 +177,24 @@ impl ClusterReader {
         snapshot.failures.extend(failures.into_list());
     }
 
-    /// Asks brokers that are connected first, one by one; then all others that are known, a few at a time.
+    /// Asks a broker that is connected; where it does not answer soon, others as well.
     async fn find_topology(&mut self) -> Result<Topology, CollectError> {
         let wanted = Wanted { filter: &self.config.topics, former: &self.shapes, hidden: &self.hidden };
-        let mut tried = Vec::new();
-        let (connected, others): (Vec<&mut Link>, Vec<&mut Link>) =
-            self.bootstrap.iter_mut().chain(self.links.values_mut()).partition(|link| link.is_connected());
-        for link in connected {
-            match read_topology(link, wanted).await {
-                Ok(topology) => return Ok(topology),
-                Err(failure) => tried.push(attempt(link, failure)),
-            }
-        }
+        let (order, patience) = groups::preferred(self.bootstrap.iter_mut().chain(self.links.values_mut()));
+        let at_once = if order.first().is_some_and(|link| link.is_connected()) { 1 } else { METADATA_AT_ONCE };
         // Made at once: a stream that makes them one by one would tie this future to one thread.
-        let asking: Vec<_> = others.into_iter().map(|link| ask_for_topology(link, wanted)).collect();
-        let mut answers = stream::iter(asking).buffer_unordered(METADATA_AT_ONCE);
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(topology) => return Ok(topology),
-                Err(attempt) => tried.push(attempt),
+        let asking = order.into_iter().map(|link| ask_for_topology(link, wanted)).collect();
+        match first_answer(asking, at_once, patience).await {
+            Ok((topology, source)) => {
+                self.source = source;
+                Ok(topology)
+            }
+            Err(mut tried) => {
+                tried.sort_by(|a, b| a.address.cmp(&b.address));
+                tried.dedup_by(|a, b| a.address == b.address);
+                Err(CollectError::NoBroker { tried })
             }
         }
-        tried.sort_by(|a, b| a.address.cmp(&b.address));
-        tried.dedup_by(|a, b| a.address == b.address);
-        Err(CollectError::NoBroker { tried })
     }
 
     /// Keeps one link for each broker of the cluster, at the address that the cluster advertises.
@@ -309,8 +306,12 @@ fn address_of(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-async fn ask_for_topology(link: &mut Link, wanted: Wanted<'_>) -> Result<Topology, BrokerAttempt> {
-    read_topology(link, wanted).await.map_err(|failure| attempt(link, failure))
+/// Gives the cluster, and the address of the broker that described it.
+async fn ask_for_topology(link: &mut Link, wanted: Wanted<'_>) -> Result<(Topology, String), BrokerAttempt> {
+    match read_topology(link, wanted).await {
+        Ok(topology) => Ok((topology, link.address().to_owned())),
+        Err(failure) => Err(attempt(link, failure)),
+    }
 }
 
 fn attempt(link: &Link, failure: MetadataFailure) -> BrokerAttempt {

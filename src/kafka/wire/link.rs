@@ -36,14 +36,31 @@ pub struct Link {
     /// Failed attempts to connect in a row, and when the next may be made.
     refused: u32,
     not_before: Option<Instant>,
+    /// Exchanges of this collection that failed or were abandoned.
     failures: u32,
+    /// Whether an exchange of this collection went well.
+    answered: bool,
+    last_error: Option<WireError>,
     /// Why this broker is not asked any more in this collection.
     given_up: Option<WireError>,
+    doubted: bool,
 }
 
 impl Link {
     pub const fn new(address: String, settings: Arc<ConnectionSettings>, backoff: Backoff) -> Self {
-        Self { address, settings, backoff, connection: None, refused: 0, not_before: None, failures: 0, given_up: None }
+        Self {
+            address,
+            settings,
+            backoff,
+            connection: None,
+            refused: 0,
+            not_before: None,
+            failures: 0,
+            answered: false,
+            last_error: None,
+            given_up: None,
+            doubted: false,
+        }
     }
 
     pub fn address(&self) -> &str {
@@ -59,6 +76,25 @@ impl Link {
         self.connection.is_some()
     }
 
+    /// What went wrong, if this broker was asked in this collection and nothing that it was asked went well.
+    pub fn silence(&self) -> Option<&WireError> {
+        if self.answered { None } else { self.given_up.as_ref().or(self.last_error.as_ref()) }
+    }
+
+    /// How long an answer may take before it is worth asking another broker the same.
+    pub fn patience(&self) -> Duration {
+        self.settings.request_timeout / 4
+    }
+
+    /// Whether what this broker last told of the cluster turned out wrong. Others are asked before it.
+    pub const fn is_doubted(&self) -> bool {
+        self.doubted
+    }
+
+    pub const fn doubt(&mut self, doubted: bool) {
+        self.doubted = doubted;
+    }
+
     /// Closes the connection; the next question opens another.
     pub fn disconnect(&mut self) {
         self.connection = None;
@@ -67,6 +103,8 @@ impl Link {
     /// A new collection begins: brokers that failed in the last one may be tried again, once their pause is over.
     pub fn begin(&mut self) {
         self.failures = 0;
+        self.answered = false;
+        self.last_error = None;
         if self.not_before.is_none_or(|time| Instant::now() >= time) {
             self.given_up = None;
         }
@@ -83,6 +121,8 @@ impl Link {
         let version = self.version::<R>().await?;
         let requests = make(version);
         let mut answered = 0;
+        // Counted beforehand, for the caller may give up before the answer.
+        self.failures += 1;
         let mut outcome = Ok(());
         for _ in 0..2 {
             let connection = self.connected().await?;
@@ -97,7 +137,14 @@ impl Link {
                 break;
             }
         }
-        outcome.inspect_err(|error| self.note_failure(error))
+        match &outcome {
+            Ok(()) => {
+                self.failures -= 1;
+                self.answered = true;
+            }
+            Err(error) => self.note_failure(error),
+        }
+        outcome
     }
 
     /// The version in which this broker answers `R`, connecting if needed.
@@ -134,7 +181,7 @@ impl Link {
     }
 
     fn note_failure(&mut self, error: &WireError) {
-        self.failures += 1;
+        self.last_error = Some(error.clone());
         if self.failures >= FAILURES_PER_COLLECTION {
             self.given_up = Some(error.clone());
         }

@@ -103,3 +103,77 @@ async fn an_impossible_partition_number_makes_its_topic_unreadable_and_no_other(
         assert_eq!(reasons(&snapshot), [("metadata of topics", UnknownReason::BadResponse, 1)]);
     }
 }
+
+/// Brokers 1 to `count` of one cluster, of which `script` decides about the requests to each.
+async fn cluster(count: i32, script: impl Fn(i32, &Ask) -> Option<Reply> + Send + Sync + 'static) -> Vec<FakeBroker> {
+    let (script, ports) = (Arc::new(script), Arc::new(std::sync::OnceLock::new()));
+    let mut brokers = Vec::new();
+    for id in 1..=count {
+        let (script, ports) = (Arc::clone(&script), Arc::clone(&ports));
+        let answer = move |ask: &Ask| {
+            let known: &Vec<(i32, u16)> = ports.get()?;
+            let described = || ask.answer::<MetadataRequest>(&cluster_of(known, &[("t", &[1, 1])]));
+            script(id, ask).or_else(|| ask.is::<MetadataRequest>().then(described))
+        };
+        brokers.push(FakeBroker::start(answer).await);
+    }
+    ports.set((1..).zip(brokers.iter().map(|broker| broker.port)).collect()).unwrap();
+    brokers
+}
+
+/// A reader of these brokers that asks the next one after three quarters of a second of silence.
+fn patient_reader(brokers: &[FakeBroker]) -> ClusterReader {
+    ClusterReader::new(config_with_timeout(&brokers[0].bootstrap(), "3000"))
+}
+
+#[tokio::test]
+async fn silent_brokers_do_not_hold_up_the_metadata_that_another_has() {
+    let brokers = cluster(4, |id, ask| (id < 4 && ask.is::<MetadataRequest>() && ask.earlier > 0).then_some(Reply::Silence));
+    let brokers = brokers.await;
+    let mut reader = patient_reader(&brokers);
+    reader.collect().await.unwrap();
+    // Broker 1 has answered once, as the bootstrap server; the other silent ones fall silent after one answer.
+    for _ in 0..2 {
+        assert_eq!(reader.collect().await.unwrap().failures, []);
+    }
+    assert_eq!(reader.totals().connection_failures, 0, "nobody's timeout was waited for");
+}
+
+#[tokio::test]
+async fn when_all_brokers_fall_silent_each_is_asked_and_named() {
+    let brokers = cluster(5, |_, ask| (ask.is::<MetadataRequest>() && ask.earlier > 0).then_some(Reply::Silence)).await;
+    let mut reader = ClusterReader::new(config_with_timeout(&brokers[4].bootstrap(), SHORT_TIMEOUT_MS));
+    reader.collect().await.unwrap();
+    while reader.collect().await.is_ok() {}
+    let error = reader.collect().await.unwrap_err();
+    assert_eq!(error.reason(), UnknownReason::Timeout);
+    for broker in &brokers {
+        assert!(error.to_string().contains(&broker.bootstrap()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_broker_does_not_hold_up_the_search_for_a_coordinator() {
+    let brokers = cluster(2, |id, ask| {
+        if id == 1 && ask.is::<OffsetFetchRequest>() && ask.earlier == 0 {
+            return Some(committed(ask, &[], 16));
+        }
+        if !ask.is::<FindCoordinatorRequest>() {
+            return None;
+        }
+        Some(if id == 1 {
+            Reply::Silence
+        } else {
+            ask.answer::<FindCoordinatorRequest>(&coordinators(&ask.decoded(), ask.version, 2))
+        })
+    })
+    .await;
+    let mut reader = patient_reader(&brokers);
+    let snapshot = reader.collect().await.unwrap();
+    assert_eq!(
+        (snapshot.groups[0].coordinator, &snapshot.groups[0].committed),
+        (Some(2), &offsets(&[(0, 0, 5), (0, 1, 7)]))
+    );
+    assert_eq!(snapshot.failures, []);
+    assert_eq!(reader.totals().connection_failures, 0, "nobody's timeout was waited for");
+}
