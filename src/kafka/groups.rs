@@ -43,13 +43,11 @@ pub async fn list(links: &mut Links, wanted: impl Fn(&str) -> bool + Sync, failu
         let wanted = &wanted;
         async move { (*id, list_one(*id, link, wanted).await) }
     });
-    for (broker, answer) in join_all(asked).await {
-        match answer {
-            Ok(groups) => listing.groups.extend(groups),
-            Err((reason, detail)) => {
-                listing.complete = false;
-                failures.add("listing of groups", Some(broker), reason, 0, || detail);
-            }
+    for (broker, (groups, failure)) in join_all(asked).await {
+        listing.groups.extend(groups);
+        if let Some((reason, detail)) = failure {
+            listing.complete = false;
+            failures.add("listing of groups", Some(broker), reason, 0, || detail);
         }
     }
     // A group that moved between two answers is listed twice.
@@ -58,30 +56,32 @@ pub async fn list(links: &mut Links, wanted: impl Fn(&str) -> bool + Sync, failu
     listing
 }
 
+/// What one broker lists, and why that may not be all: one that is still loading groups names those that it has.
 async fn list_one(
     broker: i32,
     link: &mut Link,
     wanted: &(impl Fn(&str) -> bool + Sync),
-) -> Result<Vec<GroupSnapshot>, (UnknownReason, String)> {
+) -> (Vec<GroupSnapshot>, Option<(UnknownReason, String)>) {
     let mut groups = Vec::new();
     let mut code = 0;
-    link.ask(
-        |_| vec![ListGroupsRequest::default()],
-        |version, _, cursor| {
-            groups.clear();
-            code = list_groups(cursor, version, |listed| {
-                if wanted(&listed.id) {
-                    groups.push(snapshot_of(broker, &listed));
-                }
-            })?;
-            Ok(())
-        },
-    )
-    .await
-    .map_err(|error| (error.reason(), error.to_string()))?;
-    match code {
-        0 => Ok(groups),
-        code => Err((reason_of(code), format!("error {code}"))),
+    let outcome = link
+        .ask(
+            |_| vec![ListGroupsRequest::default()],
+            |version, _, cursor| {
+                groups.clear();
+                code = list_groups(cursor, version, |listed| {
+                    if wanted(&listed.id) {
+                        groups.push(snapshot_of(broker, &listed));
+                    }
+                })?;
+                Ok(())
+            },
+        )
+        .await;
+    match (outcome, code) {
+        (Err(error), _) => (Vec::new(), Some((error.reason(), error.to_string()))),
+        (Ok(()), 0) => (groups, None),
+        (Ok(()), code) => (groups, Some((reason_of(code), format!("error {code}")))),
     }
 }
 
