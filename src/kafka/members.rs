@@ -22,7 +22,7 @@ use kafka_protocol::{
 };
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -53,6 +53,49 @@ type Answers = Vec<(usize, Result<Described, i16>)>;
 
 /// Fills `members`, `state` and `protocol` of every group, without asking about groups that are listed as empty.
 pub async fn read(links: &mut Links, groups: &mut [GroupSnapshot], topology: &Topology, failures: &mut Failures) {
+    let contradicted = describe(links, groups, topology, failures).await;
+    if !contradicted.is_empty() {
+        describe_as_modern(links, groups, &contradicted, topology, failures).await;
+    }
+}
+
+/// Kafka 3.7 has consumer groups of the new protocol, and its list does not name the types: it lists a group as alive that
+/// DescribeGroups calls dead. One that the other call does not know either has been deleted meanwhile.
+async fn describe_as_modern(
+    links: &mut Links,
+    groups: &mut [GroupSnapshot],
+    contradicted: &BTreeSet<usize>,
+    topology: &Topology,
+    failures: &mut Failures,
+) {
+    let modern =
+        |index: &usize| groups.get(*index).map(|group| GroupSnapshot { kind: GroupKind::Consumer, ..group.clone() });
+    let mut again: Vec<GroupSnapshot> = contradicted.iter().filter_map(modern).collect();
+    describe(links, &mut again, topology, &mut Failures::default()).await;
+    for (index, described) in contradicted.iter().zip(again) {
+        let Some(group) = groups.get_mut(*index) else { continue };
+        match (&described.members, described.state) {
+            // A broker that has no such groups was right.
+            (Reading::Unknown(UnknownReason::Unsupported), _) | (_, Reading::Known(GroupState::Dead)) => {
+                group.members = Reading::Known(Vec::new());
+                group.state = Reading::Known(GroupState::Dead);
+            }
+            (Reading::Known(_), _) => *group = described,
+            (Reading::Unknown(reason), _) => {
+                settle(group, *reason);
+                failures.add_named("members of groups", group.coordinator, *reason, &group.id);
+            }
+        }
+    }
+}
+
+/// Gives the classic groups that are listed as alive and described as dead; they are left as they are.
+async fn describe(
+    links: &mut Links,
+    groups: &mut [GroupSnapshot],
+    topology: &Topology,
+    failures: &mut Failures,
+) -> BTreeSet<usize> {
     let mut work: BTreeMap<i32, Vec<(usize, Describe)>> = BTreeMap::new();
     for (index, group) in groups.iter_mut().enumerate() {
         let without_members = matches!(group.state, Reading::Known(GroupState::Empty | GroupState::Dead));
@@ -71,12 +114,16 @@ pub async fn read(links: &mut Links, groups: &mut [GroupSnapshot], topology: &To
         Some(async move { (*broker, ask_broker(link, view, &asked, topology).await) })
     });
     let answered = join_all(asking).await;
+    let mut contradicted = BTreeSet::new();
     for (broker, rounds) in answered {
         for round in rounds {
-            apply(groups, broker, round, failures);
+            apply(groups, broker, round, &mut contradicted, failures);
         }
     }
+    contradicted
 }
+
+const DEAD: Reading<GroupState> = Reading::Known(GroupState::Dead);
 
 const fn request_for(kind: GroupKind) -> Describe {
     match kind {
@@ -189,10 +236,19 @@ async fn ask_streams(
     .await
 }
 
-fn apply(groups: &mut [GroupSnapshot], broker: i32, round: Round, failures: &mut Failures) {
+fn apply(
+    groups: &mut [GroupSnapshot],
+    broker: i32,
+    round: Round,
+    contradicted: &mut BTreeSet<usize>,
+    failures: &mut Failures,
+) {
     for (index, answer) in round.answers {
         let Some(group) = groups.get_mut(index) else { continue };
         match answer {
+            Ok(Described { state: DEAD, .. }) | Err(69) if group.kind == GroupKind::Classic && group.state.is_known() => {
+                contradicted.insert(index);
+            }
             Ok(described) => {
                 if described.simple && group.kind == GroupKind::Classic {
                     group.kind = GroupKind::Simple;
@@ -220,6 +276,7 @@ fn apply(groups: &mut [GroupSnapshot], broker: i32, round: Round, failures: &mut
     for index in round.asked {
         if let Some(group) = groups.get_mut(index)
             && group.members.reason() == Some(UnknownReason::NotReadYet)
+            && !contradicted.contains(&index)
         {
             settle(group, reason);
             open += 1;

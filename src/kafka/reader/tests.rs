@@ -259,6 +259,76 @@ async fn sizes_and_retention_that_cannot_be_read_fail_in_every_collection_withou
 }
 
 #[tokio::test]
+async fn an_answer_without_directories_is_a_refusal_and_no_size_of_zero() {
+    let mut old = FULL;
+    let log_dirs = old.iter_mut().find(|api| api.0 == DescribeLogDirsRequest::KEY).unwrap();
+    *log_dirs = (log_dirs.0, 1, 2);
+    let broker = FakeBroker::start(move |ask| {
+        if ask.is::<ApiVersionsRequest>() {
+            return Some(ask.answer::<ApiVersionsRequest>(&offers(&old)));
+        }
+        let refused = DescribeLogDirsResponse::default();
+        ask.is::<DescribeLogDirsRequest>().then(|| ask.answer::<DescribeLogDirsRequest>(&refused))
+    })
+    .await;
+    let snapshot = collected(&broker).await;
+    assert_eq!(broker.asked::<DescribeLogDirsRequest>(), [2]);
+    assert_eq!(snapshot.topics[0].bytes, Reading::Unknown(UnknownReason::NotAuthorized));
+    assert_eq!(reasons(&snapshot), [("sizes on disk", UnknownReason::NotAuthorized, 0)]);
+}
+
+/// Kafka 3.7: its list names no types, and DescribeGroups calls groups of the new protocol dead. `alive` says whether the
+/// call of the new protocol knows the group, `describes` in which versions the broker has that call.
+async fn listed_as_stable_and_described_as_dead(alive: bool, describes: (i16, i16)) -> ClusterSnapshot {
+    let mut apis = FULL;
+    for api in &mut apis {
+        match api.0 {
+            ListGroupsRequest::KEY => *api = (api.0, 0, 4),
+            ConsumerGroupDescribeRequest::KEY => *api = (api.0, describes.0, describes.1),
+            _ => {}
+        }
+    }
+    let broker = FakeBroker::start(move |ask| {
+        if ask.is::<ApiVersionsRequest>() {
+            return Some(ask.answer::<ApiVersionsRequest>(&offers(&apis)));
+        }
+        if ask.is::<ConsumerGroupDescribeRequest>() && !alive {
+            use consumer_group_describe_response::DescribedGroup;
+            let gone = DescribedGroup::default().with_group_id(GroupId("g".into())).with_error_code(69);
+            let answer = ConsumerGroupDescribeResponse::default().with_groups(vec![gone]);
+            return Some(ask.answer::<ConsumerGroupDescribeRequest>(&answer));
+        }
+        use describe_groups_response::DescribedGroup;
+        let dead = DescribedGroup::default().with_group_id(GroupId("g".into())).with_group_state("Dead".into());
+        let answer = DescribeGroupsResponse::default().with_groups(vec![dead]);
+        ask.is::<DescribeGroupsRequest>().then(|| ask.answer::<DescribeGroupsRequest>(&answer))
+    })
+    .await;
+    collected(&broker).await
+}
+
+#[tokio::test]
+async fn a_group_that_is_listed_as_stable_and_described_as_dead_is_asked_about_in_the_new_protocol() {
+    let snapshot = listed_as_stable_and_described_as_dead(true, (0, 1)).await;
+    let group = &snapshot.groups[0];
+    assert_eq!((group.kind, group.state), (GroupKind::Consumer, Reading::Known(GroupState::Stable)));
+    let members = group.members.as_ref().known().unwrap();
+    assert_eq!(members.iter().map(|member| &*member.id).collect::<Vec<_>>(), ["consumer-member"]);
+    assert_eq!(snapshot.failures, []);
+}
+
+#[tokio::test]
+async fn a_group_that_neither_protocol_knows_is_dead() {
+    for (alive, describes) in [(false, (0, 1)), (true, (9, 9))] {
+        let snapshot = listed_as_stable_and_described_as_dead(alive, describes).await;
+        let group = &snapshot.groups[0];
+        assert_eq!((group.kind, group.state), (GroupKind::Classic, Reading::Known(GroupState::Dead)));
+        assert_eq!(group.members, Reading::Known(Vec::new()));
+        assert_eq!(snapshot.failures, [], "{describes:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_sizes_of_all_replicas_are_summed() {
     let second = FakeBroker::start(|ask| ask.is::<DescribeLogDirsRequest>().then(|| sizes(ask, &[("t", 30)]))).await;
     let port = second.port;
