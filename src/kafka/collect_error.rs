@@ -25,19 +25,28 @@ pub enum CollectError {
     /// No broker gave the cluster's metadata.
     #[error("no broker answered ({})", listed(.tried))]
     NoBroker { tried: Vec<BrokerAttempt> },
+    /// A bootstrap server gave the metadata, and no broker answered under the address that the metadata names.
+    #[error("{described_by} describes the cluster, but no broker answered at its advertised address ({})", listed(.tried))]
+    Unreached { described_by: String, tried: Vec<BrokerAttempt> },
 }
 
 impl CollectError {
     /// The commonest cause, as the metric label `reason`: a bounded set.
     pub fn reason(&self) -> UnknownReason {
         match self {
-            Self::NoBroker { tried } => tried.first().map_or(UnknownReason::Unreachable, |attempt| attempt.reason),
+            Self::NoBroker { tried } | Self::Unreached { tried, .. } => {
+                tried.first().map_or(UnknownReason::Unreachable, |attempt| attempt.reason)
+            }
         }
     }
 
     /// What a person can do about it, as one sentence.
     pub fn advice(&self) -> &'static str {
+        let is_unreached = matches!(self, Self::Unreached { .. });
         match self.reason() {
+            UnknownReason::Unreachable | UnknownReason::Timeout | UnknownReason::BadResponse if is_unreached => {
+                "let advertised.listeners of the brokers name addresses that can be reached from here"
+            }
             UnknownReason::Timeout => "check that the address is a Kafka listener and that no firewall drops the connection",
             UnknownReason::CertificateRejected => {
                 "the certificates are read again at every attempt: mend them, and it goes on"

@@ -56,6 +56,11 @@ impl Failures {
         self.seen.entry((what, broker, reason)).or_insert_with(new)
     }
 
+    /// Whether anything failed for one of these reasons.
+    pub fn any(&self, reasons: &[UnknownReason]) -> bool {
+        self.seen.keys().any(|(_, _, reason)| reasons.contains(reason))
+    }
+
     pub fn merge(&mut self, other: Self) {
         for ((what, broker, reason), seen) in other.seen {
             let kept = self.entry(what, broker, reason, || seen.detail);

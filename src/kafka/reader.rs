@@ -14,7 +14,7 @@ use super::{
     named::{self, NamedGroups},
     oldest::{self, RecordBudget},
     properties::ClientProperties,
-    wire::{Backoff, ConnectionSettings, Connector, Link, WireStats, WireTotals},
+    wire::{Backoff, ConnectionSettings, Connector, Link, WireError, WireStats, WireTotals},
 };
 use crate::{
     clock::Clock,
@@ -147,6 +147,10 @@ impl ClusterReader {
         let committed_at = self.clock.now();
         let ends = ends::read(&mut self.links, &topology, &mut failures).await;
         let ends_at = self.clock.now();
+        if let Some(error) = self.nobody_answered() {
+            return Err(error);
+        }
+        self.doubt_if(failures.any(&[UnknownReason::NotLeader, UnknownReason::CoordinatorNotReady]));
         let pace = Pace { sizes: self.config.sizes_every, retention: self.config.retention_every };
         self.extras.refresh(&mut self.links, &topology, pace, &mut failures).await;
         Ok(ClusterSnapshot {
@@ -195,6 +199,31 @@ impl ClusterReader {
                 Err(CollectError::NoBroker { tried })
             }
         }
+    }
+
+    /// Metadata of a bootstrap server alone is worth nothing: an error if no broker has answered under its own address.
+    fn nobody_answered(&self) -> Option<CollectError> {
+        let silent = |link: &Link| link.silence().map(|error| failed_attempt(link, error));
+        let tried: Vec<BrokerAttempt> = self.links.values().map(silent).collect::<Option<_>>()?;
+        let elsewhere = tried.iter().all(|attempt| attempt.address != self.source);
+        let described_by = self.source.clone();
+        match tried.is_empty() {
+            true => None,
+            false if elsewhere => Some(CollectError::Unreached { described_by, tried }),
+            false => Some(CollectError::NoBroker { tried }),
+        }
+    }
+
+    /// A broker that is cut off from its controllers sends us to leaders and coordinators that are none any more. So the
+    /// next metadata comes from another one, until each has been wrong once.
+    fn doubt_if(&mut self, was_wrong: bool) {
+        if !was_wrong {
+            return;
+        }
+        if self.links.values().all(|link| link.is_doubted() || link.address() == self.source) {
+            self.links.values_mut().for_each(|link| link.doubt(false));
+        }
+        self.links.values_mut().filter(|link| link.address() == self.source).for_each(|link| link.doubt(true));
     }
 
     /// Keeps one link for each broker of the cluster, at the address that the cluster advertises.
@@ -314,9 +343,17 @@ async fn ask_for_topology(link: &mut Link, wanted: Wanted<'_>) -> Result<(Topolo
     }
 }
 
+fn failed_attempt(link: &Link, error: &WireError) -> BrokerAttempt {
+    BrokerAttempt { address: link.address().to_owned(), reason: error.reason(), detail: error.to_string() }
+}
+
 fn attempt(link: &Link, failure: MetadataFailure) -> BrokerAttempt {
     let (reason, detail) = match failure {
-        MetadataFailure::Wire(error) => (error.reason(), error.to_string()),
+        // A listener that wants TLS or SASL closes where Kafka would answer.
+        MetadataFailure::Wire(error @ WireError::Closed(_)) => {
+            (UnknownReason::BadResponse, format!("{error}, as a listener does that wants another security.protocol"))
+        }
+        MetadataFailure::Wire(error) => return failed_attempt(link, &error),
         MetadataFailure::Kafka(reason) => (reason, reason.to_string()),
         MetadataFailure::NoBrokers => (
             UnknownReason::Unreachable,

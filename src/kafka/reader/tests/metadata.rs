@@ -1,6 +1,7 @@
 //! Metadata that is behind, incomplete or impossible, and the brokers that give it.
 
 use super::*;
+use crate::kafka::testing::coordinators;
 
 /// The topics of a snapshot with the ranges of their partitions.
 fn ranges(snapshot: &ClusterSnapshot) -> Vec<(&str, Vec<Reading<LogRange>>)> {
@@ -105,7 +106,10 @@ async fn an_impossible_partition_number_makes_its_topic_unreadable_and_no_other(
 }
 
 /// Brokers 1 to `count` of one cluster, of which `script` decides about the requests to each.
-async fn cluster(count: i32, script: impl Fn(i32, &Ask) -> Option<Reply> + Send + Sync + 'static) -> Vec<FakeBroker> {
+async fn cluster(
+    count: i32,
+    script: impl Fn(i32, &Ask, &[(i32, u16)]) -> Option<Reply> + Send + Sync + 'static,
+) -> Vec<FakeBroker> {
     let (script, ports) = (Arc::new(script), Arc::new(std::sync::OnceLock::new()));
     let mut brokers = Vec::new();
     for id in 1..=count {
@@ -113,7 +117,7 @@ async fn cluster(count: i32, script: impl Fn(i32, &Ask) -> Option<Reply> + Send 
         let answer = move |ask: &Ask| {
             let known: &Vec<(i32, u16)> = ports.get()?;
             let described = || ask.answer::<MetadataRequest>(&cluster_of(known, &[("t", &[1, 1])]));
-            script(id, ask).or_else(|| ask.is::<MetadataRequest>().then(described))
+            script(id, ask, known).or_else(|| ask.is::<MetadataRequest>().then(described))
         };
         brokers.push(FakeBroker::start(answer).await);
     }
@@ -128,7 +132,8 @@ fn patient_reader(brokers: &[FakeBroker]) -> ClusterReader {
 
 #[tokio::test]
 async fn silent_brokers_do_not_hold_up_the_metadata_that_another_has() {
-    let brokers = cluster(4, |id, ask| (id < 4 && ask.is::<MetadataRequest>() && ask.earlier > 0).then_some(Reply::Silence));
+    let brokers =
+        cluster(4, |id, ask, _| (id < 4 && ask.is::<MetadataRequest>() && ask.earlier > 0).then_some(Reply::Silence));
     let brokers = brokers.await;
     let mut reader = patient_reader(&brokers);
     reader.collect().await.unwrap();
@@ -141,7 +146,7 @@ async fn silent_brokers_do_not_hold_up_the_metadata_that_another_has() {
 
 #[tokio::test]
 async fn when_all_brokers_fall_silent_each_is_asked_and_named() {
-    let brokers = cluster(5, |_, ask| (ask.is::<MetadataRequest>() && ask.earlier > 0).then_some(Reply::Silence)).await;
+    let brokers = cluster(5, |_, ask, _| (ask.is::<MetadataRequest>() && ask.earlier > 0).then_some(Reply::Silence)).await;
     let mut reader = ClusterReader::new(config_with_timeout(&brokers[4].bootstrap(), SHORT_TIMEOUT_MS));
     reader.collect().await.unwrap();
     while reader.collect().await.is_ok() {}
@@ -154,7 +159,7 @@ async fn when_all_brokers_fall_silent_each_is_asked_and_named() {
 
 #[tokio::test]
 async fn a_silent_broker_does_not_hold_up_the_search_for_a_coordinator() {
-    let brokers = cluster(2, |id, ask| {
+    let brokers = cluster(2, |id, ask, _| {
         if id == 1 && ask.is::<OffsetFetchRequest>() && ask.earlier == 0 {
             return Some(committed(ask, &[], 16));
         }
@@ -176,4 +181,60 @@ async fn a_silent_broker_does_not_hold_up_the_search_for_a_coordinator() {
     );
     assert_eq!(snapshot.failures, []);
     assert_eq!(reader.totals().connection_failures, 0, "nobody's timeout was waited for");
+}
+
+#[tokio::test]
+async fn after_a_leader_that_is_none_any_more_another_broker_is_asked_for_metadata() {
+    // Broker 1 does not hear any more that broker 2 leads partition 1 now.
+    let brokers = cluster(2, |id, ask, known| {
+        if ask.is::<ListOffsetsRequest>() && id == 1 {
+            return Some(ends(ask, |_, partition| if partition == 1 { 6 } else { 0 }));
+        }
+        let leaders: &[i32] = if id == 1 { &[1, 1] } else { &[1, 2] };
+        ask.is::<MetadataRequest>().then(|| ask.answer::<MetadataRequest>(&cluster_of(known, &[("t", leaders)])))
+    })
+    .await;
+    let mut reader = ClusterReader::new(config(&brokers[0].bootstrap()));
+    let not_leader = Reading::Unknown(UnknownReason::NotLeader);
+    assert_eq!(ranges(&reader.collect().await.unwrap()), [("t", vec![READ, not_leader])]);
+    for _ in 0..3 {
+        assert_eq!(ranges(&reader.collect().await.unwrap()), [("t", vec![READ, READ])]);
+    }
+    assert_eq!(brokers[0].asked::<MetadataRequest>().len(), 1, "it is not gone back to while the other is right");
+}
+
+#[tokio::test]
+async fn brokers_that_advertise_what_cannot_be_reached_are_an_error_that_names_the_address_and_the_setting() {
+    // Nothing listens on port 1.
+    let bootstrap =
+        broker_with::<MetadataRequest>(|ask| ask.answer::<MetadataRequest>(&cluster_of(&[(1, 1)], &[("t", &[1])]))).await;
+    let mut reader = ClusterReader::new(config(&bootstrap.bootstrap()));
+    for _ in 0..2 {
+        let error = reader.collect().await.unwrap_err();
+        assert_eq!(error.reason(), UnknownReason::Unreachable);
+        let start = format!("{} describes the cluster, but no broker answered", bootstrap.bootstrap());
+        assert!(error.to_string().starts_with(&start), "{error}");
+        assert!(error.to_string().contains("(127.0.0.1:1: cannot connect: "), "{error}");
+        assert!(error.advice().contains("advertised.listeners"), "{}", error.advice());
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_gives_metadata_and_then_nothing_is_an_error_without_advice_on_its_address() {
+    let broker = FakeBroker::start(|ask| {
+        let greeting = ask.is::<ApiVersionsRequest>() || ask.is::<MetadataRequest>();
+        (!greeting).then_some(Reply::Close)
+    })
+    .await;
+    let error = ClusterReader::new(config(&broker.bootstrap())).collect().await.unwrap_err();
+    assert!(error.to_string().starts_with("no broker answered ("), "{error}");
+    assert!(!error.advice().contains("advertised.listeners"), "{}", error.advice());
+}
+
+#[tokio::test]
+async fn a_listener_that_closes_where_metadata_is_asked_for_brings_the_security_protocol_to_mind() {
+    let broker = broker_with::<MetadataRequest>(|_| Reply::Close).await;
+    let error = ClusterReader::new(config(&broker.bootstrap())).collect().await.unwrap_err();
+    assert!(error.to_string().contains("wants another security.protocol"), "{error}");
+    assert!(error.advice().contains("security protocol"), "{}", error.advice());
 }
