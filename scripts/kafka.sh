@@ -158,6 +158,7 @@ tool() {
     consumer-groups) class=org.apache.kafka.tools.consumer.group.ConsumerGroupCommand ;;
     share-groups) class=org.apache.kafka.tools.consumer.group.ShareGroupCommand ;;
     groups) class=org.apache.kafka.tools.GroupsCommand ;;
+    acls) class=org.apache.kafka.tools.AclCommand ;;
     topics) class=org.apache.kafka.tools.TopicCommand ;;
     configs) class=kafka.admin.ConfigCommand ;;
     features) class=org.apache.kafka.tools.FeatureCommand ;;

@@ -8,7 +8,7 @@ use tidemark::lag::{
     Broker, GroupKind, GroupState, Levels, LogRange, Offset, ReadFailure, Reading, Retention, Status, Thresholds, TimeLag,
     TimeLagSource, TopicPartition, UnknownReason,
 };
-use tidemark::monitor::{Charts, view::*};
+use tidemark::monitor::{Charts, Gone, view::*};
 
 /// Names that break careless pages.
 pub const ODD_NAMES: [&str; 9] = [
@@ -593,6 +593,9 @@ fn cluster(name: &str, scenario: Scenario, tick: u64, now: DateTime<Utc>) -> Clu
         partition_failures_by_reason: BTreeMap::new(),
         groups_not_found: Vec::new(),
         record_reads: RecordReads { records: 12, bytes: 40_960 },
+        throttled: Duration::ZERO,
+        groups_gone: Gone::default(),
+        topics_gone: Gone::default(),
         read_failures: Vec::new(),
         cluster_id: Some("4L6g3nShT-eMCtK--X86sw".into()),
         brokers: (0..3)

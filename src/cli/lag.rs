@@ -277,6 +277,7 @@ mod tests {
             }],
             listing_complete: true,
             not_found: Vec::new(),
+            throttled: Duration::ZERO,
             failures: vec![],
         }
     }

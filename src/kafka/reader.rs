@@ -131,6 +131,7 @@ impl ClusterReader {
     /// that nothing could be read. Bounded by the configured timeouts.
     pub async fn collect(&mut self) -> Result<ClusterSnapshot, CollectError> {
         self.links.values_mut().chain(&mut self.bootstrap).for_each(Link::begin);
+        let throttled_before = self.totals().throttled_ms;
         let topology = self.find_topology().await?;
         self.shapes = topology.shapes();
         self.meet_brokers(&topology);
@@ -162,6 +163,7 @@ impl ClusterReader {
             not_found: self.named_groups().into_iter().filter(|name| !is_listed(&groups, name)).collect(),
             groups,
             listing_complete,
+            throttled: Duration::from_millis(self.totals().throttled_ms - throttled_before),
             failures: failures.into_list(),
         })
     }

@@ -266,7 +266,7 @@ fn unknown(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
 
 /// Says what to do, where something is to be done.
 pub fn advice(group: &GroupEvidence<'_>) -> Option<String> {
-    let worst = group.worst.as_ref()?;
+    let Some(worst) = &group.worst else { return unknown_advice(group.verdict.reason?) };
     match group.verdict.status {
         Status::Ok | Status::CatchingUp => None,
         Status::Unknown => unknown_advice(group.verdict.reason?),

@@ -22,6 +22,8 @@ pub struct ClusterSnapshot {
     pub listing_complete: bool,
     /// Groups that were asked for by name and do not exist.
     pub not_found: Vec<Arc<str>>,
+    /// Time for which brokers held their answers back, because of a quota.
+    pub throttled: Duration,
     /// Everything that failed without failing the whole collection.
     pub failures: Vec<ReadFailure>,
 }

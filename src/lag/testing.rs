@@ -24,6 +24,7 @@ pub(crate) fn cluster(seconds: i64) -> ClusterSnapshot {
         groups: Vec::new(),
         listing_complete: true,
         not_found: Vec::new(),
+        throttled: Duration::ZERO,
         failures: Vec::new(),
     }
 }

@@ -3,6 +3,7 @@
 //! A collection that failed as a whole keeps the last good values, with their age and the reason.
 
 use super::{
+    Gone,
     assemble::{Assembled, Kept, assemble},
     books::{Books, LedgerReading},
     memory::Memory,
@@ -79,6 +80,9 @@ pub(super) fn first_view(name: Arc<str>, bootstrap: String, interval: Duration) 
         record_reads: RecordReads::default(),
         read_failures: Vec::new(),
         groups_not_found: Vec::new(),
+        throttled: Duration::ZERO,
+        groups_gone: Gone::default(),
+        topics_gone: Gone::default(),
         cluster_id: None,
         brokers: Vec::new(),
         topics: Vec::new(),
@@ -138,12 +142,19 @@ impl ClusterState {
             *self.view.partition_failures_by_reason.entry(reason).or_default() += count;
         }
         self.view.last_result = Some(Ok(()));
-        self.view.collected_at = Some(now);
         self.view.cluster_id.clone_from(&snapshot.cluster_id);
         self.view.brokers.clone_from(&snapshot.brokers);
         let (records, bytes) = self.records.totals();
         self.view.record_reads = RecordReads { records, bytes };
         self.view.read_failures.clone_from(&snapshot.failures);
+        if let Some(last) = self.view.collected_at {
+            let (before, after) = (self.view.groups.iter(), groups.iter());
+            self.view.groups_gone.compare(before.map(|group| &group.id), after.map(|group| &group.id), last);
+            let (before, after) = (self.view.topics.iter(), topics.iter());
+            self.view.topics_gone.compare(before.map(|topic| &topic.name), after.map(|topic| &topic.name), last);
+        }
+        self.view.collected_at = Some(now);
+        self.view.throttled = snapshot.throttled;
         self.view.groups_not_found.clone_from(&snapshot.not_found);
         self.view.topics = topics;
         self.view.groups = groups;

@@ -1,6 +1,6 @@
 //! A small view with every kind of value, for tests.
 
-use super::view::*;
+use super::{Gone, view::*};
 use crate::lag::{
     Broker, GroupKind, GroupState, Levels, LogRange, Offset, Reading, Replication, Retention, Status, Thresholds, TimeLag,
     TimeLagSource, TopicPartition, UnknownReason,
@@ -67,6 +67,9 @@ pub fn cluster(name: &str, now: DateTime<Utc>, groups: Vec<GroupView>) -> Cluste
         record_reads: RecordReads { records: 3, bytes: 900 },
         read_failures: Vec::new(),
         groups_not_found: Vec::new(),
+        throttled: Duration::ZERO,
+        groups_gone: Gone::default(),
+        topics_gone: Gone::default(),
         cluster_id: Some("id".to_owned()),
         brokers: vec![Broker {
             id: 1,

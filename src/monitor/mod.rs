@@ -15,6 +15,7 @@ mod cluster_state;
 pub mod exposition;
 #[cfg(test)]
 pub mod fixture;
+mod gone;
 mod ledger_look_up;
 pub mod lookup;
 mod memory;
@@ -26,6 +27,7 @@ mod timeline;
 pub mod view;
 
 pub use books::WatchedLedger;
+pub use gone::Gone;
 pub use ledger_look_up::LedgerLookUp;
 pub use published::{Charts, Published};
 pub use run::{Monitor, WatchedCluster};

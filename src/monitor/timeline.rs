@@ -16,6 +16,7 @@ pub(super) fn of_changes(cluster: &Arc<str>, changes: &[Change], now: DateTime<U
     let mut entries = Vec::new();
     let mut rewound: BTreeMap<&Arc<str>, (u64, usize)> = BTreeMap::new();
     let mut gone: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+    let mut lost: BTreeMap<&Arc<str>, (u64, usize)> = BTreeMap::new();
     let entry = |tone, kind, group: Option<&Arc<str>>, text| TimelineEntry {
         at: now,
         tone,
@@ -42,6 +43,11 @@ pub(super) fn of_changes(cluster: &Arc<str>, changes: &[Change], now: DateTime<U
                 *sum += by;
                 *partitions += 1;
             }
+            Change::Lost { group, records, .. } => {
+                let (sum, partitions) = lost.entry(group).or_default();
+                *sum += records;
+                *partitions += 1;
+            }
             Change::OffsetsGone { group, .. } => *gone.entry(group).or_default() += 1,
         }
     }
@@ -52,6 +58,11 @@ pub(super) fn of_changes(cluster: &Arc<str>, changes: &[Change], now: DateTime<U
     }
     for (group, partitions) in gone {
         let text = format!("{group} lost its committed offsets in {}.", counted(partitions as u64, "partition"));
+        entries.push(entry(Tone::Bad, TimelineKind::Status, Some(group), text));
+    }
+    for (group, (records, partitions)) in lost {
+        let (messages, wide) = (counted(records, "message"), counted(partitions as u64, "partition"));
+        let text = format!("{group} lost {messages} that were deleted before they were read, in {wide}.");
         entries.push(entry(Tone::Bad, TimelineKind::Status, Some(group), text));
     }
     entries

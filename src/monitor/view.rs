@@ -12,6 +12,7 @@ pub use groups::{GroupTopicView, GroupView, MemberView, Note, PartitionView};
 pub use ledger::{DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, SagaView, StepTime, StuckSaga};
 pub use series::{GroupSeries, HeatRow, SeriesPoint};
 
+use super::Gone;
 use crate::lag::{Broker, LogRange, ReadFailure, Reading, Replication, Retention};
 pub use crate::lag::{Drain, SPARK_POINTS};
 pub use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
@@ -54,6 +55,8 @@ pub struct ClusterView {
     pub interval: Duration,
     pub duration: Option<Duration>,
     pub collections: u64,
+    /// Part of `duration` for which brokers held their answers back, because of a quota.
+    pub throttled: Duration,
     /// Ticks of the interval that passed while a collection was still running.
     pub skipped_ticks: u64,
     pub failures_by_reason: BTreeMap<&'static str, u64>,
@@ -69,6 +72,9 @@ pub struct ClusterView {
     pub groups: Vec<Arc<GroupView>>,
     /// Groups that the configuration names and that do not exist.
     pub groups_not_found: Vec<Arc<str>>,
+    /// Groups that were there since the monitor started and are not any more.
+    pub groups_gone: Gone,
+    pub topics_gone: Gone,
     /// `None` when no ledger is configured for this cluster.
     pub ledger: Option<Arc<LedgerView>>,
 }

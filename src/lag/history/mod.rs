@@ -129,6 +129,12 @@ pub enum Change {
         group: Arc<str>,
         at: TopicPartition,
     },
+    /// Records were deleted that the group had not read.
+    Lost {
+        group: Arc<str>,
+        at: TopicPartition,
+        records: u64,
+    },
 }
 
 impl History {
@@ -311,12 +317,15 @@ impl History {
             match track.position(slot, offset.partition).map(|index| &mut track.pairs[index]) {
                 Some(pair) => {
                     let step = pair.observe(reading);
+                    let at = || TopicPartition {
+                        topic: snapshot.topics[offset.topic as usize].name.clone(),
+                        partition: offset.partition,
+                    };
                     if let Some(by) = step.rewound {
-                        let at = TopicPartition {
-                            topic: snapshot.topics[offset.topic as usize].name.clone(),
-                            partition: offset.partition,
-                        };
-                        changes.push(Change::Rewound { group: group.id.clone(), at, by });
+                        changes.push(Change::Rewound { group: group.id.clone(), at: at(), by });
+                    }
+                    if step.lost > 0 {
+                        changes.push(Change::Lost { group: group.id.clone(), at: at(), records: step.lost });
                     }
                     track.totals_mut(slot).add(step);
                 }

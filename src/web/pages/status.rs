@@ -141,6 +141,12 @@ fn kafka_facts(cluster: &ClusterView) -> Vec<Fact> {
     if cluster.duration.is_some_and(|d| d > cluster.interval) {
         duration.problem = "Longer than the interval: raise --interval, or read fewer groups.".into();
     }
+    let mut throttled = fact("Held back by quotas", words::duration_fine(cluster.throttled));
+    throttled.problem =
+        "Brokers delay their answers: raise the quota request_percentage of the monitor's client.id (tidemark \
+                         unless it is set), or --interval."
+            .into();
+    let throttled = (!cluster.throttled.is_zero()).then_some(throttled);
     let mut facts = vec![
         fact("Address", words::shown(&cluster.bootstrap)),
         cluster
@@ -172,6 +178,7 @@ fn kafka_facts(cluster: &ClusterView) -> Vec<Fact> {
         let records = words::plural(cluster.record_reads.records, "record", "records");
         facts.push(fact("Read for time lag", format!("{records}, {}", words::bytes(cluster.record_reads.bytes))));
     }
+    facts.extend(throttled);
     facts.extend(unsupported(cluster));
     facts.extend(unread(cluster));
     facts

@@ -140,7 +140,11 @@ fn respond(dashboard: &DashboardState, visit: &Visit, cluster: &str, topic: &str
     let view = dashboard.published.latest();
     let Some(found) = find(&view, cluster, topic) else {
         let title = format!("There is no topic “{}”", words::shown(topic));
-        let text = format!("It is not in the last reading of “{}”.", words::shown(cluster));
+        let last_seen = view.clusters.iter().find(|known| &*known.name == cluster);
+        let text = match last_seen.and_then(|known| known.topics_gone.last_seen(topic)) {
+            Some(at) => super::group::gone_since(Some(at), &view),
+            None => format!("It is not in the last reading of “{}”.", words::shown(cluster)),
+        };
         let steps = [
             "Check the spelling: names are case-sensitive.",
             "A topic left out by --topics-include or --topics-exclude is not read at all.",

@@ -20,6 +20,8 @@ pub struct Kafka {
     controller_port: u16,
     dir: PathBuf,
     disposable: bool,
+    /// Properties that replace or complete those of the script.
+    with: Option<PathBuf>,
     server: Mutex<Option<Guarded>>,
 }
 
@@ -58,17 +60,42 @@ impl Record {
 impl Kafka {
     /// Starts a broker that can be stopped and started again with its data.
     pub fn start() -> Kafka {
-        Kafka::launch(false)
+        Kafka::launch(false, free_ports(), "")
     }
 
     /// Starts a broker that lives as long as the test process, at whose end nobody is left to remove its folder.
     pub fn start_shared() -> Kafka {
-        Kafka::launch(true)
+        Kafka::launch(true, free_ports(), "")
     }
 
-    fn launch(disposable: bool) -> Kafka {
-        let [port, controller_port] = free_ports();
-        let kafka = Kafka { port, controller_port, dir: scratch("kafka"), disposable, server: Mutex::new(None) };
+    /// Starts a broker with further `key=value` lines of configuration, made for its port.
+    pub fn start_with(properties: impl FnOnce(u16) -> String) -> Kafka {
+        let ports = free_ports();
+        Kafka::launch(false, ports, &properties(ports[0]))
+    }
+
+    /// Starts brokers 1 to `count` as one cluster. The first is also the only controller: it is not to be stopped.
+    pub fn start_cluster(count: i32) -> Vec<Kafka> {
+        let first: [u16; 2] = free_ports();
+        let shared = format!("offsets.topic.replication.factor={count}\ndefault.replication.factor=1\n");
+        let node = |id: i32| {
+            let [port, _] = free_ports();
+            let own = format!(
+                "process.roles=broker\nnode.id={id}\ncontroller.quorum.voters=1@127.0.0.1:{}\nlisteners=PLAINTEXT://127.0.0.1:{port}\n",
+                first[1]
+            );
+            if id == 1 { (first, shared.clone()) } else { ([port, first[1]], shared.clone() + &own) }
+        };
+        (1..=count).map(node).map(|(ports, properties)| Kafka::launch(false, ports, &properties)).collect()
+    }
+
+    fn launch(disposable: bool, [port, controller_port]: [u16; 2], properties: &str) -> Kafka {
+        let dir = scratch("kafka");
+        let with = (!properties.is_empty()).then(|| dir.join("with.properties"));
+        if let Some(with) = &with {
+            std::fs::write(with, properties).expect("the properties can be written");
+        }
+        let kafka = Kafka { port, controller_port, dir, disposable, with, server: Mutex::new(None) };
         kafka.start_again();
         kafka
     }
@@ -79,7 +106,16 @@ impl Kafka {
         let mut command = vec![script, "run".into(), "--port".into(), self.port.to_string()];
         command.extend(["--controller-port".into(), self.controller_port.to_string()]);
         command.extend(["--dir".into(), self.dir.display().to_string()]);
-        let mut server = Guarded::start(&command, &[], &self.dir, self.disposable.then_some(self.dir.as_path()));
+        if let Some(with) = &self.with {
+            command.extend(["--with".into(), with.display().to_string()]);
+        }
+        let heap = [("KAFKA_HEAP".to_string(), "256m".to_string())];
+        let mut server = Guarded::start(
+            &command,
+            if self.with.is_some() { &heap } else { &[] },
+            &self.dir,
+            self.disposable.then_some(self.dir.as_path()),
+        );
         let probe: BaseConsumer = self.config().create().expect("a client can be made");
         let end = Instant::now() + PATIENCE;
         while probe.fetch_metadata(None, Duration::from_millis(500)).is_err() {
@@ -247,12 +283,16 @@ impl Kafka {
 
     /// Runs one of Kafka's own command-line tools against this broker and returns what it printed.
     pub async fn tool(&self, name: &str, arguments: &[&str]) -> String {
+        self.try_tool(name, arguments).await.unwrap_or_else(|errors| panic!("kafka-{name} failed: {errors}"))
+    }
+
+    /// As [`Kafka::tool`]; an error holds all that it printed.
+    pub async fn try_tool(&self, name: &str, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(root().join("scripts/kafka.sh"));
         command.args(["tool", name, "--bootstrap-server", &self.bootstrap()]).args(arguments);
         let output = blocking(move || command.output().expect("scripts/kafka.sh can be run")).await;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "kafka-{name} failed: {errors}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() { Ok(printed) } else { Err(printed + &String::from_utf8_lossy(&output.stderr)) }
     }
 
     fn reader(&self, group: &str) -> ClientConfig {

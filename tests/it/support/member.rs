@@ -23,6 +23,18 @@ pub struct Member {
 impl Member {
     /// Joins a group and returns when it has partitions of `topic`.
     pub async fn join(kafka: &Kafka, group: &str, topic: &str, protocol: Protocol) -> Member {
+        let member = Member::enter(kafka, group, topic, protocol);
+        let consumer = &member.consumer;
+        eventually(PATIENCE, &format!("{group} gets partitions"), || async {
+            let count = consumer.assignment().map_err(|error| error.to_string())?.count();
+            if count > 0 { Ok(()) } else { Err("no partition is assigned".to_string()) }
+        })
+        .await;
+        member
+    }
+
+    /// Joins a group without waiting for what it gets: there may be nothing left for it.
+    pub fn enter(kafka: &Kafka, group: &str, topic: &str, protocol: Protocol) -> Member {
         let mut config = kafka.config();
         config.set("group.id", group).set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
         match protocol {
@@ -34,11 +46,6 @@ impl Member {
         let reader = Arc::clone(&consumer);
         // Reading drives the rebalance; what is read is thrown away.
         let reading = tokio::spawn(async move { while reader.recv().await.is_ok() {} });
-        eventually(PATIENCE, &format!("{group} gets partitions"), || async {
-            let count = consumer.assignment().map_err(|error| error.to_string())?.count();
-            if count > 0 { Ok(()) } else { Err("no partition is assigned".to_string()) }
-        })
-        .await;
         Member { consumer, reading }
     }
 

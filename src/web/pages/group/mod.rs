@@ -169,6 +169,10 @@ fn missing(dashboard: &DashboardState, visit: &Visit, view: &View, cluster: &str
         Some(known) if known.collected_at.is_none() => {
             "Its cluster has not been read yet, so nothing can be said.".to_owned()
         }
+        Some(known) if known.groups_not_found.iter().any(|name| &**name == group) => {
+            "The configuration names it, and Kafka does not know it: nothing was ever committed under this name.".to_owned()
+        }
+        Some(known) if known.groups_gone.last_seen(group).is_some() => gone_since(known.groups_gone.last_seen(group), view),
         Some(_) => format!("It has not been seen since this monitor started, {listening} ago."),
     };
     let steps = [
@@ -177,6 +181,13 @@ fn missing(dashboard: &DashboardState, visit: &Visit, view: &View, cluster: &str
         "A group that is left out by --groups-include or --groups-exclude is not read at all.",
     ];
     reply::message(dashboard, visit, StatusCode::NOT_FOUND, &title, text, &steps)
+}
+
+/// Since when something is gone that was there.
+pub fn gone_since(last_seen: Option<chrono::DateTime<chrono::Utc>>, view: &View) -> String {
+    let Some(at) = last_seen else { return String::new() };
+    let ago = words::duration(words::between(at, view.at));
+    format!("It was deleted: it was last seen at {}, {ago} ago. Its series have ended.", words::stamp(at))
 }
 
 impl GroupPage {
