@@ -219,13 +219,39 @@ mod tests {
     use super::*;
     use std::{collections::BTreeMap, fs};
 
+    /// What the column about Kafka calls may name.
+    const KAFKA_CALLS: [&str; 14] = [
+        "Metadata",
+        "ListOffsets",
+        "ListGroups",
+        "OffsetFetch",
+        "DescribeGroups",
+        "ConsumerGroupDescribe",
+        "ShareGroupDescribe",
+        "StreamsGroupDescribe",
+        "DescribeShareGroupOffsets",
+        "DescribeConfigs",
+        "DescribeLogDirs",
+        "DescribeProducers",
+        "ListTransactions",
+        "none: the configuration",
+    ];
+
     /// Name to type and labels, as the tables of the page say.
     fn documented() -> BTreeMap<String, (String, Vec<String>)> {
         let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
         let mut rows = BTreeMap::new();
-        for line in text.lines().filter(|line| line.starts_with("| `tidemark_")) {
+        let mut from_kafka = false;
+        for line in text.lines() {
+            if let Some(title) = line.strip_prefix("## ") {
+                from_kafka = matches!(title, "Topics and partitions" | "Consumer groups");
+            }
+            if !line.starts_with("| `tidemark_") {
+                continue;
+            }
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-            assert!(cells.len() == 5 && cells.iter().all(|cell| !cell.is_empty()), "{line}");
+            assert!(cells.len() == if from_kafka { 6 } else { 5 } && cells.iter().all(|cell| !cell.is_empty()), "{line}");
+            assert!(!from_kafka || KAFKA_CALLS.iter().any(|call| cells[4].contains(call)), "names no call of Kafka: {line}");
             let labels = cells[2].split(", ").filter(|cell| *cell != "-").map(|label| label.trim_matches('`').to_owned());
             let name = cells[0].trim_matches('`').to_owned();
             assert!(rows.insert(name, (cells[1].to_owned(), labels.collect())).is_none(), "twice: {line}");
