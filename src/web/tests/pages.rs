@@ -280,3 +280,12 @@ async fn the_status_page_shows_the_configuration_and_what_is_wrong_with_redis() 
         assert!(body.contains(words), "{words}");
     }
 }
+
+#[tokio::test]
+async fn the_status_page_leads_to_what_machines_read() {
+    let page = dashboard_with(Scenario::Calm, Settings { route_prefix: "/tm".into(), ..Settings::default() }, |state| state);
+    let body = page.get("/tm/status").await.body;
+    for address in ["/metrics", "/metrics/kafka-exporter", "/metrics/kafka-lag-exporter", "/metrics/kminion", "/v3/kafka"] {
+        assert!(body.contains(&format!("href=\"/tm{address}\"")), "{address}");
+    }
+}
