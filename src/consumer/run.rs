@@ -10,7 +10,7 @@ use super::{
     worker::Worker,
 };
 use crate::kafka::poll_loop::{ConsumerEvent, ConsumerHandle, connect};
-use crate::kafka::{IncomingRecord, KafkaFailure};
+use crate::kafka::{FilesSeen, IncomingRecord, KafkaFailure};
 use crate::lag::TopicPartition;
 use crate::store::{Store, StoreError, TopicNumber};
 use std::{
@@ -37,21 +37,38 @@ pub async fn consume<S: Store>(setup: ConsumerSetup<S>, mut gate: LedgerGate, st
     };
     let Some(counts) = counts else { return Ok(()) };
     setup.topics_ready.cancel();
-    let (handle, events) = connect(&setup.connection, setup.service.group(), &setup.client_id)?;
-    let thread = handle.start(&topics)?;
-    let all = topics
+    let all: Vec<TopicPartition> = topics
         .iter()
         .flat_map(|topic| {
             let count = counts.get(topic).copied().unwrap_or(0);
             (0..count).map(|partition| TopicPartition { topic: topic.as_str().into(), partition })
         })
         .collect();
-    let mut consumer = Loop::new(setup, gate, handle.clone(), all);
-    let result = consumer.run(events, &stop).await;
-    // Whoever polls is let go before the consumer is closed: it may be waiting to hand something over.
-    drop(consumer);
-    thread.close(handle).await;
-    result
+    let setup = Arc::new(setup);
+    loop {
+        let files = setup.connection.files_seen();
+        let (handle, events) = connect(&setup.connection, setup.service.group(), &setup.client_id)?;
+        let thread = handle.start(&topics)?;
+        let mut consumer = Loop::new(Arc::clone(&setup), gate, handle.clone(), all.clone(), files);
+        let ending = consumer.run(events, &stop).await;
+        // Whoever polls is let go before the consumer is closed: it may be waiting to hand something over.
+        gate = consumer.gate_back();
+        thread.close(handle).await;
+        match ending? {
+            Ending::Stopped => return Ok(()),
+            Ending::KeysChanged => {
+                tracing::warn!(group = setup.service.group(), "keys or passwords have changed: connecting anew")
+            }
+        }
+    }
+}
+
+/// Why the loop has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Stopped,
+    /// Kafka cannot be reached, and files behind the connection's properties are not those that the client was made with.
+    KeysChanged,
 }
 
 /// A batch that has ended, and whose it was.
@@ -86,6 +103,8 @@ pub(super) struct Loop<S> {
     pub(super) opening: JoinSet<Result<Opened<S>, OpenFailure>>,
     pub(super) commits: JoinSet<Result<BTreeMap<TopicPartition, u64>, KafkaFailure>>,
     pub(super) probes: JoinSet<bool>,
+    /// What the consumer was made with.
+    files: FilesSeen,
 }
 
 pub(super) enum OpenFailure {
@@ -94,9 +113,15 @@ pub(super) enum OpenFailure {
 }
 
 impl<S: Store> Loop<S> {
-    fn new(setup: ConsumerSetup<S>, gate: LedgerGate, handle: ConsumerHandle, all: Vec<TopicPartition>) -> Self {
+    fn new(
+        setup: Arc<ConsumerSetup<S>>,
+        gate: LedgerGate,
+        handle: ConsumerHandle,
+        all: Vec<TopicPartition>,
+        files: FilesSeen,
+    ) -> Self {
         Self {
-            setup: Arc::new(setup),
+            setup,
             gate,
             handle,
             all,
@@ -110,21 +135,27 @@ impl<S: Store> Loop<S> {
             opening: JoinSet::new(),
             commits: JoinSet::new(),
             probes: JoinSet::new(),
+            files,
         }
     }
 
-    async fn run(&mut self, mut events: mpsc::Receiver<ConsumerEvent>, stop: &Stop) -> Result<(), KafkaFailure> {
+    /// Ends all that the loop has started, and keeps what the next one goes on with.
+    fn gate_back(self) -> LedgerGate {
+        self.gate
+    }
+
+    async fn run(&mut self, mut events: mpsc::Receiver<ConsumerEvent>, stop: &Stop) -> Result<Ending, KafkaFailure> {
         self.open(Duration::ZERO);
         let mut commit_tick = tokio::time::interval(self.setup.timing.commit_interval);
         commit_tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let wake = self.partitions.values().filter_map(Partition::due_at).min();
             tokio::select! {
-                () = stop.abrupt.cancelled() => return Ok(()),
+                () = stop.abrupt.cancelled() => return Ok(Ending::Stopped),
                 () = stop.clean.cancelled() => {
                     drop(events);
                     self.let_go_of_all().await;
-                    return Ok(());
+                    return Ok(Ending::Stopped);
                 }
                 event = events.recv() => match event {
                     Some(event) => self.hear(event).await?,
@@ -134,7 +165,15 @@ impl<S: Store> Loop<S> {
                 Some(ended) = self.work.join_next() => self.batch_ended(ended),
                 Some(opened) = self.opening.join_next() => self.opened(opened),
                 Some(committed) = self.commits.join_next() => self.committed(committed),
-                Some(reached) = self.probes.join_next() => self.probed(matches!(reached, Ok(true))),
+                Some(reached) = self.probes.join_next() => {
+                    let reached = matches!(reached, Ok(true));
+                    if !reached && self.files != self.setup.connection.files_seen() {
+                        drop(events);
+                        self.let_go_of_all().await;
+                        return Ok(Ending::KeysChanged);
+                    }
+                    self.probed(reached);
+                }
                 _ = commit_tick.tick() => self.commit_settled(),
                 () = wait_until(wake) => {}
             }

@@ -5,14 +5,15 @@ use super::{
     security::{SaslSource, SecurityRules, Sources, is_for_tokens},
     service_context::{LogContext, TokenGiver},
 };
-use crate::config::{Properties, properties::shown};
+use crate::config::{Properties, Property, properties::shown};
+use aws_lc_rs::digest;
 use rdkafka::{
     ClientConfig,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
 };
 use secrecy::ExposeSecret;
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 /// Where Kafka is and how to talk to it, in librdkafka's words.
 #[derive(Clone, Debug)]
@@ -21,6 +22,16 @@ pub struct Connection {
     properties: Properties,
     sources: Sources,
 }
+
+/// See [`Connection::files_seen`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesSeen(Vec<u8>);
+
+/// What one of the two clients of a service could not do.
+const NOT_FOR_SERVICES: [(&str, &str); 2] = [
+    ("sasl.oauthbearer.extensions", "the services' Kafka library cannot send extensions: they are for the monitor alone"),
+    ("ssl.keystore.location", "give PEM files with ssl.certificate.location and ssl.key.location instead"),
+];
 
 /// A Kafka client could not be made or a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,17 +74,39 @@ impl Connection {
     /// A property about security that is wrong, missing, or against another one.
     pub fn new(bootstrap: impl Into<String>, properties: Properties) -> Result<Self, KafkaFailure> {
         let security = SecurityRules::of(&properties).read()?;
-        let extensions = "sasl.oauthbearer.extensions";
-        if let Some(value) = properties.get(extensions) {
-            let rule = "the services' Kafka library cannot send extensions: they are for the monitor alone";
-            let value = value.shown(extensions);
-            return Err(KafkaFailure::Property { key: extensions.to_owned(), value, problem: rule.to_owned() });
+        for (key, problem) in NOT_FOR_SERVICES {
+            if let Some(value) = properties.get(key) {
+                let (key, problem, value) = (key.to_owned(), problem.to_owned(), value.shown(key));
+                return Err(KafkaFailure::Property { key, value, problem });
+            }
         }
         Ok(Self { bootstrap: bootstrap.into(), properties, sources: security.sources() })
     }
 
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    pub(super) const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// What the files behind the properties hold now, as a digest: a client that was made before they changed is made anew when
+    /// it gets no further.
+    pub fn files_seen(&self) -> FilesSeen {
+        let mut digest = digest::Context::new(&digest::SHA256);
+        for (key, property) in &self.properties {
+            let held = match property {
+                Property::File(path) => Some(fs::read(path)),
+                Property::Value(path) => key.ends_with(".location").then(|| fs::read(path.expose_secret())),
+            };
+            if let Some(held) = held {
+                let held = held.unwrap_or_default();
+                digest.update(&(held.len() as u64).to_be_bytes());
+                digest.update(&held);
+            }
+        }
+        FilesSeen(digest.finish().as_ref().to_vec())
     }
 
     /// What a client calls back to.

@@ -33,7 +33,7 @@ mod tail;
 mod testing;
 mod topics;
 
-pub use client_config::{Connection, KafkaFailure};
+pub use client_config::{Connection, FilesSeen, KafkaFailure};
 pub use collect_error::{BrokerAttempt, CollectError};
 pub use embedded::{EmbeddedError, EmbeddedKafka, PARTITION_BYTES_MAX, member_properties as embedded_member_properties};
 pub use oldest::RecordBudget;

@@ -1,7 +1,7 @@
 //! The idempotent producer: a record is sent when every in-sync replica has acknowledged it.
 
 use super::{
-    client_config::{Connection, KafkaFailure},
+    client_config::{Connection, FilesSeen, KafkaFailure},
     service_context::LogContext,
 };
 use arc_swap::ArcSwap;
@@ -32,8 +32,13 @@ pub struct WrittenPlace {
 #[derive(Clone)]
 pub struct Producer {
     connection: Arc<Connection>,
-    /// Replaced when librdkafka gives it up.
-    inner: Arc<ArcSwap<FutureProducer<LogContext>>>,
+    /// Replaced when librdkafka gives it up, and when it fails with keys or passwords that have changed.
+    inner: Arc<ArcSwap<Made>>,
+}
+
+struct Made {
+    producer: FutureProducer<LogContext>,
+    files: FilesSeen,
 }
 
 /// A record that is not acknowledged by then is given back to the sender, who still has it in its outbox.
@@ -63,24 +68,29 @@ impl Producer {
         let mut outgoing = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
         outgoing.key = record.key.as_deref();
         outgoing.payload = record.value.as_deref();
-        let producer = self.inner.load_full();
-        match producer.send(outgoing, QUEUE_TIMEOUT).await {
+        let made = self.inner.load_full();
+        match made.producer.send(outgoing, QUEUE_TIMEOUT).await {
             Ok(delivery) => Ok(WrittenPlace { partition: delivery.partition, offset: delivery.offset }),
             Err((error, _)) => {
-                self.replace_if_broken(&producer);
+                self.replace_if_of_no_use(&made);
                 Err(error.into())
             }
         }
     }
 
     /// An idempotent producer that has lost track of its sequence never sends again: a new one takes its place.
-    fn replace_if_broken(&self, broken: &Arc<FutureProducer<LogContext>>) {
-        let Some((code, reason)) = broken.client().fatal_error() else { return };
+    /// One that was made with keys or passwords of before would go on failing.
+    fn replace_if_of_no_use(&self, failed: &Arc<Made>) {
+        let reason = match failed.producer.client().fatal_error() {
+            Some((code, reason)) => format!("{code}: {reason}"),
+            None if failed.files != self.connection.files_seen() => "its keys or passwords have changed".to_owned(),
+            None => return,
+        };
         match create(&self.connection) {
             Ok(fresh) => {
-                let previous = self.inner.compare_and_swap(broken, Arc::new(fresh));
-                if Arc::ptr_eq(&previous, broken) {
-                    tracing::warn!(%code, reason, "replaced a producer that could not go on");
+                let previous = self.inner.compare_and_swap(failed, Arc::new(fresh));
+                if Arc::ptr_eq(&previous, failed) {
+                    tracing::warn!(reason, "replaced a producer that could not go on");
                 }
             }
             Err(error) => tracing::error!(%error, "a producer that could not go on cannot be replaced"),
@@ -89,13 +99,14 @@ impl Producer {
 
     /// Waits, blocking, until everything handed over is acknowledged or `timeout` has passed.
     pub fn flush(&self, timeout: Duration) {
-        if let Err(error) = self.inner.load().flush(timeout) {
+        if let Err(error) = self.inner.load().producer.flush(timeout) {
             tracing::warn!(%error, "records were left unacknowledged at the end");
         }
     }
 }
 
-fn create(connection: &Connection) -> Result<FutureProducer<LogContext>, KafkaFailure> {
+fn create(connection: &Connection) -> Result<Made, KafkaFailure> {
+    let files = connection.files_seen();
     let defaults = [
         ("linger.ms", "2"),
         ("message.timeout.ms", DELIVERY_TIMEOUT_MS),
@@ -103,5 +114,6 @@ fn create(connection: &Connection) -> Result<FutureProducer<LogContext>, KafkaFa
         ("partitioner", "murmur2_random"),
     ];
     let enforced = [("enable.idempotence", "true"), ("acks", "all")];
-    Ok(connection.configure(&defaults, &enforced)?.create_with_context(connection.context())?)
+    let producer = connection.configure(&defaults, &enforced)?.create_with_context(connection.context())?;
+    Ok(Made { producer, files })
 }

@@ -333,7 +333,7 @@ fn backoff(properties: &ClientProperties) -> Backoff {
     Backoff { first: properties.backoff, longest: properties.backoff_max }
 }
 
-fn address_of(host: &str, port: i32) -> String {
+pub(super) fn address_of(host: &str, port: i32) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 

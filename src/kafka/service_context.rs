@@ -87,17 +87,11 @@ impl Refusal {
 /// Context of clients that need nothing but the log and a token.
 pub struct LogContext {
     tokens: Option<TokenGiver>,
-    refusal: Refusal,
 }
 
 impl LogContext {
-    pub fn new(tokens: Option<TokenGiver>) -> Self {
-        Self { tokens, refusal: Refusal::default() }
-    }
-
-    /// Why brokers refuse us, if they do.
-    pub const fn refusal(&self) -> &Refusal {
-        &self.refusal
+    pub const fn new(tokens: Option<TokenGiver>) -> Self {
+        Self { tokens }
     }
 }
 
@@ -109,7 +103,6 @@ impl ClientContext for LogContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.refusal.note(&error, reason);
         tracing::debug!(%error, reason, "kafka client error");
     }
 

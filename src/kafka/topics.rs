@@ -1,16 +1,28 @@
 //! Topics that a role needs: those that are missing are created, existing ones are left alone.
+//!
+//! It goes through the monitor's client, which says why a broker refuses us; librdkafka's admin client tells nobody, and asks for
+//! its token where nobody hears it.
 
 use super::{
     client_config::{Connection, KafkaFailure},
-    service_context::LogContext,
+    cluster::{MetadataFailure, Shapes, Topology, Wanted, read_topology},
+    properties::ClientProperties,
+    reader::address_of,
+    wire::{Backoff, ConnectionSettings, Connector, Cursor, Link, Malformed, WireStats},
 };
-use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    error::RDKafkaErrorCode,
+use crate::config::NameFilter;
+use kafka_protocol::{
+    messages::{CreateTopicsRequest, TopicName, create_topics_request::CreatableTopic},
+    protocol::StrBytes,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+const CREATE_TIMEOUT_MS: i32 = 5_000;
+const ALREADY_EXISTS: i16 = 36;
+const NOT_CONTROLLER: i16 = 41;
 
 /// Creates what is missing of `topics` with `partitions` each (replication is the broker's default) and answers the number
 /// of partitions of all of them.
@@ -22,49 +34,109 @@ pub async fn ensure_topics(
     topics: &[String],
     partitions: i32,
 ) -> Result<BTreeMap<String, i32>, KafkaFailure> {
-    let admin: AdminClient<LogContext> = connection.configure(&[], &[])?.create_with_context(connection.context())?;
-    let admin = std::sync::Arc::new(admin);
-    let mut found = existing(&admin, topics).await?;
+    let settings = settings(connection);
+    let (mut link, topology) = reach(connection, &settings).await?;
+    let mut found = existing(&topology, topics);
     let missing: Vec<&String> = topics.iter().filter(|topic| !found.contains_key(*topic)).collect();
     if missing.is_empty() {
         return Ok(found);
     }
-    let new: Vec<NewTopic<'_>> =
-        missing.iter().map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(-1))).collect();
-    let options = AdminOptions::new().operation_timeout(Some(METADATA_TIMEOUT)).request_timeout(Some(METADATA_TIMEOUT));
-    for result in admin.create_topics(&new, &options).await? {
-        match result {
-            Ok(topic) => tracing::info!(topic, partitions, "created topic"),
-            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, error)) => return Err(KafkaFailure::Call(format!("topic {topic} cannot be created: {error}"))),
-        }
+    if let Some(controller) = topology.brokers.iter().find(|broker| Some(broker.id) == topology.controller) {
+        link = open(address_of(&controller.host, controller.port), &settings);
     }
-    found.extend(existing(&admin, topics).await?);
+    create(&mut link, &missing, partitions).await?;
+    found.extend(existing(&read(&mut link).await.map_err(KafkaFailure::Call)?, topics));
     match topics.iter().find(|topic| !found.contains_key(*topic)) {
         Some(topic) => Err(KafkaFailure::Call(format!("topic {topic} is not there yet"))),
         None => Ok(found),
     }
 }
 
-async fn existing(
-    admin: &std::sync::Arc<AdminClient<LogContext>>,
-    topics: &[String],
-) -> Result<BTreeMap<String, i32>, KafkaFailure> {
-    let admin = std::sync::Arc::clone(admin);
-    // All topics are asked for, because asking for one by name may create it.
-    let metadata = tokio::task::spawn_blocking(move || {
-        let metadata = admin.inner().fetch_metadata(None, METADATA_TIMEOUT);
-        // A broker that refuses us says why; the time-out that follows from it says nothing.
-        metadata.map_err(|error| admin.inner().context().refusal().words().map_or(error.into(), KafkaFailure::Call))
+fn settings(connection: &Connection) -> Arc<ConnectionSettings> {
+    let (properties, sources) = (ClientProperties::default(), connection.sources().clone());
+    Arc::new(ConnectionSettings {
+        connector: sources.tls.map_or(Connector::Plaintext, Connector::Tls),
+        sasl: sources.sasl,
+        client_id: properties.client_id,
+        connect_timeout: properties.connect_timeout,
+        request_timeout: properties.request_timeout,
+        max_frame_bytes: properties.max_frame_bytes,
+        stats: Arc::<WireStats>::default(),
     })
+}
+
+fn open(address: String, settings: &Arc<ConnectionSettings>) -> Link {
+    let properties = ClientProperties::default();
+    Link::new(address, Arc::clone(settings), Backoff { first: properties.backoff, longest: properties.backoff_max })
+}
+
+/// The first bootstrap server that answers, and what it says.
+async fn reach(connection: &Connection, settings: &Arc<ConnectionSettings>) -> Result<(Link, Topology), KafkaFailure> {
+    let mut problems = Vec::new();
+    for address in connection.bootstrap().split(',').map(str::trim) {
+        let mut link = open(address.to_owned(), settings);
+        match read(&mut link).await {
+            Ok(topology) => return Ok((link, topology)),
+            Err(problem) => problems.push(format!("{address}: {problem}")),
+        }
+    }
+    Err(KafkaFailure::Call(problems.join("; ")))
+}
+
+async fn read(link: &mut Link) -> Result<Topology, String> {
+    let wanted = Wanted { filter: &NameFilter::default(), former: &Shapes::new(), hidden: &BTreeSet::new() };
+    let topology = read_topology(link, wanted).await;
+    topology.map_err(|failure| match failure {
+        MetadataFailure::Wire(error) => error.to_string(),
+        MetadataFailure::Kafka(reason) => reason.to_string(),
+        MetadataFailure::NoBrokers => "it names no brokers".to_owned(),
+    })
+}
+
+fn existing(topology: &Topology, topics: &[String]) -> BTreeMap<String, i32> {
+    let whole = topology.topics.iter().filter(|topic| topic.error.is_none() && !topic.leaders.is_empty());
+    whole
+        .filter(|topic| topics.iter().any(|wanted| **wanted == *topic.name))
+        .map(|topic| (topic.name.to_string(), i32::try_from(topic.leaders.len()).unwrap_or(i32::MAX)))
+        .collect()
+}
+
+/// Replication is the broker's default.
+async fn create(link: &mut Link, topics: &[&String], partitions: i32) -> Result<(), KafkaFailure> {
+    let new = |topic: &&String| {
+        CreatableTopic::default()
+            .with_name(TopicName(StrBytes::from_string((*topic).clone())))
+            .with_num_partitions(partitions)
+            .with_replication_factor(-1)
+    };
+    let request =
+        CreateTopicsRequest::default().with_topics(topics.iter().map(new).collect()).with_timeout_ms(CREATE_TIMEOUT_MS);
+    let mut answers = Vec::new();
+    link.ask(
+        |_| vec![request],
+        |_, _, cursor| {
+            answers = created(cursor)?;
+            Ok(())
+        },
+    )
     .await
-    .map_err(|error| KafkaFailure::Call(error.to_string()))??;
-    let partitions = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    Ok(metadata
-        .topics()
-        .iter()
-        .filter(|topic| topic.error().is_none() && !topic.partitions().is_empty())
-        .filter(|topic| topics.iter().any(|wanted| wanted == topic.name()))
-        .map(|topic| (topic.name().to_owned(), partitions(topic.partitions().len())))
-        .collect())
+    .map_err(|error| KafkaFailure::Call(error.to_string()))?;
+    for (topic, code, words) in answers {
+        match code {
+            0 => tracing::info!(topic, partitions, "created topic"),
+            ALREADY_EXISTS => {}
+            NOT_CONTROLLER => return Err(KafkaFailure::Call("the controller is moving".to_owned())),
+            code => return Err(KafkaFailure::Call(format!("topic {topic} cannot be created: {words} (error {code})"))),
+        }
+    }
+    Ok(())
+}
+
+/// Topics with their error codes and the broker's words.
+fn created(cursor: &mut Cursor<'_>) -> Result<Vec<(String, i16, String)>, Malformed> {
+    let mut topics = Vec::new();
+    for _ in 0..cursor.count()? {
+        topics.push((cursor.text()?.into_owned(), cursor.i16()?, cursor.text()?.into_owned()));
+    }
+    Ok(topics)
 }

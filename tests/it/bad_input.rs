@@ -6,12 +6,25 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_mistake_in_the_configuration_ends_with_code_2_and_names_key_value_and_rule() {
-    let cases: [(&[&str], &[&str]); 6] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (&["lag"], &["kafka", "--kafka HOST:PORT"]),
         (&["lag", "--kafka", "localhost"], &["kafka", "localhost"]),
         (&["lag", "--kafka", "localhost:9092", "--groups-include", "["], &["groups-include", "["]),
         (&["lag", "--kafka", "localhost:9092", "-X", "no.such.property=1"], &["no.such.property"]),
         (&["lag", "--kafka", "localhost:9092", "-X", "request.timeout.ms=soon"], &["request.timeout.ms", "soon"]),
+        (
+            &["lag", "--kafka", "localhost:9092", "-X", "security.protocol=tls"],
+            &["security.protocol", "tls", "plaintext, ssl, sasl_plaintext or sasl_ssl"],
+        ),
+        (&["lag", "--kafka", "localhost:9092", "-X", "sasl.mechanism=PLAIN"], &["sasl.mechanism", "PLAIN", "needs SASL"]),
+        (
+            &["order", "--kafka", "k:1", "--redis", "redis://127.0.0.1:1", "-X", "security.protocol=sasl_ssl"],
+            &["sasl.mechanism", "is needed with security.protocol=sasl_ssl"],
+        ),
+        (
+            &["lag", "--kafka", "localhost:9092", "--x-file", "sasl.password=/nonexistent/secret"],
+            &["sasl.password", "/nonexistent/secret", "must be a readable file"],
+        ),
         (
             &["lag", "--kafka", "localhost:9092", "--config", "/nonexistent/tidemark.toml"],
             &["config", "/nonexistent/tidemark.toml"],

@@ -17,6 +17,8 @@ mod old_versions;
 mod outages;
 mod rights;
 mod saga;
+mod security;
+mod security_changes;
 mod servers;
 mod several_brokers;
 mod several_clusters;

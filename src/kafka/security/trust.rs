@@ -123,8 +123,8 @@ pub fn complaint(error: &io::Error) -> Option<TlsComplaint> {
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
             | AlertDescription::AccessDenied => TlsComplaint::Certificate(format!(
-                "the broker does not take our certificate, or has got none ({alert:?}): \
-                 look at ssl.certificate.location, its dates and its issuer"
+                "the broker does not take our certificate, or has got none ({alert:?}): set ssl.certificate.location and \
+                 ssl.key.location to one that is in date and from an issuer that the broker knows"
             )),
             other => TlsComplaint::Protocol(format!("the broker ended TLS ({other:?})")),
         },

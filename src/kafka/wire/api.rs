@@ -7,8 +7,9 @@ use super::{
 };
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, ConsumerGroupDescribeRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-        DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest, ListGroupsRequest, ListOffsetsRequest,
+        ApiVersionsRequest, ConsumerGroupDescribeRequest, CreateTopicsRequest, DescribeConfigsRequest,
+        DescribeGroupsRequest, DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest, ListGroupsRequest,
+        ListOffsetsRequest,
         MetadataRequest, OffsetFetchRequest, SaslAuthenticateRequest, SaslHandshakeRequest, ShareGroupDescribeRequest,
     },
     protocol::{Encodable, HeaderVersion, Request},
@@ -41,8 +42,8 @@ macro_rules! calls {
     };
 }
 
-// OffsetFetch stays below 10 and Fetch below 13, which name topics by id only. ApiVersions carries its throttle time elsewhere,
-// SASL's requests carry none.
+// OffsetFetch stays below 10 and Fetch below 13, which name topics by id only. CreateTopics has nothing that we need above 4.
+// ApiVersions carries its throttle time elsewhere, SASL's requests carry none.
 calls! {
     ApiVersionsRequest "ApiVersions" 0..=3 throttle i16::MAX;
     MetadataRequest "Metadata" 1..=13 throttle 3;
@@ -56,6 +57,7 @@ calls! {
     DescribeLogDirsRequest "DescribeLogDirs" 1..=4 throttle 0;
     DescribeConfigsRequest "DescribeConfigs" 1..=4 throttle 0;
     FetchRequest "Fetch" 4..=12 throttle 1;
+    CreateTopicsRequest "CreateTopics" 4..=4 throttle 0;
     SaslHandshakeRequest "SaslHandshake" 1..=1 throttle i16::MAX;
     SaslAuthenticateRequest "SaslAuthenticate" 0..=2 throttle i16::MAX;
 }
@@ -147,6 +149,7 @@ mod tests {
         inside::<ShareGroupDescribeRequest>();
         inside::<DescribeLogDirsRequest>();
         inside::<DescribeConfigsRequest>();
+        inside::<CreateTopicsRequest>();
         inside::<SaslHandshakeRequest>();
         inside::<SaslAuthenticateRequest>();
         inside::<FetchRequest>();

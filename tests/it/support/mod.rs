@@ -7,16 +7,18 @@ mod metrics;
 mod old_broker;
 mod process;
 mod redis;
+mod secured;
 mod shop;
 mod wait;
 
-pub use binary::{Tidemark, run};
+pub use binary::{Output, Tidemark, run};
 pub use kafka::{Kafka, Record};
 pub use member::{Member, Protocol};
 pub use metrics::Metrics;
 pub use old_broker::{Offers, OldBroker};
 pub use process::{Guarded, free_ports, root, scratch};
 pub use redis::Redis;
+pub use secured::{Door, PLAIN_PASSWORD, PLAIN_USER, Secured, TokenEndpoint};
 pub use shop::{Duplicates, GROUPS, Placed, Shop, TOPICS};
 pub use wait::eventually;
 
@@ -30,6 +32,12 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub fn kafka() -> &'static Kafka {
     static SHARED: OnceLock<Kafka> = OnceLock::new();
     SHARED.get_or_init(Kafka::start_shared)
+}
+
+/// The broker that takes TLS and SASL, with the certificates of its own authority.
+pub fn secured() -> &'static Secured {
+    static SHARED: OnceLock<Secured> = OnceLock::new();
+    SHARED.get_or_init(Secured::start)
 }
 
 /// The Redis that tests share, without persistence.
