@@ -9,8 +9,8 @@ use kafka_protocol::{
     messages::{
         ApiVersionsRequest, ConsumerGroupDescribeRequest, CreateTopicsRequest, DescribeConfigsRequest,
         DescribeGroupsRequest, DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest, ListGroupsRequest,
-        ListOffsetsRequest,
-        MetadataRequest, OffsetFetchRequest, SaslAuthenticateRequest, SaslHandshakeRequest, ShareGroupDescribeRequest,
+        ListOffsetsRequest, MetadataRequest, OffsetFetchRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+        ShareGroupDescribeRequest,
     },
     protocol::{Encodable, HeaderVersion, Request},
 };
