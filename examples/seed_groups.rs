@@ -1,12 +1,12 @@
 //! Fills a one-broker Kafka with consumer groups that have a known lag, for measurements: `docs/benchmarks.md`.
 //!
 //! ```text
-//! cargo run --release --example seed_groups -- 127.0.0.1:9092 GROUPS TOPICS PARTITIONS RECORDS [PREFIX]
+//! cargo run --release --example seed_groups -- 127.0.0.1:9092 GROUPS TOPICS PARTITIONS RECORDS [PREFIX [EACH [FIRST]]]
 //! ```
 //!
-//! Each group commits on two topics, next to each other. The sum of all lags is printed: whoever measures a monitor
-//! compares its answer with it. Offsets are committed straight over the protocol, as a consumer client for each of thousands of
-//! groups would take minutes.
+//! Each group commits on EACH topics (2), next to each other. With a FIRST above 0 the groups are numbered from there on, and the
+//! topics have to be there already. The sum of all lags is printed: whoever measures a monitor compares its answer with it.
+//! Offsets are committed straight over the protocol, as a consumer client for each of thousands of groups would take minutes.
 
 #![allow(clippy::expect_used, reason = "a tool for measurements may stop at the first failure")]
 
@@ -39,18 +39,24 @@ struct Plan {
     partitions: i32,
     records: i64,
     prefix: String,
+    /// Topics that each group commits on.
+    each: usize,
+    /// Number of the first group.
+    first: usize,
 }
 
 #[tokio::main]
 async fn main() {
     let Some(plan) = Plan::from_arguments() else {
-        eprintln!("usage: seed_groups HOST:PORT GROUPS TOPICS PARTITIONS RECORDS [PREFIX]");
+        eprintln!("usage: seed_groups HOST:PORT GROUPS TOPICS PARTITIONS RECORDS [PREFIX [EACH [FIRST]]]");
         std::process::exit(2);
     };
-    create_topics(&plan).await;
-    produce(&plan);
+    if plan.first == 0 {
+        create_topics(&plan).await;
+        produce(&plan);
+    }
     let lag = commit(&plan);
-    println!("groups {} pairs {} lag {lag}", plan.groups, plan.groups * 2 * plan.partitions as usize);
+    println!("groups {} pairs {} lag {lag}", plan.groups, plan.groups * plan.each * plan.partitions as usize);
 }
 
 impl Plan {
@@ -66,6 +72,8 @@ impl Plan {
             partitions: partitions as i32,
             records: i64::from(records),
             prefix: arguments.next().unwrap_or_else(|| "seed".to_string()),
+            each: arguments.next().map_or(Some(2), |each| each.parse().ok())?,
+            first: arguments.next().map_or(Some(0), |first| first.parse().ok())?,
         })
     }
 
@@ -117,7 +125,7 @@ fn commit(plan: &Plan) -> i64 {
     let mut stream = TcpStream::connect(&plan.bootstrap).expect("the broker accepts a connection");
     stream.set_nodelay(true).expect("a socket option");
     let mut lag = 0;
-    let mut left: VecDeque<usize> = (0..plan.groups).collect();
+    let mut left: VecDeque<usize> = (plan.first..plan.first + plan.groups).collect();
     for _ in 0..ROUNDS {
         let mut waiting = VecDeque::new();
         let mut refused = VecDeque::new();
@@ -157,15 +165,15 @@ fn wake_coordinator(plan: &Plan) {
 fn request_of(plan: &Plan, group: usize) -> (BytesMut, i64) {
     let mut lag = 0;
     let mut topics = Vec::new();
-    for half in 0..2 {
+    for nth in 0..plan.each {
         let mut partitions = Vec::new();
         for partition in 0..plan.partitions {
-            let offset = plan.offset(group, half * plan.partitions as usize + partition as usize);
+            let offset = plan.offset(group, nth * plan.partitions as usize + partition as usize);
             lag += plan.records - offset;
             partitions
                 .push(OffsetCommitRequestPartition::default().with_partition_index(partition).with_committed_offset(offset));
         }
-        let name = TopicName(StrBytes::from_string(plan.topic(group * 2 + half)));
+        let name = TopicName(StrBytes::from_string(plan.topic(group * plan.each + nth)));
         topics.push(OffsetCommitRequestTopic::default().with_name(name).with_partitions(partitions));
     }
     let request = OffsetCommitRequest::default()

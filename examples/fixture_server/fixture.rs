@@ -226,8 +226,6 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
         members: known_or_timeout(shape, members.collect()),
         coordinator: Some(1),
         status: shape.status,
-        sentence,
-        advice,
         notes: if shape.name == "flink-stats" { vec![Note::Unmanaged] } else { Vec::new() },
         lag,
         unknown_partitions: if shape.status == Status::Unknown { shape.partitions as usize } else { 0 },
@@ -255,7 +253,8 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
         ),
         last_commit_at: Some(now),
         rebalances_total: 2,
-        read_at: Some(now),
+        read_at: None,
+        as_of: now,
         thresholds: Thresholds {
             lag_messages: Levels { warning: 10_000.0, critical: 50_000.0 },
             lag_seconds: Levels { warning: 60.0, critical: 300.0 },
@@ -263,8 +262,12 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
         },
         topics: vec![GroupTopicView {
             topic: shape.topic.into(),
+            partitions: partitions.len(),
+            is_committed: true,
+            status: shape.status,
             lag,
-            partitions,
+            counted: lag.known(),
+            time_lag: partitions.iter().filter_map(|p| p.time_lag.known()).max_by_key(|time_lag| time_lag.age),
             consumed_total: 8_120_441,
             rewound_total: if shape.status == Status::Rewound { 12_400 } else { 0 },
             lost_total: 0,
@@ -274,11 +277,29 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
             unassigned: known_or_timeout(shape, 0),
             unsubscribed: false,
         }],
-        spark: spark.collect(),
+        spark: Spark::of(&spark.collect::<Vec<_>>()),
+        details: Details(Arc::new(Fixed { topic: shape.topic.into(), partitions, words: GroupWords { sentence, advice } })),
     }
 }
 
-fn topic(name: &str, partitions: usize, tick: u64, groups: Vec<Arc<str>>) -> TopicView {
+/// Details that never change.
+struct Fixed {
+    topic: Arc<str>,
+    partitions: Vec<PartitionView>,
+    words: GroupWords,
+}
+
+impl GroupDetails for Fixed {
+    fn partitions(&self, _: &str) -> Vec<(Arc<str>, PartitionView)> {
+        self.partitions.iter().map(|partition| (self.topic.clone(), partition.clone())).collect()
+    }
+
+    fn words(&self, _: &str) -> GroupWords {
+        self.words.clone()
+    }
+}
+
+fn topic(name: &str, partitions: usize, tick: u64, groups: Arc<[Arc<str>]>) -> TopicView {
     let range = LogRange {
         start: Offset::new(7_000_000),
         end: Offset::new(8_400_000 + tick * 35),
@@ -310,7 +331,7 @@ fn topic(name: &str, partitions: usize, tick: u64, groups: Vec<Arc<str>>) -> Top
         produced_total: 1_400_000,
         produced_per_second: Reading::Known(417.0),
         groups,
-        spark: (0..SPARK_POINTS as u64).map(|i| Some(380.0 + 60.0 * noise(5, tick + i))).collect(),
+        spark: Spark::of(&(0..SPARK_POINTS as u64).map(|i| Some(380.0 + 60.0 * noise(5, tick + i))).collect::<Vec<_>>()),
     }
 }
 

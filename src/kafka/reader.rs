@@ -20,8 +20,8 @@ use crate::{
     clock::Clock,
     config::NameFilter,
     lag::{
-        Broker, ClusterSnapshot, GroupSnapshot, GroupState, OldestRecords, PartitionSnapshot, Reading, RecordNeed,
-        TopicSnapshot, UnknownReason,
+        Broker, ClusterSnapshot, GroupSnapshot, GroupState, OldestRecords, PartitionSnapshot, ReadFailure, Reading,
+        RecordNeed, TopicSnapshot, UnknownReason,
     },
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -169,18 +169,17 @@ impl ClusterReader {
     }
 
     /// Reads the timestamps of the records of `needs` into `records`, as far as the budget goes. `snapshot` is the
-    /// collection that they come from; what fails is a reason in `records`, and a line in the snapshot's failures.
+    /// collection that they come from; what fails is a reason in `records`, and is given back.
     pub async fn oldest_records(
         &mut self,
-        snapshot: &mut ClusterSnapshot,
+        snapshot: &ClusterSnapshot,
         needs: &[RecordNeed],
         records: &mut OldestRecords,
-    ) {
+    ) -> Vec<ReadFailure> {
         let stats = Arc::clone(&self.stats);
         let received = move || stats.totals().received_bytes;
         oldest::read(&mut self.links, snapshot, needs, records, self.config.records, received).await;
-        let failures = oldest::failures(snapshot, needs, records);
-        snapshot.failures.extend(failures.into_list());
+        oldest::failures(snapshot, needs, records).into_list()
     }
 
     /// Asks a broker that is connected; where it does not answer soon, others as well.

@@ -14,7 +14,7 @@ use super::{
     next_readable,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -78,7 +78,7 @@ pub enum RecordKnown {
 }
 
 /// What was found, kept while a group waits there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OldestRecords {
     tolerance: Duration,
     now: Tick,
@@ -92,6 +92,10 @@ pub struct OldestRecords {
     resume_after: Option<(TopicSlot, i32)>,
     /// Whether the last collection's budget left something out.
     is_over_budget: bool,
+    /// Topics of which this collection has learnt something.
+    touched: BTreeSet<TopicSlot>,
+    /// Whether there was nothing left to ask after the last collection.
+    is_settled: bool,
     records_read: u64,
     bytes_read: u64,
 }
@@ -111,7 +115,7 @@ pub fn needed_records(
     // What a share group has not read does not begin at its offset.
     let ordered = snapshot.groups.iter().filter(|group| group.kind != GroupKind::Share);
     for group in ordered.filter_map(|group| history.group(&group.id)) {
-        for pair in group.pairs.iter().filter(|pair| pair.was_read_at(moment.committed)) {
+        for pair in group.pairs.iter().filter(|pair| group.is_read_at(pair, moment.committed)) {
             let Some(&topic) = topics.get(&pair.slot()) else { continue };
             let Reading::Known(range) = snapshot.range(topic, pair.partition()) else { continue };
             let committed = Offset::new(pair.committed().latest().value());
@@ -142,6 +146,8 @@ impl OldestRecords {
             failed: HashMap::new(),
             resume_after: None,
             is_over_budget: false,
+            touched: BTreeSet::new(),
+            is_settled: false,
             records_read: 0,
             bytes_read: 0,
         }
@@ -154,6 +160,8 @@ impl OldestRecords {
     /// A new collection begins: forgets all places at which no group waits any more.
     pub fn begin(&mut self, needs: &[RecordNeed], history: &History) {
         self.is_over_budget = false;
+        self.is_settled = false;
+        self.touched.clear();
         self.now = history.now().map_or(Tick::FIRST, |moment| moment.ends);
         self.now_ms = history.time(self.now).timestamp_millis();
         let is_needed = |place: &RecordPlace| needs.binary_search_by_key(place, |need| need.place).is_ok();
@@ -165,6 +173,7 @@ impl OldestRecords {
 
     /// The questions of the next round, at most `room` of them, sorted by place; none when all is known that can be.
     pub fn next_round(&mut self, needs: &[RecordNeed], room: usize) -> Vec<RecordWanted> {
+        self.is_settled = false;
         let room = room.min(MOST_KEPT.saturating_sub(self.found.len() + self.empty.len()));
         let mut wanted = Vec::new();
         for of_partition in needs.chunk_by(|a, b| (a.place.slot, a.place.partition) == (b.place.slot, b.place.partition)) {
@@ -183,13 +192,38 @@ impl OldestRecords {
             self.resume_after = last.or(self.resume_after);
             wanted.sort_unstable_by_key(|wanted| wanted.need.place);
         }
+        self.is_settled = wanted.is_empty() && !self.is_over_budget && self.failed.is_empty();
         wanted
+    }
+
+    /// A collection with the same needs as the last one begins. Gives whether there is anything to ask.
+    pub fn begin_again(&mut self, history: &History) -> bool {
+        self.touched.clear();
+        self.now = history.now().map_or(Tick::FIRST, |moment| moment.ends);
+        self.now_ms = history.time(self.now).timestamp_millis();
+        !self.is_settled
+    }
+
+    /// Whether this collection has learnt something about records of the topic.
+    pub fn has_touched(&self, slot: TopicSlot) -> bool {
+        self.touched.contains(&slot)
+    }
+
+    /// Whether anything is not as it was in the last collection.
+    pub fn has_changed(&self) -> bool {
+        !self.is_settled || !self.touched.is_empty()
+    }
+
+    /// Whether the budget left something out.
+    pub const fn is_over_budget(&self) -> bool {
+        self.is_over_budget
     }
 
     /// Takes in the answer to one question.
     pub fn take(&mut self, wanted: RecordWanted, answer: Result<RecordFound, UnknownReason>) {
         let place = wanted.need.place;
         self.records_read += 1;
+        self.touched.insert(place.slot);
         match answer {
             Ok(RecordFound::Record { offset, stamp }) => {
                 self.empty.remove(&place);

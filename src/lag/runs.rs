@@ -31,6 +31,10 @@ impl Tick {
         Self(self.0.saturating_add(1))
     }
 
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u32::try_from(span.as_millis() / 10).unwrap_or(u32::MAX)))
+    }
+
     pub fn minus(self, span: Duration) -> Self {
         let hundredths = u32::try_from(span.as_millis() / 10).unwrap_or(u32::MAX);
         NonZeroU32::new(self.0.get().saturating_sub(hundredths)).map_or(Self::FIRST, Self)
@@ -96,6 +100,11 @@ impl Runs {
             self.older.push(self.latest);
             self.latest = Run::new(value, previous == Some(self.latest.last), at);
         }
+    }
+
+    /// Says that the number has stayed the same up to `at`.
+    pub fn extend_to(&mut self, at: Tick) {
+        self.latest.last = self.latest.last.max(at);
     }
 
     pub const fn latest(&self) -> Run {

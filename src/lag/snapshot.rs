@@ -114,7 +114,7 @@ pub enum Retention {
     Forever,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GroupSnapshot {
     pub id: Arc<str>,
     pub kind: GroupKind,

@@ -46,7 +46,7 @@ impl BurrowGroup {
 
 /// Whether Burrow would know the group: share groups commit nothing that it reads.
 pub fn is_known(group: &GroupView) -> bool {
-    group.kind != GroupKind::Share && group.partitions().any(|(_, partition)| partition.committed.is_known())
+    group.kind != GroupKind::Share && group.topics.iter().any(|topic| topic.is_committed)
 }
 
 /// The group as of the last good collection.
@@ -65,7 +65,8 @@ fn judge_group(group: &GroupView, windows: Vec<PairWindow>, now_s: i64) -> Burro
     let owners: HashMap<_, _> = owned.map(|(at, member)| ((at.topic.as_ref(), at.partition), member)).collect();
     let mut kept: HashMap<_, _> =
         windows.into_iter().map(|window| ((Arc::clone(&window.topic), window.partition), window)).collect();
-    let committed = group.partitions().filter(|(_, partition)| partition.committed.is_known());
+    let parts = group.partitions();
+    let committed = parts.iter().filter(|(_, partition)| partition.committed.is_known());
     let partitions: Vec<_> = committed
         .map(|(topic, view)| {
             let owner = owners.get(&(topic.topic.as_ref(), view.partition)).copied();
@@ -133,7 +134,7 @@ mod tests {
     }
 
     fn group(partitions: Vec<PartitionView>) -> GroupView {
-        GroupView { topics: vec![fixture::group_topic("orders", partitions)], ..fixture::group("g") }
+        fixture::reading(fixture::group("g"), vec![("orders", partitions)])
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Charts from the clusters' histories. A reader waits at most for one collection to be taken in, never for one to be made.
 
 use super::{
+    assemble::Live,
     published::Charts,
     view::{GroupSeries, HeatRow, SeriesPoint},
 };
 use crate::lag::{History, PairWindow, SPARK_POINTS, Spans, WindowShape};
 use std::{
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use std::{
 const POINTS_MAX: usize = 360;
 
 pub(super) struct HistoryCharts {
-    clusters: Vec<(Arc<str>, Arc<RwLock<History>>)>,
+    clusters: Vec<(Arc<str>, Arc<RwLock<Live>>)>,
     heat_span: Duration,
     spans: Spans,
 }
@@ -24,19 +25,19 @@ const COMMITS_MAX: usize = 10;
 
 impl HistoryCharts {
     /// Heat strips cover the same time as the small trend lines.
-    pub fn new(clusters: Vec<(Arc<str>, Arc<RwLock<History>>)>, spark_bucket: Duration, spans: Spans) -> Self {
+    pub fn new(clusters: Vec<(Arc<str>, Arc<RwLock<Live>>)>, spark_bucket: Duration, spans: Spans) -> Self {
         Self { clusters, heat_span: spark_bucket * SPARK_POINTS as u32, spans }
     }
 
-    fn history(&self, cluster: &str) -> Option<RwLockReadGuard<'_, History>> {
-        let (_, history) = self.clusters.iter().find(|(name, _)| name.as_ref() == cluster)?;
-        Some(history.read().unwrap_or_else(PoisonError::into_inner))
+    fn with_history<T>(&self, cluster: &str, look: impl FnOnce(&History) -> T) -> Option<T> {
+        let (_, live) = self.clusters.iter().find(|(name, _)| name.as_ref() == cluster)?;
+        Some(look(&live.read().unwrap_or_else(PoisonError::into_inner).history))
     }
 }
 
 impl Charts for HistoryCharts {
     fn group_series(&self, cluster: &str, group: &str) -> Option<GroupSeries> {
-        let samples = self.history(cluster)?.group_series(group, POINTS_MAX)?;
+        let samples = self.with_history(cluster, |history| history.group_series(group, POINTS_MAX))??;
         let point = |sample: &crate::lag::SeriesSample| SeriesPoint {
             at: sample.at,
             lag: sample.lag,
@@ -51,14 +52,14 @@ impl Charts for HistoryCharts {
     }
 
     fn commit_windows(&self, cluster: &str, group: &str, commits_on: bool) -> Vec<PairWindow> {
-        let Some(history) = self.history(cluster) else { return Vec::new() };
         let Spans { stalled_after, window } = self.spans;
-        history.commit_windows(group, WindowShape { span: window, lately: stalled_after, most: COMMITS_MAX, commits_on })
+        let shape = WindowShape { span: window, lately: stalled_after, most: COMMITS_MAX, commits_on };
+        self.with_history(cluster, |history| history.commit_windows(group, shape)).unwrap_or_default()
     }
 
     fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow> {
-        let Some(history) = self.history(cluster) else { return Vec::new() };
-        let rows = history.pair_samples(group, self.heat_span, buckets);
+        let rows = self.with_history(cluster, |history| history.pair_samples(group, self.heat_span, buckets));
+        let rows = rows.unwrap_or_default();
         rows.into_iter().map(|row| HeatRow { topic: row.topic, partition: row.partition, lag: row.lag }).collect()
     }
 }

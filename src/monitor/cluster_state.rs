@@ -4,15 +4,14 @@
 
 use super::{
     Gone,
-    assemble::{Assembled, Kept, assemble},
+    assemble::{Assembled, Live, LiveDetails, Watched, assemble},
     books::{Books, LedgerReading},
-    memory::Memory,
     settings::Settings,
-    view::{ClusterView, CollectionFailure, HistoryUse, RecordReads, TimelineEntry, TimelineKind, Tone},
+    view::{ClusterView, CollectionFailure, Details, HistoryUse, RecordReads, TimelineEntry, TimelineKind, Tone},
 };
 use crate::{
     kafka::CollectError,
-    lag::{Change, ClusterSnapshot, History, OldestRecords, RecordNeed, UnknownReason, needed_records, words},
+    lag::{ClusterSnapshot, OldestRecords, ReadFailure, RecordNeed, UnknownReason, words},
 };
 use chrono::{DateTime, Utc};
 use std::{
@@ -23,12 +22,10 @@ use std::{
 
 pub(super) struct ClusterState {
     settings: Arc<Settings>,
-    history: Arc<RwLock<History>>,
-    memory: Memory,
+    live: Arc<RwLock<Live>>,
+    details: Details,
     /// Timestamps of records that groups wait at; between observing a collection and taking it in they are read.
     pub records: OldestRecords,
-    /// What the collection that was observed last changed, until it is taken in.
-    changes: Option<Vec<Change>>,
     books: Option<Books>,
     /// The latest view; the next one begins as a copy.
     view: ClusterView,
@@ -36,7 +33,10 @@ pub(super) struct ClusterState {
 
 /// What one cycle read, and how long it took.
 pub(super) struct Cycle {
-    pub snapshot: Result<ClusterSnapshot, CollectError>,
+    /// It has been observed.
+    pub snapshot: Result<Arc<ClusterSnapshot>, CollectError>,
+    /// What failed of the records that were looked at for it.
+    pub record_failures: Vec<ReadFailure>,
     pub ledger: Option<Result<LedgerReading, String>>,
     pub duration: Duration,
     /// Ticks of the interval that passed while the cycle ran.
@@ -92,19 +92,16 @@ pub(super) fn first_view(name: Arc<str>, bootstrap: String, interval: Duration) 
 }
 
 impl ClusterState {
-    pub fn new(settings: Arc<Settings>, history: Arc<RwLock<History>>, books: Option<Books>, view: ClusterView) -> Self {
+    pub fn new(settings: Arc<Settings>, live: Arc<RwLock<Live>>, books: Option<Books>, view: ClusterView) -> Self {
+        let details = LiveDetails { live: Arc::clone(&live), settings: Arc::clone(&settings) };
         let records = OldestRecords::new(settings.interval);
-        Self { settings, history, memory: Memory::default(), records, changes: None, books, view }
+        Self { settings, live, details: Details(Arc::new(details)), records, books, view }
     }
 
     /// Adds a collection to the history, and says which records have to be looked at before it is taken in.
-    pub fn observe(&mut self, snapshot: &ClusterSnapshot) -> Vec<RecordNeed> {
-        let mut history = self.history.write().unwrap_or_else(PoisonError::into_inner);
-        self.changes = Some(history.observe(snapshot));
-        let standstill = self.settings.spans.stalled_after / 2;
-        let needs = needed_records(&history, snapshot, self.records.tolerance(), standstill);
-        self.records.begin(&needs, &history);
-        needs
+    pub fn observe(&mut self, snapshot: Arc<ClusterSnapshot>, now: DateTime<Utc>) -> Arc<Vec<RecordNeed>> {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        live.observe(snapshot, &mut self.records, &self.settings, now)
     }
 
     /// Takes in one cycle at the time `now`; gives the new view and what happened, oldest first.
@@ -114,7 +111,7 @@ impl ClusterState {
         self.view.skipped_ticks += cycle.skipped_ticks;
         self.view.collections += 1;
         match cycle.snapshot {
-            Ok(snapshot) => self.succeed(&snapshot, now, &mut entries),
+            Ok(snapshot) => self.succeed(&snapshot, &cycle.record_failures, now, &mut entries),
             Err(error) => self.fail(&error, now, &mut entries),
         }
         if let (Some(books), Some(reading)) = (&mut self.books, cycle.ledger) {
@@ -125,28 +122,35 @@ impl ClusterState {
         (self.view.clone(), self.history_use(), entries)
     }
 
-    fn succeed(&mut self, snapshot: &ClusterSnapshot, now: DateTime<Utc>, entries: &mut Vec<TimelineEntry>) {
+    fn succeed(
+        &mut self,
+        snapshot: &ClusterSnapshot,
+        record_failures: &[ReadFailure],
+        now: DateTime<Utc>,
+        entries: &mut Vec<TimelineEntry>,
+    ) {
         if let Some(Err(failure)) = &self.view.last_result {
             let down = (now - failure.since).to_std().unwrap_or_default();
             let text = format!("Cluster {} answers again after {}.", self.view.name, words::duration(down));
             entries.push(self.entry(Tone::Ok, text, now));
         }
-        let mut history = self.history.write().unwrap_or_else(PoisonError::into_inner);
-        let changes = self.changes.take().unwrap_or_else(|| history.observe(snapshot));
-        let kept = Kept { history: &mut history, memory: &mut self.memory, records: &self.records, changes };
-        let Assembled { topics, groups, entries: happened, partition_failures } =
-            assemble(&self.view.name, snapshot, kept, &self.settings, now);
-        drop(history);
+        self.view.cluster_id.clone_from(&snapshot.cluster_id);
+        self.view.brokers.clone_from(&snapshot.brokers);
+        self.view.groups_not_found.clone_from(&snapshot.not_found);
+        self.view.read_failures = [snapshot.failures.as_slice(), record_failures].concat();
+        let (records, bytes) = self.records.totals();
+        self.view.record_reads = RecordReads { records, bytes };
+        let (cluster, topics) = (&self.view.name, self.view.topics.as_slice());
+        let watched = Watched { cluster, settings: &self.settings, details: &self.details, topics };
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        let assembled = assemble(&watched, &mut live, &self.records, now);
+        drop(live);
+        let Some(Assembled { topics, groups, entries: happened, partition_failures }) = assembled else { return };
         entries.extend(happened);
         for (reason, count) in partition_failures {
             *self.view.partition_failures_by_reason.entry(reason).or_default() += count;
         }
         self.view.last_result = Some(Ok(()));
-        self.view.cluster_id.clone_from(&snapshot.cluster_id);
-        self.view.brokers.clone_from(&snapshot.brokers);
-        let (records, bytes) = self.records.totals();
-        self.view.record_reads = RecordReads { records, bytes };
-        self.view.read_failures.clone_from(&snapshot.failures);
         if let Some(last) = self.view.collected_at {
             let (before, after) = (self.view.groups.iter(), groups.iter());
             self.view.groups_gone.compare(before.map(|group| &group.id), after.map(|group| &group.id), last);
@@ -155,7 +159,6 @@ impl ClusterState {
         }
         self.view.collected_at = Some(now);
         self.view.throttled = snapshot.throttled;
-        self.view.groups_not_found.clone_from(&snapshot.not_found);
         self.view.topics = topics;
         self.view.groups = groups;
     }
@@ -171,7 +174,7 @@ impl ClusterState {
                 now
             }
         };
-        self.history.write().unwrap_or_else(PoisonError::into_inner).miss();
+        self.live.write().unwrap_or_else(PoisonError::into_inner).history.miss();
         let message = format!("{error}; {}", error.advice());
         self.view.last_result = Some(Err(CollectionFailure { reason, message, since }));
         self.view.read_failures = Vec::new();
@@ -183,7 +186,8 @@ impl ClusterState {
     }
 
     fn history_use(&self) -> HistoryUse {
-        let history = self.history.read().unwrap_or_else(PoisonError::into_inner);
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let history = &live.history;
         HistoryUse { bytes: history.bytes(), budget_bytes: history.limits().budget_bytes, covers: history.covers() }
     }
 }

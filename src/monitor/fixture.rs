@@ -14,16 +14,14 @@ pub fn at(seconds: i64) -> DateTime<Utc> {
 
 /// Two topics, a caught-up group, a group with lag, one that is wholly unknown, a share group, and a ledger.
 pub fn view(now: DateTime<Utc>) -> View {
-    let behind = GroupView {
-        topics: vec![group_topic("orders", vec![pair(0, Some(90), 100), pair(1, None, 100)])],
-        ..group("payment-service")
-    };
+    let behind = reading(group("payment-service"), vec![("orders", vec![pair(0, Some(90), 100), pair(1, None, 100)])]);
     let mut unknown = group("canary");
     unknown.status = Status::Unknown;
     unknown.state = Reading::Unknown(UnknownReason::Timeout);
     unknown.members = Reading::Unknown(UnknownReason::NotAuthorized);
     unknown.lag = Reading::Unknown(UnknownReason::Timeout);
     unknown.unknown_partitions = 1;
+    let mut unknown = reading(unknown, vec![("orders", vec![unknown_pair(0)])]);
     unknown.topics = vec![GroupTopicView {
         lag: Reading::Unknown(UnknownReason::Timeout),
         drain: Drain::Unknown,
@@ -31,12 +29,9 @@ pub fn view(now: DateTime<Utc>) -> View {
         unassigned: Reading::Unknown(UnknownReason::NotAuthorized),
         ..group_topic("orders", vec![unknown_pair(0)])
     }];
-    let share = GroupView {
-        kind: GroupKind::Share,
-        topics: vec![group_topic("orders", vec![pair(0, None, 4)])],
-        ..group("mail-workers")
-    };
-    let ok = GroupView { topics: vec![group_topic("orders", vec![pair(0, Some(100), 100)])], ..group("billing") };
+    let share = GroupView { kind: GroupKind::Share, ..group("mail-workers") };
+    let share = reading(share, vec![("orders", vec![pair(0, None, 4)])]);
+    let ok = reading(group("billing"), vec![("orders", vec![pair(0, Some(100), 100)])]);
     View { clusters: vec![Arc::new(cluster("local", now, vec![ok, unknown, share, behind]))], ..empty_view(now) }
 }
 
@@ -105,8 +100,8 @@ pub fn topic(name: &str, partitions: usize) -> TopicView {
         retained_messages: Reading::Known(100 * partitions as u64),
         produced_total: 200,
         produced_per_second: Reading::Known(1.5),
-        groups: Vec::new(),
-        spark: Vec::new(),
+        groups: Arc::from([]),
+        spark: Spark::default(),
     }
 }
 
@@ -129,8 +124,6 @@ pub fn group(id: &str) -> GroupView {
         }]),
         coordinator: Some(1),
         status: Status::Ok,
-        sentence: String::new(),
-        advice: None,
         notes: Vec::new(),
         lag: Reading::Known(0),
         unknown_partitions: 0,
@@ -145,23 +138,62 @@ pub fn group(id: &str) -> GroupView {
         runway: Reading::Unknown(UnknownReason::HistoryTooShort),
         last_commit_at: Some(at(1_700_000_000)),
         rebalances_total: 0,
-        read_at: Some(at(1_700_000_000)),
+        read_at: None,
+        as_of: at(1_700_000_000),
         thresholds: Thresholds {
             lag_messages: Levels { warning: 1_000.0, critical: 10_000.0 },
             lag_seconds: Levels { warning: 60.0, critical: 300.0 },
             own: false,
         },
         topics: Vec::new(),
-        spark: Vec::new(),
+        spark: Spark::default(),
+        details: Details(Arc::new(FixedDetails::default())),
     }
 }
 
+/// Partitions that never change.
+#[derive(Default)]
+struct FixedDetails(Vec<(Arc<str>, PartitionView)>);
+
+impl GroupDetails for FixedDetails {
+    fn partitions(&self, _: &str) -> Vec<(Arc<str>, PartitionView)> {
+        self.0.clone()
+    }
+
+    fn words(&self, _: &str) -> GroupWords {
+        GroupWords::default()
+    }
+}
+
+/// `group` as one that reads these topics, sorted by name.
+pub fn reading(group: GroupView, topics: Vec<(&str, Vec<PartitionView>)>) -> GroupView {
+    let kind = group.kind;
+    let summed = topics.iter().map(|(topic, partitions)| GroupTopicView {
+        counted: partitions.iter().filter_map(|partition| counted_lag(kind, partition)).reduce(|sum, lag| sum + lag),
+        ..group_topic(topic, partitions.clone())
+    });
+    let summed = summed.collect();
+    let named = |(topic, partitions): (&str, Vec<PartitionView>)| {
+        let topic: Arc<str> = Arc::from(topic);
+        partitions.into_iter().map(move |partition| (topic.clone(), partition))
+    };
+    let details = Details(Arc::new(FixedDetails(topics.into_iter().flat_map(named).collect())));
+    GroupView { topics: summed, details, ..group }
+}
+
+/// A topic of a group that is not a share group.
 pub fn group_topic(topic: &str, partitions: Vec<PartitionView>) -> GroupTopicView {
-    let lag = partitions.iter().filter_map(|partition| partition.lag.known()).sum();
+    let known = partitions.iter().filter_map(|partition| partition.lag.known());
+    let ages = partitions.iter().filter_map(|partition| partition.time_lag.known());
+    let counted = partitions.iter().filter_map(|partition| counted_lag(GroupKind::Classic, partition));
     GroupTopicView {
         topic: Arc::from(topic),
-        partitions,
-        lag: Reading::Known(lag),
+        partitions: partitions.len(),
+        is_committed: partitions.iter().any(|partition| partition.committed.is_known()),
+        status: Status::Ok,
+        lag: Reading::Known(known.sum()),
+        counted: counted.reduce(|sum, lag| sum + lag),
+        time_lag: ages.max_by_key(|time_lag| time_lag.age),
         consumed_total: 88,
         rewound_total: 0,
         lost_total: 0,

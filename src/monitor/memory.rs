@@ -1,6 +1,6 @@
 //! What is remembered of a cluster's groups from one collection to the next, beside their offsets.
 
-use super::view::GroupView;
+use super::assemble::Standing;
 use crate::lag::{GroupKind, GroupSnapshot, Member, Reading, Status, Tick};
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
@@ -71,13 +71,21 @@ impl Memory {
         self.groups.iter()
     }
 
+    pub fn len(&self) -> usize {
+        self.groups.len()
+    }
+
+    pub fn group(&self, id: &str) -> Option<(&Arc<str>, &GroupMemory)> {
+        self.groups.get_key_value(id)
+    }
+
     pub fn group_mut(&mut self, id: &str) -> Option<&mut GroupMemory> {
         self.groups.get_mut(id)
     }
 
     /// `groups` is sorted by id.
-    pub fn keep_only(&mut self, groups: &[Arc<GroupView>]) {
-        self.groups.retain(|id, _| groups.binary_search_by(|group| group.id.cmp(id)).is_ok());
+    pub fn keep_only(&mut self, groups: &[Standing]) {
+        self.groups.retain(|id, _| groups.binary_search_by(|group| group.view.id.cmp(id)).is_ok());
     }
 }
 

@@ -41,21 +41,23 @@ impl<S: Store> Poller<S> {
                 () = stop.cancelled() => return,
                 skipped = ticks.next() => skipped,
             };
-            let (mut snapshot, ledger, mut duration) = tokio::select! {
+            let (collected, ledger, mut duration) = tokio::select! {
                 () = stop.cancelled() => return,
                 read = collect(&mut self.reader, self.ledger.as_ref()) => read,
             };
-            if let Ok(collected) = snapshot {
-                let Some((mut next, mut collected, needs)) = self.observe(collected).await else { return };
+            let mut record_failures = Vec::new();
+            let snapshot = collected.map(Arc::new);
+            if let Ok(snapshot) = &snapshot {
+                let Some((mut next, needs)) = self.observe(Arc::clone(snapshot)).await else { return };
                 let begun = Instant::now();
-                tokio::select! {
+                record_failures = tokio::select! {
                     () = stop.cancelled() => return,
-                    () = next.reader.oldest_records(&mut collected, &needs, &mut next.state.records) => {}
-                }
+                    failures = next.reader.oldest_records(snapshot, &needs, &mut next.state.records) => failures,
+                };
                 duration += begun.elapsed();
-                (self, snapshot) = (next, Ok(collected));
+                self = next;
             }
-            let cycle = Cycle { snapshot, ledger, duration, skipped_ticks };
+            let cycle = Cycle { snapshot, record_failures, ledger, duration, skipped_ticks };
             match self.digest(cycle).await {
                 Some(next) => self = next,
                 None => return,
@@ -64,11 +66,11 @@ impl<S: Store> Poller<S> {
     }
 
     /// Adds a collection to the history, off the async threads, and finds the records that have to be looked at.
-    async fn observe(mut self, snapshot: ClusterSnapshot) -> Option<(Self, ClusterSnapshot, Vec<RecordNeed>)> {
+    async fn observe(mut self, snapshot: Arc<ClusterSnapshot>) -> Option<(Self, Arc<Vec<RecordNeed>>)> {
         let index = self.index;
         let observed = tokio::task::spawn_blocking(move || {
-            let needs = self.state.observe(&snapshot);
-            (self, snapshot, needs)
+            let needs = self.state.observe(snapshot, self.clock.now());
+            (self, needs)
         });
         observed.await.inspect_err(|error| tell_defect(index, error)).ok()
     }

@@ -2,6 +2,7 @@
 
 use super::{
     alerts::Notifier,
+    assemble::Live,
     board::Board,
     books::{Books, WatchedLedger},
     charts::HistoryCharts,
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     clock::Clock,
     kafka::{ClusterReader, ReaderConfig},
-    lag::History,
+    lag::OldestRecords,
     store::Store,
 };
 use std::sync::{Arc, RwLock};
@@ -47,13 +48,18 @@ impl<S: Store> Monitor<S> {
         let now = clock.now();
         let limits = settings.history_limits(clusters.len());
         let settings = Arc::new(settings);
-        let histories: Vec<_> = clusters
+        let lives: Vec<_> = clusters
             .iter()
-            .map(|cluster| (Arc::from(cluster.name.as_str()), Arc::new(RwLock::new(History::new(limits)))))
+            .map(|cluster| {
+                (
+                    Arc::from(cluster.name.as_str()),
+                    Arc::new(RwLock::new(Live::new(limits, OldestRecords::new(settings.interval)))),
+                )
+            })
             .collect();
         let views: Vec<_> = clusters
             .iter()
-            .zip(&histories)
+            .zip(&lives)
             .map(|(cluster, (name, _))| first_view(Arc::clone(name), cluster.bootstrap.clone(), settings.interval))
             .collect();
         let first = View {
@@ -65,11 +71,11 @@ impl<S: Store> Monitor<S> {
             timeline: Vec::new(),
             history: HistoryUse { budget_bytes: settings.history_bytes, ..HistoryUse::default() },
         };
-        let charts = HistoryCharts::new(histories.clone(), settings.spark_bucket(), settings.spans);
+        let charts = HistoryCharts::new(lives.clone(), settings.spark_bucket(), settings.spans);
         let published = Published::new(first, Box::new(charts));
         let board = Board::new(views.clone(), &settings, Arc::clone(&published), notifier, now);
         let board = Arc::new(board);
-        for (index, ((cluster, view), (name, history))) in clusters.into_iter().zip(views).zip(histories).enumerate() {
+        for (index, ((cluster, view), (name, live))) in clusters.into_iter().zip(views).zip(lives).enumerate() {
             let books = cluster
                 .ledger
                 .as_ref()
@@ -79,7 +85,7 @@ impl<S: Store> Monitor<S> {
                 interval: settings.interval,
                 reader: ClusterReader::new(cluster.reader),
                 ledger: cluster.ledger,
-                state: ClusterState::new(Arc::clone(&settings), history, books, view),
+                state: ClusterState::new(Arc::clone(&settings), live, books, view),
                 board: Arc::clone(&board),
                 clock: clock.clone(),
             };

@@ -39,6 +39,11 @@ impl Settings {
         self.spans.stalled_after.max(self.interval * 3)
     }
 
+    /// How long a committed offset stands still before the little that is left may be markers.
+    pub(super) fn markers_after(&self) -> Duration {
+        self.spans.stalled_after / 2
+    }
+
     pub(super) fn history_limits(&self, clusters: usize) -> HistoryLimits {
         HistoryLimits {
             budget_bytes: self.history_bytes / clusters.max(1) as u64,

@@ -69,7 +69,12 @@ pub(super) fn of_changes(cluster: &Arc<str>, changes: &[Change], now: DateTime<U
 }
 
 /// What changed about one group since the last collection: its members first, then its verdict.
-pub(super) fn of_group(memory: &mut Memory, group: &GroupView, now: DateTime<Utc>) -> Vec<TimelineEntry> {
+pub(super) fn of_group(
+    memory: &mut Memory,
+    group: &GroupView,
+    now: DateTime<Utc>,
+    sentence: impl FnOnce() -> String,
+) -> Vec<TimelineEntry> {
     let Some(memory) = memory.group_mut(&group.id) else { return Vec::new() };
     let id = &group.id;
     let members = match memory.change {
@@ -91,7 +96,7 @@ pub(super) fn of_group(memory: &mut Memory, group: &GroupView, now: DateTime<Utc
     if group.status != Status::Unknown {
         memory.last_known = Some(group.status);
     }
-    let status = status_change(group, former).map(|(tone, text)| (tone, TimelineKind::Status, text));
+    let status = status_change(group, former, sentence).map(|(tone, text)| (tone, TimelineKind::Status, text));
     let entry = |(tone, kind, text)| TimelineEntry {
         at: now,
         tone,
@@ -104,19 +109,19 @@ pub(super) fn of_group(memory: &mut Memory, group: &GroupView, now: DateTime<Utc
 }
 
 /// Going into trouble and coming out of it; not the back and forth between keeping up and catching up.
-fn status_change(group: &GroupView, former: Option<Status>) -> Option<(Tone, String)> {
-    let (id, sentence) = (&group.id, &group.sentence);
+fn status_change(group: &GroupView, former: Option<Status>, sentence: impl FnOnce() -> String) -> Option<(Tone, String)> {
+    let id = &group.id;
     let was_in_trouble = former.is_some_and(is_trouble);
     if former == Some(group.status) {
         return None;
     }
     match group.status {
         Status::Unknown | Status::Rewound | Status::OffsetsExpired => None,
-        Status::Stalled => Some((Tone::Bad, format!("{id} stopped moving. {sentence}"))),
-        Status::NoMembers => Some((Tone::Bad, format!("{id} is read by nobody. {sentence}"))),
-        Status::FallingBehind => Some((Tone::Warn, format!("{id} is falling behind. {sentence}"))),
-        Status::NeverCommitted => Some((Tone::Warn, format!("{id} does not commit. {sentence}"))),
-        Status::CatchingUp if was_in_trouble => Some((Tone::Info, format!("{id} is catching up. {sentence}"))),
+        Status::Stalled => Some((Tone::Bad, format!("{id} stopped moving. {}", sentence()))),
+        Status::NoMembers => Some((Tone::Bad, format!("{id} is read by nobody. {}", sentence()))),
+        Status::FallingBehind => Some((Tone::Warn, format!("{id} is falling behind. {}", sentence()))),
+        Status::NeverCommitted => Some((Tone::Warn, format!("{id} does not commit. {}", sentence()))),
+        Status::CatchingUp if was_in_trouble => Some((Tone::Info, format!("{id} is catching up. {}", sentence()))),
         Status::Ok if was_in_trouble => Some((Tone::Ok, format!("{id} keeps up again."))),
         Status::CatchingUp | Status::Ok => None,
     }

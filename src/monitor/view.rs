@@ -8,13 +8,16 @@ mod ledger;
 mod series;
 
 pub use alerts::{AlertState, AlertView, Severity, TimelineEntry, TimelineKind, Tone};
-pub use groups::{GroupTopicView, GroupView, MemberView, Note, PartitionView};
+pub use groups::{
+    DetailedGroup, DetailedTopic, Details, GroupDetails, GroupTopicView, GroupView, GroupWords, MemberView, Note,
+    PartitionView, counted_lag,
+};
 pub use ledger::{DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, SagaView, StepTime, StuckSaga};
 pub use series::{GroupSeries, HeatRow, SeriesPoint};
 
 use super::Gone;
 use crate::lag::{Broker, LogRange, ReadFailure, Reading, Replication, Retention};
-pub use crate::lag::{Drain, SPARK_POINTS};
+pub use crate::lag::{Drain, SPARK_POINTS, Spark};
 pub use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -111,9 +114,9 @@ pub struct TopicView {
     pub produced_total: u64,
     pub produced_per_second: Reading<f64>,
     /// Groups with a committed offset in this topic, sorted by id.
-    pub groups: Vec<Arc<str>>,
-    /// Produced per second over the last [`SPARK_POINTS`] buckets, oldest first.
-    pub spark: Vec<Option<f64>>,
+    pub groups: Arc<[Arc<str>]>,
+    /// Produced per second over time.
+    pub spark: Spark,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -20,6 +20,7 @@ pub use windows::{PairWindow, WindowShape};
 use super::{ClusterSnapshot, GroupSnapshot, Reading, Runs, Tick, TopicPartition};
 use chrono::{DateTime, Utc};
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
@@ -72,7 +73,9 @@ pub struct History {
     begin: Option<DateTime<Utc>>,
     /// Times of the collections, oldest first.
     moments: VecDeque<Moment>,
-    /// The collection before the last one, unless one between them failed.
+    /// The collection before the last one.
+    last: Option<Moment>,
+    /// The same, unless a collection between them failed.
     previous: Option<Moment>,
     /// Whether a collection has failed since the last one.
     missed: bool,
@@ -81,14 +84,19 @@ pub struct History {
     groups: HashMap<Arc<str>, GroupTrack>,
     /// The most groups that one listing named.
     most_listed: usize,
+    /// Of all groups' tracks.
+    group_bytes: u64,
+    /// Of everything.
     bytes: u64,
+    /// When everything was last gone through.
+    swept: Tick,
     /// What the last thinning left when it could not keep the budget: thinning again is of no use below.
     incompressible: u64,
     covers: Duration,
 }
 
 /// What is kept of one group.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct GroupTrack {
     /// Sorted by topic slot and partition.
     pub pairs: Vec<PairTrack>,
@@ -97,14 +105,19 @@ pub struct GroupTrack {
     /// The group's lag over the window, where it was known.
     pub lag: Option<Runs>,
     pub spark: Spark,
-    /// When the committed offsets were last read.
-    pub read_at: Option<DateTime<Utc>>,
     /// Topics that no member subscribes to; left out of the group's charts.
     pub unsubscribed: Vec<TopicSlot>,
     /// Since when no listing has named the group.
     unlisted_since: Option<Tick>,
     /// Whether the last complete listing left it out: the next one that does so says that it is gone.
     left_out: bool,
+    /// The collection in which the group was last looked at. When its offsets were read then, it stands as it was for as
+    /// long as it is not looked at again.
+    seen: Option<Tick>,
+    /// When its offsets were last read.
+    read: Option<Tick>,
+    /// Whether its lag was known then.
+    lag_known: bool,
 }
 
 /// Something that happened between two collections.
@@ -143,13 +156,16 @@ impl History {
             limits,
             begin: None,
             moments: VecDeque::new(),
+            last: None,
             previous: None,
             missed: false,
             topics: Vec::new(),
             slots: HashMap::new(),
             groups: HashMap::new(),
             most_listed: 0,
+            group_bytes: 0,
             bytes: 0,
+            swept: Tick::FIRST,
             incompressible: 0,
             covers: Duration::ZERO,
         }
@@ -157,13 +173,23 @@ impl History {
 
     /// Adds one collection and says what has changed since the one before.
     pub fn observe(&mut self, snapshot: &ClusterSnapshot) -> Vec<Change> {
+        self.observe_moved(snapshot, |_| true)
+    }
+
+    /// As [`Self::observe`], looking only at the groups of which `moved` holds, by index: all others have the committed
+    /// offsets, and their topics the logs, of the collection before. Such a group costs nothing.
+    pub fn observe_moved(&mut self, snapshot: &ClusterSnapshot, moved: impl Fn(usize) -> bool) -> Vec<Change> {
         let mut changes = Vec::new();
-        self.previous = self.moments.back().copied().filter(|_| !self.missed);
+        self.last = self.moments.back().copied();
+        self.previous = self.last.filter(|_| !self.missed);
         self.missed = false;
         let moment = self.begin_moment(snapshot);
         let slots = self.observe_topics(snapshot, moment, &mut changes);
-        for group in &snapshot.groups {
+        for (_, group) in snapshot.groups.iter().enumerate().filter(|(index, _)| moved(*index)) {
+            let former = self.groups.get(&group.id).map_or(0, GroupTrack::bytes);
             self.observe_group(snapshot, group, &slots, &mut changes);
+            let present = self.groups.get_mut(&group.id).map_or(0, |track| track.forget_before(moment, self.limits.horizon));
+            self.group_bytes = (self.group_bytes + present).saturating_sub(former);
         }
         self.forget_groups(snapshot, &mut changes);
         self.free_slots(&slots, &mut changes);
@@ -179,6 +205,11 @@ impl History {
     /// The collection that was added last.
     pub fn now(&self) -> Option<Moment> {
         self.moments.back().copied()
+    }
+
+    /// Collections that are kept.
+    pub fn collections(&self) -> usize {
+        self.moments.len()
     }
 
     /// The tick of a time; times before the history began give the first one.
@@ -202,12 +233,29 @@ impl History {
         self.topic(slot)?.partition(partition)
     }
 
+    /// The group's track as it was last looked at or settled.
     pub fn group(&self, id: &str) -> Option<&GroupTrack> {
         self.groups.get(id)
     }
 
-    pub fn group_mut(&mut self, id: &str) -> Option<&mut GroupTrack> {
-        self.groups.get_mut(id)
+    /// The group's track up to the last collection.
+    pub fn settled(&self, id: &str) -> Option<Cow<'_, GroupTrack>> {
+        let track = self.groups.get(id)?;
+        let now = self.now()?.committed;
+        if track.reaches(now) {
+            return Some(Cow::Borrowed(track));
+        }
+        let mut settled = track.clone();
+        settled.stand_until(now, self.limits.spark_bucket);
+        Some(Cow::Owned(settled))
+    }
+
+    /// Brings the group's track up to the last collection, as [`Self::settled`] does with a copy.
+    pub fn settle(&mut self, id: &str) {
+        let (now, bucket) = (self.now(), self.limits.spark_bucket);
+        if let (Some(track), Some(now)) = (self.groups.get_mut(id), now) {
+            track.stand_until(now.committed, bucket);
+        }
     }
 
     /// Adds the group's lag of the last collection to its trend and its small trend line.
@@ -215,13 +263,16 @@ impl History {
         let Some(now) = self.now() else { return };
         let previous = self.previous.map(|moment| moment.committed);
         let Some(track) = self.groups.get_mut(group) else { return };
+        let former = track.trend_bytes();
         track.unsubscribed = unsubscribed;
+        track.lag_known = lag.is_some();
         track.spark.record(now.committed, self.limits.spark_bucket, lag.map(|lag| lag as f64));
         let Some(lag) = lag else { return };
         let runs = track.lag.get_or_insert_with(|| Runs::new(lag, now.committed));
         runs.push(lag, now.committed, previous);
         runs.forget_before(now.committed.minus(self.limits.window));
         while runs.count() > MAX_GROUP_RUNS && runs.thin(MAX_GROUP_RUNS / 4) {}
+        self.group_bytes = (self.group_bytes + track.trend_bytes()).saturating_sub(former);
     }
 
     /// Bytes that the history takes, the allocator's own share left out.
@@ -303,8 +354,12 @@ impl History {
             None => self.groups.entry(group.id.clone()).or_default(),
         };
         (track.unlisted_since, track.left_out) = (None, false);
+        if let Some(last) = self.last {
+            track.stand_until(last.committed, self.limits.spark_bucket);
+        }
+        track.seen = Some(moment.committed);
         let Reading::Known(committed) = &group.committed else { return };
-        track.read_at = Some(snapshot.committed_at);
+        track.read = track.seen;
         let mut fresh = Vec::new();
         for offset in committed {
             let Some(&slot) = slots.get(offset.topic as usize) else { continue };
@@ -348,17 +403,26 @@ impl History {
                 changes.push(Change::OffsetsGone { group: group.id.clone(), at });
             }
         }
-        track.pairs.retain(|pair| pair.gone_since().is_none_or(|since| now.since(since) < pair::GONE_KEPT));
+        track.pairs.retain(|pair| pair.is_remembered(now));
     }
 
     /// A group is gone when two complete listings in a row leave it out: while a broker takes over metadata, it may name
-    /// fewer groups than it has without a word. What no complete listing decides is forgotten in the end as well.
+    /// fewer groups than it has without a word. What no complete listing decides is forgotten in the end as well. A group
+    /// that is not named was not read.
     fn forget_groups(&mut self, snapshot: &ClusterSnapshot, changes: &mut Vec<Change>) {
         let Some(now) = self.now().map(|moment| moment.committed) else { return };
         self.most_listed = self.most_listed.max(snapshot.groups.len());
+        if self.groups.len() == snapshot.groups.len() {
+            // Every group of the snapshot has a track, so there are no others.
+            return;
+        }
         let listed = |id: &Arc<str>| snapshot.groups.binary_search_by(|group| group.id.as_ref().cmp(id)).is_ok();
         let (mut gone, mut unlisted) = (Vec::new(), Vec::new());
         for (id, track) in self.groups.iter_mut().filter(|(id, _)| !listed(id)) {
+            if let Some(last) = self.last {
+                track.stand_until(last.committed, self.limits.spark_bucket);
+            }
+            track.seen = Some(now);
             let since = *track.unlisted_since.get_or_insert(now);
             if snapshot.listing_complete && track.left_out {
                 gone.push(id.clone());
@@ -369,7 +433,7 @@ impl History {
         }
         gone.sort_unstable();
         for group in gone {
-            self.groups.remove(&group);
+            self.forget_group(&group);
             changes.push(Change::GroupGone { group });
         }
         // The newest first.
@@ -377,9 +441,14 @@ impl History {
         let most = self.most_listed.max(UNLISTED_MIN);
         for (index, (since, group)) in unlisted.iter().enumerate() {
             if index >= most || now.since(*since) >= UNLISTED_KEPT {
-                self.groups.remove(group);
+                self.forget_group(group);
             }
         }
+    }
+
+    fn forget_group(&mut self, id: &str) {
+        let bytes = self.groups.remove(id).map_or(0, |track| track.bytes());
+        self.group_bytes = self.group_bytes.saturating_sub(bytes);
     }
 
     /// Forgets topics that are gone or were made again, with everything that refers to their former slot.
@@ -407,6 +476,40 @@ impl History {
 }
 
 impl GroupTrack {
+    fn reaches(&self, now: Tick) -> bool {
+        self.seen != self.read || self.seen.is_none_or(|seen| seen >= now)
+    }
+
+    /// Says that nothing has changed up to `now` since the group was last looked at.
+    fn stand_until(&mut self, now: Tick, spark_bucket: Duration) {
+        if self.reaches(now) {
+            return;
+        }
+        self.pairs.retain(|pair| pair.is_remembered(now));
+        let read_at = self.seen;
+        for pair in self.pairs.iter_mut().filter(|pair| read_at.is_some_and(|seen| pair.was_read_at(seen))) {
+            pair.stand_until(now);
+        }
+        if self.lag_known
+            && let Some(lag) = &mut self.lag
+        {
+            lag.extend_to(now);
+            self.spark.hold(now, spark_bucket, lag.latest().value() as f64);
+        }
+        self.seen = Some(now);
+        self.read = self.seen;
+    }
+
+    /// Whether the offset of one of its pairs was read in the collection of `now`, by itself or by standing.
+    pub fn is_read_at(&self, pair: &PairTrack, now: Tick) -> bool {
+        pair.was_read_at(now) || (!self.reaches(now) && self.seen.is_some_and(|seen| pair.was_read_at(seen)))
+    }
+
+    /// When its offsets were last read.
+    pub const fn read_at(&self) -> Option<Tick> {
+        self.read
+    }
+
     fn position(&self, slot: TopicSlot, partition: i32) -> Option<usize> {
         self.pairs.binary_search_by_key(&(slot, partition), |pair| (pair.slot(), pair.partition())).ok()
     }

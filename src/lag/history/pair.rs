@@ -5,7 +5,7 @@ use crate::lag::{Lag, LogRange, Offset, Reading, Rewind, Rhythm, Runs, Tick};
 use std::time::Duration;
 
 /// How long a pair whose offsets are gone is remembered.
-pub(super) const GONE_KEPT: Duration = Duration::from_secs(24 * 3_600);
+const GONE_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 /// One (group, topic, partition) with a committed offset, over time.
 #[derive(Clone, Debug)]
@@ -112,6 +112,25 @@ impl PairTrack {
         start.distance_from(counted.max(reading.committed))
     }
 
+    /// Says that nothing has changed up to `now`, neither here nor in the log.
+    pub(super) fn stand_until(&mut self, now: Tick) {
+        if self.gone_since.is_none() {
+            if self.was_zero() {
+                self.last_zero = Some(now);
+            }
+            self.committed.extend_to(now);
+        }
+    }
+
+    /// Whether nothing was unread at the last reading.
+    pub(super) fn was_zero(&self) -> bool {
+        self.last_zero == Some(self.committed.latest().last)
+    }
+
+    pub(super) fn is_remembered(&self, now: Tick) -> bool {
+        self.gone_since.is_none_or(|since| now.since(since) < GONE_KEPT)
+    }
+
     pub(super) fn note_gone(&mut self, now: Tick) {
         self.gone_since = Some(now);
     }
@@ -139,6 +158,10 @@ impl PairTrack {
 
     pub const fn gone_since(&self) -> Option<Tick> {
         self.gone_since
+    }
+
+    pub const fn first_seen(&self) -> Tick {
+        self.first_seen
     }
 
     pub fn observed_for(&self, now: Tick) -> Duration {

@@ -50,7 +50,7 @@ impl History {
 
     /// The group's chart over the whole history, with at most `most` samples.
     pub fn group_series(&self, group: &str, most: usize) -> Option<Vec<SeriesSample>> {
-        let track = self.group(group)?;
+        let track = self.settled(group)?;
         let moments = self.moments_since(Tick::FIRST, most);
         let pairs: Vec<_> = track
             .pairs
@@ -76,7 +76,7 @@ impl History {
 
     /// The lag of each of the group's pairs in `buckets` equal stretches of the last `span`.
     pub fn pair_samples(&self, group: &str, span: Duration, buckets: usize) -> Vec<PairSamples> {
-        let (Some(track), Some(now)) = (self.group(group), self.now()) else { return Vec::new() };
+        let (Some(track), Some(now)) = (self.settled(group), self.now()) else { return Vec::new() };
         // The last moment of each bucket stands for it.
         let mut last_of = vec![None; buckets];
         for &moment in &self.moments {

@@ -37,6 +37,26 @@ impl Spark {
         }
     }
 
+    /// Notes that it was `value` all the time up to `at`.
+    pub fn hold(&mut self, at: Tick, bucket: Duration, value: f64) {
+        let number = bucket_number(at, bucket);
+        if let Some(values) = &mut self.values {
+            for held in (self.current + 1..=number).rev().take(SPARK_POINTS) {
+                values[held as usize % SPARK_POINTS] = value as f32;
+            }
+            self.current = self.current.max(number);
+        }
+    }
+
+    /// A line of these points, oldest first: the last [`SPARK_POINTS`] of them.
+    pub fn of(points: &[Option<f64>]) -> Self {
+        let mut values = Box::new([f32::NAN; SPARK_POINTS]);
+        for (value, point) in values.iter_mut().rev().zip(points.iter().rev()) {
+            *value = point.map_or(f32::NAN, |point| point as f32);
+        }
+        Self { current: SPARK_POINTS as u32 - 1, values: Some(values) }
+    }
+
     /// The points of the line, oldest first.
     pub fn points(&self) -> Vec<Option<f64>> {
         let Some(values) = &self.values else { return Vec::new() };

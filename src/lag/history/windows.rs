@@ -38,10 +38,10 @@ pub struct PairWindow {
 impl History {
     /// Windows of the pairs that have a committed offset now, sorted as the group's pairs are.
     pub fn commit_windows(&self, group: &str, shape: WindowShape) -> Vec<PairWindow> {
-        let (Some(track), Some(now)) = (self.group(group), self.now()) else { return Vec::new() };
+        let (Some(track), Some(now)) = (self.settled(group), self.now()) else { return Vec::new() };
         let moments = self.moments_since(now.committed.minus(shape.span), shape.most);
         let ends_at = self.moments_since(now.committed.minus(shape.lately), shape.most);
-        self.pairs_with_logs(track)
+        self.pairs_with_logs(&track)
             .map(|(topic, pair, log)| {
                 let observed_for = pair.observed_for(now.committed);
                 let share = observed_for.as_secs_f64() / shape.lately.as_secs_f64().max(f64::MIN_POSITIVE);

@@ -206,7 +206,7 @@ fn is_hidden(key: &InstanceKey, view: &View) -> bool {
             partition.lag.reason().into_iter().chain(age).any(is_failure)
         };
         group.lag.reason().is_some_and(is_failure)
-            || group.partitions().any(|(of, partition)| counted(of) && hides(partition))
+            || group.partitions().iter().any(|(of, partition)| counted(of) && hides(partition))
     })
 }
 

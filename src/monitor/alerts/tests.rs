@@ -4,7 +4,7 @@ use crate::{
     metrics::ProcessMetrics,
     monitor::{
         exposition::{ExpositionSettings, encode, parse::parse},
-        fixture::{self, aged, at, group, group_topic, ledger, ledger_group, pair},
+        fixture::{self, aged, at, group, group_topic, ledger, ledger_group, pair, reading},
         view::*,
     },
 };
@@ -61,10 +61,11 @@ fn story(minute: i64) -> View {
 
 fn lag_groups(minute: i64) -> Vec<GroupView> {
     let during = |from: i64, to: i64| (from..to).contains(&minute);
-    let judged = |id: &str, status: Status, lag: u64, active: bool| GroupView {
-        status: if active { status } else { Status::Ok },
-        topics: vec![group_topic("orders", vec![pair(0, Some(1_000_000 - lag), 1_000_000), pair(1, Some(5), 5)])],
-        ..group(id)
+    let behind = |id: &str, status: Status, first: PartitionView| {
+        reading(GroupView { status, ..group(id) }, vec![("orders", vec![first, pair(1, Some(5), 5)])])
+    };
+    let judged = |id: &str, status: Status, lag: u64, active: bool| {
+        behind(id, if active { status } else { Status::Ok }, pair(0, Some(1_000_000 - lag), 1_000_000))
     };
     let lag_of = |active: bool, lag: u64| if active { lag } else { 10 };
     let mut slow = judged("slow", Status::FallingBehind, 500, during(2, 40));
@@ -72,8 +73,8 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
     // For who stands still the estimate is no news; once it moves again, it is.
     let mut stuck = judged("stuck", Status::Stalled, 1_200, during(5, 22));
     stuck.topics[0].drain = Drain::Never;
-    let mut late = judged("late", Status::Ok, 40, true);
-    late.topics[0].partitions[0].time_lag = if during(5, 25) { aged(90) } else { aged(3) };
+    let time_lag = if during(5, 25) { aged(90) } else { aged(3) };
+    let late = behind("late", Status::Ok, PartitionView { time_lag, ..pair(0, Some(999_960), 1_000_000) });
     let mut risky = judged("risky", Status::Ok, 40, true);
     risky.topics[0].retention_risk = Reading::Known(if during(5, 25) { 0.9 } else { 0.3 });
     let mut lost = judged("lost", Status::Ok, 0, true);
@@ -101,24 +102,21 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
 }
 
 fn quiet_groups() -> Vec<GroupView> {
-    let with = |id: &str, topics: Vec<GroupTopicView>| GroupView { topics, ..group(id) };
-    let unsubscribed = GroupTopicView {
-        unsubscribed: true,
-        expired: 5,
-        retention_risk: Reading::Known(0.99),
-        ..group_topic("orders", vec![pair(0, Some(1), 90_000)])
-    };
-    let mut drained = with("ok-drained", vec![group_topic("orders", vec![pair(0, Some(5), 5)])]);
+    let with = |id: &str, topic: &str, pairs: Vec<PartitionView>| reading(group(id), vec![(topic, pairs)]);
+    let mut unsubscribed = with("ok-unsubscribed", "orders", vec![pair(0, Some(1), 90_000)]);
+    (unsubscribed.topics[0].unsubscribed, unsubscribed.topics[0].expired) = (true, 5);
+    unsubscribed.topics[0].retention_risk = Reading::Known(0.99);
+    let mut drained = with("ok-drained", "orders", vec![pair(0, Some(5), 5)]);
     drained.status = Status::NoMembers;
-    let mut steady = with("ok-steady", vec![group_topic("orders", vec![pair(0, Some(5), 9)])]);
+    let mut steady = with("ok-steady", "orders", vec![pair(0, Some(5), 9)]);
     steady.topics[0].drain = Drain::Never;
     vec![
         drained,
         steady,
-        with("ok-unsubscribed", vec![unsubscribed]),
-        with("ok-uncommitted", vec![group_topic("orders", vec![pair(0, None, 90_000)])]),
-        with("ok-unknown", vec![group_topic("orders", vec![fixture::unknown_pair(0)])]),
-        with("reader", vec![group_topic("long", vec![pair(0, Some(5), 5)])]),
+        unsubscribed,
+        with("ok-uncommitted", "orders", vec![pair(0, None, 90_000)]),
+        with("ok-unknown", "orders", vec![fixture::unknown_pair(0)]),
+        with("reader", "long", vec![pair(0, Some(5), 5)]),
     ]
 }
 
@@ -351,11 +349,7 @@ fn an_age_that_cannot_be_told_any_more_keeps_firing() {
     let mut engine = Engine::new(EngineSettings { hold: Some(Duration::ZERO), ..EngineSettings::default() });
     let mut states = |minute: i64, time_lag| {
         let late = PartitionView { time_lag, ..pair(0, Some(1), 9) };
-        let mut cluster = fixture::cluster(
-            "c",
-            at(60 * minute),
-            vec![GroupView { topics: vec![group_topic("orders", vec![late])], ..group("g") }],
-        );
+        let mut cluster = fixture::cluster("c", at(60 * minute), vec![reading(group("g"), vec![("orders", vec![late])])]);
         cluster.ledger = None;
         let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(60 * minute)) };
         let alerts = evaluate(&view, &mut engine, view.at).alerts;
@@ -391,7 +385,7 @@ fn who_stands_still_is_not_told_to_drain_too_slowly() {
 fn a_lag_of_which_a_part_cannot_be_read_any_more_keeps_firing() {
     let mut engine = Engine::new(EngineSettings { hold: Some(Duration::ZERO), ..EngineSettings::default() });
     let mut states = |minute: i64, first: PartitionView| {
-        let behind = GroupView { topics: vec![group_topic("orders", vec![first, pair(1, Some(9), 9)])], ..group("g") };
+        let behind = reading(group("g"), vec![("orders", vec![first, pair(1, Some(9), 9)])]);
         let mut cluster = fixture::cluster("c", at(60 * minute), vec![behind]);
         cluster.ledger = None;
         let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(60 * minute)) };

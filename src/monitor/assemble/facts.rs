@@ -30,8 +30,7 @@ pub(super) fn facts<'a>(
 ) -> PairFacts<'a> {
     let spans = scene.settings.spans;
     let range = scene.snapshot.range(row.topic, row.partition);
-    let slot = scene.slots.get(row.topic as usize).copied().flatten();
-    let log = slot.and_then(|slot| history.partition(slot, row.partition));
+    let log = scene.slot(row.topic).and_then(|slot| history.partition(slot, row.partition));
     let state = committed_state(scene, group, row);
     let committed = committed_reading(row, state);
     let unread = unread::look(scene, group, row, (committed, range), log);

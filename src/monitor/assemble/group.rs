@@ -1,22 +1,25 @@
 //! One group: its rows, judged and summed.
 
 use super::{
-    Scene,
+    Scene, Watched,
     evidence::{self, Verdicts},
     facts::{self, PairFacts},
+    live::Standing,
     members::{self, Subscribed},
     partition,
     rows::{self, Row},
     sums, unread,
 };
 use crate::lag::{
-    GroupKind, GroupSnapshot, GroupTrack, History, Lag, Presence, Reading, TopicSlot, UnknownReason, Verdict, advice, judge,
-    sentence, worst,
+    GroupEvidence, GroupKind, GroupSnapshot, GroupTrack, History, Lag, Line, Presence, Reading, Runs, Tick, TopicSlot,
+    UnknownReason, Verdict, advice, judge, sentence, worst,
 };
 use crate::monitor::{
     memory::Memory,
-    view::{GroupTopicView, GroupView, Note, PartitionView},
+    timeline,
+    view::{GroupTopicView, GroupView, GroupWords, Note, PartitionView, TimelineEntry, counted_lag},
 };
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
 /// One row on its way into the view.
@@ -29,40 +32,89 @@ pub(super) struct Judged<'a> {
     pub left_out: bool,
 }
 
-pub(super) fn assemble(
+/// What is remembered of the group.
+#[derive(Clone, Copy)]
+pub(super) struct Standpoint<'a> {
+    pub history: &'a History,
+    pub track: Option<&'a GroupTrack>,
+    /// Since when nobody has been in it.
+    pub nobody_since: Option<Tick>,
+}
+
+/// When and for what a group is looked at.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub watched: &'a Watched<'a>,
+    pub now: DateTime<Utc>,
+    /// Whether the listing named it.
+    pub listed: bool,
+}
+
+/// Puts the view of a group together and tells what happened to it.
+pub(super) fn look_at(
     scene: &Scene<'_>,
     group: &GroupSnapshot,
-    listed: bool,
+    at: At<'_>,
     history: &mut History,
     memory: &mut Memory,
-) -> GroupView {
-    let presence = members::presence(group);
+    entries: &mut Vec<TimelineEntry>,
+) -> Standing {
+    history.settle(&group.id);
     let remembered = memory.note_group(group, scene.now);
     let (nobody_since, rebalances_total) = (remembered.nobody_since, remembered.rebalances_total);
     note_lag(scene, group, history);
-    let history = &*history;
-    let track = history.group(&group.id);
-    let mut judged = judge_rows(scene, group, presence, history);
-    for one in &mut judged {
-        let rise = one.row.pair.and_then(|pair| pair.last_rise());
-        if rise.zip(nobody_since).is_some_and(|(rise, since)| rise > since) {
-            one.view.notes.push(Note::Unmanaged);
-        }
-    }
+    let standpoint = Standpoint { history, track: history.group(&group.id), nobody_since };
+    let judged = judge_rows(scene, group, standpoint);
     let counted: Vec<_> = judged.iter().filter(|one| !one.left_out).collect();
+    let (evidence, line) = evidence_of(scene, group, &counted, standpoint);
+    let mut view = view(scene, group, at, standpoint, (&judged, &counted), &evidence);
+    view.trend_per_second = partition::speed(line.map(|line| line.per_second));
+    view.rebalances_total = rebalances_total;
+    entries.extend(timeline::of_group(memory, &view, at.now, || sentence(&evidence)));
+    Standing {
+        until: stands_until(scene, standpoint, &judged),
+        topics: topic_indices(&judged),
+        failures: failures(&judged),
+        view: Arc::new(view),
+    }
+}
+
+/// The verdict on a group in words.
+pub(super) fn words(scene: &Scene<'_>, group: &GroupSnapshot, standpoint: Standpoint<'_>) -> GroupWords {
+    let judged = judge_rows(scene, group, standpoint);
+    let counted: Vec<_> = judged.iter().filter(|one| !one.left_out).collect();
+    let (evidence, _) = evidence_of(scene, group, &counted, standpoint);
+    GroupWords { sentence: sentence(&evidence), advice: advice(&evidence) }
+}
+
+fn evidence_of<'a>(
+    scene: &Scene<'a>,
+    group: &GroupSnapshot,
+    counted: &[&'a Judged<'a>],
+    standpoint: Standpoint<'_>,
+) -> (GroupEvidence<'a>, Option<Line>) {
     let verdict = match (&group.committed, counted.is_empty()) {
         (Reading::Unknown(reason), true) => Verdict::unknown(*reason),
         _ => worst(counted.iter().map(|one| one.verdict)),
     };
-    let line = track.and_then(|track| evidence::group_line(scene, track, history));
-    let verdicts = Verdicts { verdict, lag: sums::lag(&counted), line };
-    let evidence = evidence::evidence(scene, group, &counted, verdicts, history);
-    let (sentence, advice) = (sentence(&evidence), advice(&evidence));
-    let (drain, produced, consumed) = (evidence.drain, evidence.produced_per_second, evidence.consumed_per_second);
-    let (runway, time_lag) = (sums::runway(scene, &counted), sums::time_lag(&counted));
-    let time_lag_at_least = sums::oldest_unread(&counted).at_least();
+    let line = standpoint.track.and_then(|track| evidence::group_line(scene, track, standpoint.history));
+    let verdicts = Verdicts { verdict, lag: sums::lag(counted), line };
+    (evidence::evidence(scene, group, counted, verdicts, standpoint.history), line)
+}
+
+type AllAndCounted<'a> = (&'a [Judged<'a>], &'a [&'a Judged<'a>]);
+
+fn view(
+    scene: &Scene<'_>,
+    group: &GroupSnapshot,
+    at: At<'_>,
+    standpoint: Standpoint<'_>,
+    (judged, counted): AllAndCounted<'_>,
+    evidence: &GroupEvidence<'_>,
+) -> GroupView {
+    let track = standpoint.track;
     let unknown_partitions = counted.iter().filter(|one| sums::hides_lag(one)).count();
-    let mut notes = group_notes(&judged, presence, listed, unknown_partitions);
+    let mut notes = group_notes(judged, members::presence(group), at.listed, unknown_partitions);
     if group.kind == GroupKind::Share {
         notes.push(Note::ShareGroup);
         notes.sort_unstable();
@@ -70,35 +122,101 @@ pub(super) fn assemble(
     let topics = topics(scene, group, track, judged);
     let subscribed = || topics.iter().filter(|topic| !topic.unsubscribed);
     GroupView {
-        cluster: scene.cluster.clone(),
+        cluster: at.watched.cluster.clone(),
         id: group.id.clone(),
         kind: group.kind,
         protocol: group.protocol.clone(),
         state: group.state,
         members: members::views(group),
         coordinator: group.coordinator,
-        status: verdict.status,
-        sentence,
-        advice,
+        status: evidence.verdict.status,
         notes,
-        lag: verdicts.lag,
+        lag: evidence.lag,
         unknown_partitions,
-        time_lag,
-        time_lag_at_least,
+        time_lag: sums::time_lag(counted),
+        time_lag_at_least: sums::oldest_unread(counted).at_least(),
         expired: subscribed().map(|topic| topic.expired).sum(),
-        produced_per_second: partition::speed(produced),
-        consumed_per_second: partition::speed(consumed),
-        trend_per_second: partition::speed(line.map(|line| line.per_second)),
-        drain,
+        produced_per_second: partition::speed(evidence.produced_per_second),
+        consumed_per_second: partition::speed(evidence.consumed_per_second),
+        trend_per_second: partition::speed(None),
+        drain: evidence.drain,
         retention_risk: sums::worst_risk(subscribed().map(|topic| topic.retention_risk)),
-        runway,
-        last_commit_at: topics.iter().flat_map(|topic| &topic.partitions).filter_map(|one| one.last_commit_at).max(),
-        rebalances_total,
-        read_at: track.and_then(|track| track.read_at),
+        runway: sums::runway(scene, counted),
+        last_commit_at: judged.iter().filter_map(|one| one.view.last_commit_at).max(),
+        rebalances_total: 0,
+        read_at: (!group.committed.is_known()).then(|| Some(standpoint.history.time(track?.read_at()?))).flatten(),
+        as_of: at.now,
         thresholds: scene.settings.thresholds.for_group(&group.id),
         topics,
-        spark: track.map(|track| track.spark.points()).unwrap_or_default(),
+        spark: track.map(|track| track.spark.clone()).unwrap_or_default(),
+        details: at.watched.details.clone(),
     }
+}
+
+/// Until when the view stands if nothing moves: while something has moved within the spans that verdicts, speeds and
+/// trends look at, time alone changes it; after that only the small trend line goes on.
+fn stands_until(scene: &Scene<'_>, standpoint: Standpoint<'_>, judged: &[Judged<'_>]) -> Tick {
+    let Standpoint { history, track, .. } = standpoint;
+    let Scene { settings, now, .. } = *scene;
+    let margin = settings.interval * 2;
+    let longest = settings.spans.stalled_after.max(settings.spans.window).max(settings.rate_span()) + margin;
+    let usual_wait = judged.iter().filter_map(|one| one.row.pair).map(|pair| pair.usual_wait()).max().unwrap_or_default();
+    let is_recent = |at: Tick| now.since(at) <= longest.max(usual_wait * 4 + margin);
+    let mut until = now.plus(settings.spark_bucket());
+    let lag = track.and_then(|track| track.lag.as_ref());
+    // It has changed, or is not known any more: the trend changes as long as samples of before are in the window.
+    let is_unsteady = |lag: &Runs| {
+        let (is_known, latest) = (lag.latest().last >= scene.moment.committed, lag.latest());
+        (lag.has_changed() && is_recent(latest.first)) || (!is_known && is_recent(latest.last))
+    };
+    // A line takes three samples.
+    let is_young = lag.is_some_and(|lag| history.moments_since(lag.oldest().first, 3).len() < 3);
+    if is_young || history.collections() < 3 || lag.is_some_and(is_unsteady) {
+        return now;
+    }
+    for one in judged {
+        let changes = [one.row.pair.and_then(|pair| pair.last_change()), one.row.pair.and_then(|pair| pair.gone_since())];
+        let runs = one.pair.log.into_iter().flat_map(|log| [log.ends(), log.starts()]);
+        // A speed takes two readings.
+        if runs.clone().any(|runs| runs.oldest().first == scene.moment.ends) {
+            return now;
+        }
+        let moves = runs.filter(|runs| runs.has_changed()).map(|runs| runs.latest().first);
+        if changes.into_iter().flatten().chain(moves).any(is_recent) {
+            return now;
+        }
+        let begun = [one.row.pair.map(|pair| pair.first_seen()), one.pair.log.map(|log| log.ends().oldest().first)];
+        for begun in begun.into_iter().flatten() {
+            let watched_for = now.since(begun);
+            if watched_for <= margin {
+                return now;
+            }
+            for span in [settings.markers_after(), settings.spans.stalled_after] {
+                if watched_for <= span {
+                    until = until.min(begun.plus(span).next());
+                } else if watched_for <= span + margin {
+                    return now;
+                }
+            }
+        }
+    }
+    until
+}
+
+fn topic_indices(judged: &[Judged<'_>]) -> Box<[u32]> {
+    judged.chunk_by(|a, b| a.row.topic == b.row.topic).filter_map(|rows| Some(rows.first()?.row.topic)).collect()
+}
+
+fn failures(judged: &[Judged<'_>]) -> Vec<(&'static str, u64)> {
+    let mut failures: Vec<(&'static str, u64)> = Vec::new();
+    let reasons = judged.iter().filter_map(|one| one.view.committed.reason());
+    for reason in reasons.filter(|&reason| reason != UnknownReason::NeverCommitted) {
+        match failures.iter_mut().find(|(label, _)| *label == reason.label()) {
+            Some((_, count)) => *count += 1,
+            None => failures.push((reason.label(), 1)),
+        }
+    }
+    failures
 }
 
 /// The group's trend needs this collection's lag before the group is judged. It is unknown while a part of it is that was
@@ -133,25 +251,25 @@ fn is_left_out(scene: &Scene<'_>, topic: u32, subscribed: &Subscribed<'_>, track
         Subscribed::Topics(names) => {
             scene.snapshot.topics.get(topic as usize).is_some_and(|topic| !names.contains(topic.name.as_ref()))
         }
-        Subscribed::AsBefore => {
-            let slot = scene.slots.get(topic as usize).copied().flatten();
-            track.zip(slot).is_some_and(|(track, slot)| track.unsubscribed.contains(&slot))
-        }
+        Subscribed::AsBefore => track.zip(scene.slot(topic)).is_some_and(|(track, slot)| track.unsubscribed.contains(&slot)),
         Subscribed::NotTold => false,
     }
 }
 
-fn judge_rows<'a>(scene: &Scene<'a>, group: &'a GroupSnapshot, presence: Presence, history: &'a History) -> Vec<Judged<'a>> {
-    let subscribed = members::subscribed(group);
-    let track = history.group(&group.id);
-    let rows = rows::rows(scene, group, track);
+pub(super) fn judge_rows<'a>(scene: &Scene<'a>, group: &'a GroupSnapshot, standpoint: Standpoint<'a>) -> Vec<Judged<'a>> {
+    let (presence, subscribed) = (members::presence(group), members::subscribed(group));
+    let track = standpoint.track;
     let judge_one = |row: Row<'a>| {
-        let pair = facts::facts(scene, group, &row, presence, history);
+        let pair = facts::facts(scene, group, &row, presence, standpoint.history);
         let verdict = judge(&pair.facts, scene.settings.spans);
-        let view = partition::assemble(scene, &row, &pair, verdict, history);
+        let mut view = partition::assemble(scene, &row, &pair, verdict, standpoint.history);
+        let rise = row.pair.and_then(|pair| pair.last_rise());
+        if rise.zip(standpoint.nobody_since).is_some_and(|(rise, since)| rise > since) {
+            view.notes.push(Note::Unmanaged);
+        }
         Judged { left_out: is_left_out(scene, row.topic, &subscribed, track), row, pair, verdict, view }
     };
-    rows.into_iter().map(judge_one).collect()
+    rows::rows(scene, group, track).into_iter().map(judge_one).collect()
 }
 
 fn group_notes(judged: &[Judged<'_>], presence: Presence, listed: bool, unknown_partitions: usize) -> Vec<Note> {
@@ -179,37 +297,28 @@ fn topics(
     scene: &Scene<'_>,
     group: &GroupSnapshot,
     track: Option<&GroupTrack>,
-    judged: Vec<Judged<'_>>,
+    judged: &[Judged<'_>],
 ) -> Vec<GroupTopicView> {
-    let mut topics = Vec::new();
-    let mut rows = judged.into_iter().peekable();
-    while let Some(first) = rows.next() {
-        let topic = first.row.topic;
-        let mut of_topic = vec![first];
-        while let Some(next) = rows.next_if(|next| next.row.topic == topic) {
-            of_topic.push(next);
-        }
-        topics.push(group_topic(scene, group, track, topic, of_topic));
-    }
+    let parts = || judged.chunk_by(|a, b| a.row.topic == b.row.topic);
+    let mut topics = Vec::with_capacity(parts().count());
+    topics.extend(parts().map(|rows| group_topic(scene, group, track, rows)));
     topics
 }
 
-fn group_topic(
-    scene: &Scene<'_>,
-    group: &GroupSnapshot,
-    track: Option<&GroupTrack>,
-    topic: u32,
-    rows: Vec<Judged<'_>>,
-) -> GroupTopicView {
-    let totals = track.zip(scene.slots.get(topic as usize).copied().flatten()).map(|(track, slot)| track.totals(slot));
+fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTrack>, rows: &[Judged<'_>]) -> GroupTopicView {
+    let topic = rows.first().map_or(u32::MAX, |one| one.row.topic);
+    let totals = track.zip(scene.slot(topic)).map(|(track, slot)| track.totals(slot));
     let all: Vec<_> = rows.iter().collect();
-    // Not collected from the rows themselves: that would keep their allocation, which is several times as large.
-    let mut views = Vec::with_capacity(rows.len());
-    views.extend(rows.iter().map(|one| one.view.clone()));
     let unowned = rows.iter().filter(|one| one.row.pair.is_some() && one.row.owner.is_none()).count();
+    let ages = rows.iter().filter_map(|one| one.view.time_lag.known());
     GroupTopicView {
         topic: scene.snapshot.topics.get(topic as usize).map_or_else(|| Arc::from(""), |topic| topic.name.clone()),
+        partitions: rows.len(),
+        is_committed: rows.iter().any(|one| one.view.committed.is_known()),
+        status: worst(rows.iter().map(|one| one.verdict)).status,
         lag: sums::lag(&all),
+        counted: rows.iter().filter_map(|one| counted_lag(group.kind, &one.view)).reduce(u64::saturating_add),
+        time_lag: ages.reduce(|one, other| if other.age > one.age { other } else { one }),
         consumed_total: totals.map_or(0, |totals| totals.consumed),
         rewound_total: totals.map_or(0, |totals| totals.rewound),
         lost_total: totals.map_or(0, |totals| totals.lost),
@@ -218,6 +327,5 @@ fn group_topic(
         retention_risk: sums::retention_risk(scene, &all),
         unassigned: group.members.as_ref().map(|_| unowned),
         unsubscribed: rows.first().is_some_and(|one| one.left_out),
-        partitions: views,
     }
 }

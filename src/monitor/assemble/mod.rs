@@ -10,33 +10,36 @@
 mod evidence;
 mod facts;
 mod group;
+mod live;
 mod members;
+mod moved;
 mod partition;
 mod rows;
 mod sums;
 mod topics;
 mod unread;
 
+pub(super) use live::{Live, LiveDetails, Standing};
+
 use super::{
-    memory::Memory,
+    memory::{GroupMemory, Memory},
     settings::Settings,
     timeline,
-    view::{GroupView, TimelineEntry, TopicView},
+    view::{Details, GroupTopicView, GroupView, TimelineEntry, TopicView},
 };
 use crate::lag::{
-    Change, ClusterSnapshot, GroupKind, GroupSnapshot, History, Moment, OldestRecords, Reading, Tick, TopicSlot,
-    UnknownReason,
+    ClusterSnapshot, GroupKind, GroupSnapshot, History, Moment, OldestRecords, Reading, Tick, TopicSlot, UnknownReason,
 };
 use chrono::{DateTime, Utc};
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use live::{Index, Observed};
+use moved::Look;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What one collection of one cluster comes to.
 #[derive(Debug)]
 pub(super) struct Assembled {
     pub topics: Vec<Arc<TopicView>>,
+    /// Sorted by id.
     pub groups: Vec<Arc<GroupView>>,
     /// In the order in which they happened.
     pub entries: Vec<TimelineEntry>,
@@ -46,15 +49,10 @@ pub(super) struct Assembled {
 
 /// What every step below reads.
 struct Scene<'a> {
-    cluster: &'a Arc<str>,
     snapshot: &'a ClusterSnapshot,
     settings: &'a Settings,
     records: &'a OldestRecords,
-    /// By index of the snapshot's topics.
-    slots: Vec<Option<TopicSlot>>,
-    /// By slot: the index of its topic in the snapshot.
-    index_of_slot: Vec<Option<u32>>,
-    index_of_name: HashMap<&'a str, u32>,
+    index: &'a Index,
     /// The time for which the view is made.
     at: DateTime<Utc>,
     now: Tick,
@@ -64,114 +62,130 @@ struct Scene<'a> {
     rates_from: Tick,
 }
 
-/// What is kept of a cluster from one collection to the next.
-pub(super) struct Kept<'a> {
-    /// With the snapshot added to it.
-    pub history: &'a mut History,
-    pub memory: &'a mut Memory,
-    pub records: &'a OldestRecords,
-    /// What adding the snapshot changed.
-    pub changes: Vec<Change>,
+/// What stays the same from one collection to the next.
+pub(super) struct Watched<'a> {
+    pub cluster: &'a Arc<str>,
+    pub settings: &'a Settings,
+    pub details: &'a Details,
+    /// The topics of the last view.
+    pub topics: &'a [Arc<TopicView>],
 }
 
-/// Makes the view of `snapshot`. `now` is not before the snapshot's times.
+/// Makes the view of the collection that was observed last, with the `records` that were looked at for it; nothing without
+/// one. `now` is not before its times.
 pub(super) fn assemble(
-    cluster: &Arc<str>,
-    snapshot: &ClusterSnapshot,
-    kept: Kept<'_>,
-    settings: &Settings,
+    watched: &Watched<'_>,
+    live: &mut Live,
+    records: &OldestRecords,
     now: DateTime<Utc>,
-) -> Assembled {
-    let Kept { history, memory, records, changes } = kept;
-    let mut entries = timeline::of_changes(cluster, &changes, now);
-    let scene = Scene::new(cluster, snapshot, (history, records), settings, now);
-    let unlisted = unlisted_groups(snapshot, history, memory);
-    let mut groups: Vec<_> = snapshot
-        .groups
-        .iter()
-        .map(|group| (group, true))
-        .chain(unlisted.iter().map(|group| (group, false)))
-        .map(|(group, listed)| Arc::new(group::assemble(&scene, group, listed, history, memory)))
-        .collect();
-    groups.sort_by(|a, b| a.id.cmp(&b.id));
-    for group in &groups {
-        entries.extend(timeline::of_group(memory, group, now));
+) -> Option<Assembled> {
+    let (snapshot, Observed { looks, changes, same_topics }) = (live.snapshot.clone()?, live.observed.take()?);
+    let mut entries = timeline::of_changes(watched.cluster, &changes, now);
+    let mut standing: Vec<_> = std::mem::take(&mut live.groups).into_iter().map(Some).collect();
+    let mut groups = Vec::with_capacity(snapshot.groups.len());
+    let scene = Scene::new(&snapshot, &live.index, (&live.history, records), watched.settings, now);
+    let unlisted = unlisted_groups(&snapshot, &live.history, &live.memory);
+    let listed = snapshot.groups.iter().zip(&looks).map(|(group, look)| (group, Some(*look)));
+    let budget_changed = records.is_over_budget() != live.records.is_over_budget();
+    let mut regrouped = !same_topics || !changes.is_empty() || !unlisted.is_empty();
+    for (group, look) in listed.chain(unlisted.iter().map(|group| (group, None))) {
+        let former = look.and_then(|(_, place)| standing.get_mut(place?)?.take());
+        let stands = |former: &Standing| {
+            look.is_some_and(|(look, _)| look == Look::Stands) && !budget_changed && !scene.has_learnt(&former.topics)
+        };
+        let next = match former {
+            Some(former) if stands(&former) => former,
+            former => {
+                let at = group::At { watched, now, listed: look.is_some() };
+                let next = group::look_at(&scene, group, at, &mut live.history, &mut live.memory, &mut entries);
+                regrouped |= former.is_none_or(|former| !reads_the_same(&former.view, &next.view));
+                next
+            }
+        };
+        groups.push(next);
     }
-    memory.keep_only(&groups);
-    let partition_failures = count_failures(snapshot, &groups);
-    Assembled { topics: topics::assemble(&scene, history, &groups), groups, entries, partition_failures }
+    if !unlisted.is_empty() {
+        groups.sort_by(|a, b| a.view.id.cmp(&b.view.id));
+    }
+    if groups.len() != live.memory.len() {
+        live.memory.keep_only(&groups);
+    }
+    let partition_failures = count_failures(&snapshot, &groups);
+    let views: Vec<_> = groups.iter().map(|one| Arc::clone(&one.view)).collect();
+    let former = if regrouped { &[][..] } else { watched.topics };
+    let topics = topics::assemble(&scene, &live.history, &views, former);
+    (live.groups, live.now) = (groups, now);
+    if records.has_changed() {
+        live.records = records.clone();
+    }
+    Some(Assembled { topics, groups: views, entries, partition_failures })
+}
+
+fn reads_the_same(one: &GroupView, other: &GroupView) -> bool {
+    let same = |(one, other): (&GroupTopicView, &GroupTopicView)| {
+        one.topic == other.topic && one.is_committed == other.is_committed
+    };
+    one.topics.len() == other.topics.len() && one.topics.iter().zip(&other.topics).all(same)
 }
 
 impl<'a> Scene<'a> {
-    fn index_of(&self, slot: TopicSlot) -> Option<u32> {
-        self.index_of_slot.get(slot.index()).copied().flatten()
-    }
-
     fn new(
-        cluster: &'a Arc<str>,
         snapshot: &'a ClusterSnapshot,
+        index: &'a Index,
         (history, records): (&History, &'a OldestRecords),
         settings: &'a Settings,
         at: DateTime<Utc>,
     ) -> Self {
-        let slots: Vec<_> = snapshot.topics.iter().map(|topic| history.slot(&topic.name)).collect();
         let moment = history.now().unwrap_or(Moment { committed: Tick::FIRST, ends: Tick::FIRST });
         let now = history.tick(at).max(moment.ends);
-        Self {
-            cluster,
-            snapshot,
-            settings,
-            records,
-            at,
-            index_of_slot: indices(&slots),
-            index_of_name: (0..).zip(&snapshot.topics).map(|(index, topic)| (topic.name.as_ref(), index)).collect(),
-            slots,
-            now,
-            moment,
-            rates_from: now.minus(settings.rate_span()),
-        }
+        Self { snapshot, settings, records, index, at, now, moment, rates_from: now.minus(settings.rate_span()) }
     }
-}
 
-fn indices(slots: &[Option<TopicSlot>]) -> Vec<Option<u32>> {
-    let mut indices = vec![None; slots.iter().flatten().map(|slot| slot.index() + 1).max().unwrap_or(0)];
-    for (index, slot) in (0..).zip(slots) {
-        if let Some(slot) = slot {
-            indices[slot.index()] = Some(index);
-        }
+    /// Whether this collection has looked at records of one of these topics.
+    fn has_learnt(&self, topics: &[u32]) -> bool {
+        topics.iter().any(|&topic| self.slot(topic).is_some_and(|slot| self.records.has_touched(slot)))
     }
-    indices
+
+    fn index_of(&self, slot: TopicSlot) -> Option<u32> {
+        self.index.of_slot.get(slot.index()).copied().flatten()
+    }
+
+    fn slot(&self, topic: u32) -> Option<TopicSlot> {
+        self.index.slots.get(topic as usize).copied().flatten()
+    }
 }
 
 /// Groups that this listing does not name and of which no listing has said that they are gone: they stay, unknown.
 fn unlisted_groups(snapshot: &ClusterSnapshot, history: &History, memory: &Memory) -> Vec<GroupSnapshot> {
+    let is_named = |id: &Arc<str>| snapshot.groups.binary_search_by(|group| group.id.cmp(id)).is_ok();
+    let unlisted = memory.groups().filter(|(id, _)| !is_named(id) && history.group(id).is_some());
+    unlisted.map(|(id, known)| unlisted_group(snapshot, id, known)).collect()
+}
+
+fn unlisted_group(snapshot: &ClusterSnapshot, id: &Arc<str>, known: &GroupMemory) -> GroupSnapshot {
     let unknown = if snapshot.listing_complete { UnknownReason::LeftOut } else { UnknownReason::Unreachable };
-    memory
-        .groups()
-        .filter(|(id, _)| history.group(id).is_some())
-        .filter(|(id, _)| snapshot.groups.binary_search_by(|group| group.id.cmp(id)).is_err())
-        .map(|(id, known)| GroupSnapshot {
-            id: id.clone(),
-            kind: known.kind.unwrap_or(GroupKind::Classic),
-            state: Reading::Unknown(unknown),
-            protocol: known.protocol.clone(),
-            coordinator: known.coordinator,
-            members: Reading::Unknown(unknown),
-            committed: Reading::Unknown(unknown),
-            unreadable: BTreeMap::new(),
-            share_lag: Vec::new(),
-        })
-        .collect()
+    GroupSnapshot {
+        id: id.clone(),
+        kind: known.kind.unwrap_or(GroupKind::Classic),
+        state: Reading::Unknown(unknown),
+        protocol: known.protocol.clone(),
+        coordinator: known.coordinator,
+        members: Reading::Unknown(unknown),
+        committed: Reading::Unknown(unknown),
+        unreadable: BTreeMap::new(),
+        share_lag: Vec::new(),
+    }
 }
 
 /// Logs that could not be read, and committed offsets that could not; what was never committed is no failure.
-fn count_failures(snapshot: &ClusterSnapshot, groups: &[Arc<GroupView>]) -> BTreeMap<&'static str, u64> {
+fn count_failures(snapshot: &ClusterSnapshot, groups: &[Standing]) -> BTreeMap<&'static str, u64> {
     let mut failures = BTreeMap::new();
     let logs = snapshot.topics.iter().flat_map(|topic| &topic.partitions);
-    let offsets = groups.iter().flat_map(|group| group.partitions()).filter_map(|(_, pair)| pair.committed.reason());
-    let offsets = offsets.filter(|&reason| reason != UnknownReason::NeverCommitted);
-    for reason in logs.filter_map(|log| log.readable_range().reason()).chain(offsets) {
+    for reason in logs.filter_map(|log| log.readable_range().reason()) {
         *failures.entry(reason.label()).or_insert(0) += 1;
+    }
+    for (reason, count) in groups.iter().flat_map(|group| &group.failures) {
+        *failures.entry(reason).or_insert(0) += count;
     }
     failures
 }

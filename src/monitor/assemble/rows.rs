@@ -33,14 +33,14 @@ pub(super) fn rows<'a>(scene: &Scene<'a>, group: &'a GroupSnapshot, track: Optio
         }
     }
     for (at, &reason) in &group.unreadable {
-        if let Some(&topic) = scene.index_of_name.get(at.topic.as_ref()) {
+        if let Some(&topic) = scene.index.of_name.get(at.topic.as_ref()) {
             rows.push(Row { unreadable: Some(reason), ..Row::new(topic, at.partition) });
         }
     }
     if let Reading::Known(members) = &group.members {
         for member in members {
             for at in &member.assignment {
-                if let Some(&topic) = scene.index_of_name.get(at.topic.as_ref()) {
+                if let Some(&topic) = scene.index.of_name.get(at.topic.as_ref()) {
                     rows.push(Row { owner: Some(&member.client_id), ..Row::new(topic, at.partition) });
                 }
             }

@@ -10,7 +10,7 @@ use crate::monitor::{
     view::{Drain, Note, PartitionView, TimelineKind},
 };
 use proptest::prelude::*;
-use std::time::Duration;
+use std::{sync::RwLock, time::Duration};
 
 fn settings() -> Settings {
     Settings {
@@ -24,27 +24,31 @@ fn settings() -> Settings {
 
 /// A cluster that is watched.
 struct Watch {
-    history: History,
-    memory: Memory,
+    live: Arc<RwLock<Live>>,
+    settings: Arc<Settings>,
+    details: Details,
     records: OldestRecords,
-    settings: Settings,
     entries: Vec<TimelineEntry>,
     last: Option<Assembled>,
 }
 
 impl Watch {
     fn new() -> Self {
-        let settings = settings();
-        let history = History::new(settings.history_limits(1));
+        let settings = Arc::new(settings());
         let records = OldestRecords::new(settings.interval);
-        Self { history, memory: Memory::default(), records, settings, entries: Vec::new(), last: None }
+        let live = Arc::new(RwLock::new(Live::new(settings.history_limits(1), records.clone())));
+        let details = Details(Arc::new(LiveDetails { live: Arc::clone(&live), settings: Arc::clone(&settings) }));
+        Self { live, settings, details, records, entries: Vec::new(), last: None }
     }
 
     fn see(&mut self, snapshot: &ClusterSnapshot) -> &mut Self {
-        let now = snapshot.ends_at;
-        let changes = self.history.observe(snapshot);
-        let kept = Kept { history: &mut self.history, memory: &mut self.memory, records: &self.records, changes };
-        let mut seen = assemble(&"local".into(), snapshot, kept, &self.settings, now);
+        let (cluster, now) = ("local".into(), snapshot.ends_at);
+        let mut live = self.live.write().unwrap();
+        live.observe(Arc::new(snapshot.clone()), &mut self.records, &self.settings, now);
+        let topics = self.last.as_ref().map_or(&[][..], |last| &last.topics);
+        let watched = Watched { cluster: &cluster, settings: &self.settings, details: &self.details, topics };
+        let mut seen = assemble(&watched, &mut live, &self.records, now).unwrap();
+        drop(live);
         self.entries.append(&mut seen.entries);
         self.last = Some(seen);
         self
@@ -55,9 +59,17 @@ impl Watch {
         last.groups.iter().find(|group| group.id.as_ref() == id).unwrap()
     }
 
-    fn partition(&self, group: &str, partition: i32) -> &PartitionView {
-        let (_, view) = self.group(group).partitions().find(|(_, view)| view.partition == partition).unwrap();
-        view
+    fn partition(&self, group: &str, partition: i32) -> PartitionView {
+        let partitions = self.group(group).partitions().into_iter();
+        partitions.map(|(_, view)| view).find(|view| view.partition == partition).unwrap()
+    }
+
+    fn sentence(&self, group: &str) -> String {
+        self.group(group).words().sentence
+    }
+
+    fn advice(&self, group: &str) -> Option<String> {
+        self.group(group).words().advice
     }
 
     fn told(&self, kind: TimelineKind) -> Vec<&str> {
@@ -83,12 +95,12 @@ fn a_group_that_reads_what_comes_keeps_up() {
     let group = watch.group("g");
     assert_eq!(group.status, Status::Ok);
     assert_eq!(group.lag, Reading::Known(10));
-    assert_eq!(group.sentence, "Reads 10 messages/s and is 0.9 s behind.");
+    assert_eq!(watch.sentence("g"), "Reads 10 messages/s and is 0.9 s behind.");
     assert_eq!((group.consumed_per_second, group.produced_per_second), (Reading::Known(10.0), Reading::Known(10.0)));
     assert_eq!(group.drain, Drain::In(Duration::from_secs(1)));
     assert_eq!(group.time_lag.known().unwrap().source, TimeLagSource::History);
     assert!(group.retention_risk.known().unwrap() < 0.001);
-    assert_eq!(group.advice, None);
+    assert_eq!(watch.advice("g"), None);
     assert_eq!(group.topics[0].consumed_total, 3_000);
     assert_eq!(watch.last.as_ref().unwrap().topics[0].produced_total, 3_000);
     assert_eq!(watch.partition("g", 0).owner.as_deref(), Some("worker-1"));
@@ -100,8 +112,12 @@ fn a_group_that_stands_still_with_members_is_stalled_with_exact_evidence() {
     let watch = watch_one(5, |s| (1_000 + s, 1_000 + s.min(60)));
     let group = watch.group("g");
     assert_eq!(group.status, Status::Stalled);
-    assert_eq!(group.sentence, "Partition 0 has not moved for 4 min while 240 messages arrived.");
-    assert!(group.advice.as_ref().unwrap().contains("worker-1 does with the record orders/0@1060"), "{:?}", group.advice);
+    assert_eq!(watch.sentence("g"), "Partition 0 has not moved for 4 min while 240 messages arrived.");
+    assert!(
+        watch.advice("g").as_ref().unwrap().contains("worker-1 does with the record orders/0@1060"),
+        "{:?}",
+        watch.advice("g")
+    );
     assert_eq!(group.drain, Drain::Never);
     assert_eq!(group.last_commit_at, Some(at(60)));
     let told = watch.told(TimelineKind::Status);
@@ -131,9 +147,9 @@ fn a_group_that_reads_less_than_comes_falls_behind() {
     let group = watch.group("g");
     assert_eq!(group.status, Status::FallingBehind);
     assert!(
-        group.sentence.starts_with("+10 messages/s for 10 min; the oldest unread message is deleted in 54 min"),
+        watch.sentence("g").starts_with("+10 messages/s for 10 min; the oldest unread message is deleted in 54 min"),
         "{}",
-        group.sentence
+        watch.sentence("g")
     );
     assert!((group.trend_per_second.known().unwrap() - 10.0).abs() < 0.1);
     assert_eq!(group.drain, Drain::Never);
@@ -144,7 +160,7 @@ fn a_group_that_reads_off_its_backlog_catches_up() {
     let watch = watch_one(5, |s| (10_000 + s, 1_000 + s * 11));
     let group = watch.group("g");
     assert_eq!(group.status, Status::CatchingUp);
-    assert_eq!(group.sentence, "6,000 messages left, done in about 10 min at the present speed.");
+    assert_eq!(watch.sentence("g"), "6,000 messages left, done in about 10 min at the present speed.");
     assert_eq!(group.time_lag, Reading::Unknown(UnknownReason::HistoryTooShort), "the backlog is older than the history");
     assert_eq!(group.runway.known(), None);
 }
@@ -154,7 +170,7 @@ fn a_backlog_is_not_judged_before_it_was_watched_for_long_enough() {
     let watch = watch_one(0, |_| (100, 40));
     let group = watch.group("g");
     assert_eq!((group.status, group.lag), (Status::Unknown, Reading::Known(60)));
-    assert_eq!(group.sentence, "60 messages left; watched for 0.0 s, a verdict takes 1 min.");
+    assert_eq!(watch.sentence("g"), "60 messages left; watched for 0.0 s, a verdict takes 1 min.");
     assert!(watch.entries.is_empty());
 }
 
@@ -168,10 +184,7 @@ fn a_group_without_members_is_called_so_and_commits_without_members_are_unmanage
         watch.see(&snapshot.group("flink", &[("orders", 0, moved)]).group("left", &[("orders", 0, 91)]));
     }
     assert_eq!(watch.group("left").status, Status::NoMembers);
-    assert_eq!(
-        watch.group("left").sentence,
-        "Nobody is reading orders; 909 messages wait, the oldest for more than 4 min 50 s."
-    );
+    assert_eq!(watch.sentence("left"), "Nobody is reading orders; 909 messages wait, the oldest for more than 4 min 50 s.");
     assert_eq!(watch.group("flink").status, Status::CatchingUp);
     assert_eq!(watch.group("flink").notes, [Note::Unmanaged]);
 }
@@ -202,13 +215,14 @@ fn a_part_that_became_unknown_is_no_progress_in_the_group_s_trend() {
     let committed = [("orders", 0, 0), ("orders", 1, 100)];
     watch.see(&read(0).group("g", &committed));
     watch.see(&read(10).without_log(0, UnknownReason::NoLeader).group("g", &committed));
-    let lag = |watch: &Watch| watch.history.group("g").unwrap().lag.as_ref().unwrap().latest().value();
+    let lag =
+        |watch: &Watch| watch.live.read().unwrap().history.settled("g").unwrap().lag.as_ref().unwrap().latest().value();
     assert_eq!(lag(&watch), 1_000_000);
     watch.see(&read(20).group("g", &committed[1..]).change_group("g", |group| {
         group.unreadable.insert(TopicPartition { topic: "orders".into(), partition: 0 }, UnknownReason::Timeout);
     }));
     assert_eq!(lag(&watch), 1_000_000);
-    assert_eq!(watch.history.group_series("g", 10).unwrap().last().unwrap().lag, None);
+    assert_eq!(watch.live.read().unwrap().history.group_series("g", 10).unwrap().last().unwrap().lag, None);
 }
 
 #[test]
@@ -219,10 +233,10 @@ fn a_group_whose_offsets_cannot_be_read_stays_with_its_age_and_no_number() {
     watch.see(&read(10).change_group("g", |group| group.committed = Reading::Unknown(UnknownReason::Timeout)));
     let group = watch.group("g");
     assert_eq!((group.status, group.lag), (Status::Unknown, Reading::Unknown(UnknownReason::Timeout)));
-    assert_eq!(group.sentence, "Cannot tell: the broker did not answer in time.");
+    assert_eq!(watch.sentence("g"), "Cannot tell: the broker did not answer in time.");
     assert_eq!(group.read_at, Some(at(0)));
     assert_eq!(watch.partition("g", 0).committed, Reading::Unknown(UnknownReason::Timeout));
-    assert_eq!(group.spark.last(), Some(&Some(10.0)), "the last known value of the bucket");
+    assert_eq!(group.spark.points().last(), Some(&Some(10.0)), "the last known value of the bucket");
     watch.see(&read(20));
     assert_eq!(watch.group("g").lag, Reading::Known(10));
 }
@@ -282,7 +296,7 @@ fn an_offset_beyond_the_end_is_a_note_and_no_number() {
     assert_eq!(pair.notes, [Note::BeyondEnd]);
     let group = watch.group("g");
     assert_eq!((group.status, group.unknown_partitions), (Status::Unknown, 1));
-    assert_eq!(group.sentence, "Partition 0 is committed 75 messages beyond the end of its log.");
+    assert_eq!(watch.sentence("g"), "Partition 0 is committed 75 messages beyond the end of its log.");
 }
 
 #[test]
@@ -292,7 +306,10 @@ fn an_owner_that_never_committed_is_a_fault_only_where_something_waits() {
     watch.see(&logs.group("g", &[("orders", 0, 100)]).member("g", "w", "orders", &[0, 1, 2]));
     let group = watch.group("g");
     assert_eq!(group.status, Status::NeverCommitted);
-    assert_eq!(group.sentence, "Partition 1 has an owner, but nothing has been committed there; it holds 120 messages.");
+    assert_eq!(
+        watch.sentence("g"),
+        "Partition 1 has an owner, but nothing has been committed there; it holds 120 messages."
+    );
     assert_eq!((group.lag, group.unknown_partitions), (Reading::Known(0), 1));
     assert_eq!(watch.partition("g", 2).status, Status::Ok);
     assert_eq!(watch.partition("g", 2).lag, Reading::Unknown(UnknownReason::NeverCommitted));
@@ -318,7 +335,7 @@ fn expired_offsets_are_remembered_and_said_so() {
     watch.see(&logs(3_610).group("g", &[]));
     let group = watch.group("g");
     assert_eq!(group.status, Status::OffsetsExpired);
-    assert_eq!(group.sentence, "The committed offset of partition 0 is gone since 1 h.");
+    assert_eq!(watch.sentence("g"), "The committed offset of partition 0 is gone since 1 h.");
     assert_eq!(watch.told(TimelineKind::Status), ["g lost its committed offsets in 1 partition."]);
 }
 
@@ -333,7 +350,7 @@ fn a_topic_that_nobody_subscribes_to_is_shown_and_left_out() {
     assert_eq!(group.topics.iter().map(|topic| topic.unsubscribed).collect::<Vec<_>>(), [true, false]);
     assert_eq!(group.topics[0].lag, Reading::Known(500));
     assert_eq!(group.notes, [Note::Unsubscribed]);
-    assert_eq!(watch.history.group_series("g", 10).unwrap()[0].lag, Some(10));
+    assert_eq!(watch.live.read().unwrap().history.group_series("g", 10).unwrap()[0].lag, Some(10));
 }
 
 #[test]
@@ -409,7 +426,7 @@ fn a_read_committed_group_that_waits_for_a_transaction_is_told_so() {
         watch.see(&snapshot.group("g", &[("orders", 0, 44)]).member("g", "a", "orders", &[0]));
     }
     assert_eq!(watch.partition("g", 0).notes, [Note::OpenTransaction]);
-    let advice = watch.group("g").advice.clone().unwrap();
+    let advice = watch.advice("g").unwrap();
     assert!(advice.starts_with("A transaction has been open there for 1 min 50 s"), "{advice}");
     let topic = &watch.last.as_ref().unwrap().topics[0];
     assert_eq!(topic.partitions[0].open_transaction_age, Some(Duration::from_secs(110)));
@@ -482,14 +499,14 @@ proptest! {
         for (index, read) in (0..).zip(&reads) {
             watch.see(&snapshot(index * step, read));
             for group in &watch.last.as_ref().unwrap().groups {
-                let pairs: Vec<_> = group.partitions().map(|(_, pair)| pair).collect();
+                let pairs: Vec<_> = group.partitions().into_iter().map(|(_, pair)| pair).collect();
                 let known: Vec<u64> = pairs.iter().filter_map(|pair| pair.lag.known()).collect();
                 let is_empty = !pairs.is_empty() && group.unknown_partitions == 0;
                 let sum = known.iter().copied().reduce(|a, b| a + b).or(is_empty.then_some(0));
                 prop_assert_eq!(group.lag.known(), sum, "the sum of what is known");
                 let worst = pairs.iter().map(|pair| pair.status.badness()).max();
                 prop_assert_eq!(group.status.badness(), worst.unwrap_or(0), "as bad as the worst partition");
-                prop_assert!(!group.sentence.is_empty() && group.sentence.ends_with('.'), "{}", group.sentence);
+                prop_assert!(!watch.sentence("g").is_empty() && watch.sentence("g").ends_with('.'), "{}", watch.sentence("g"));
                 prop_assert!(pairs.windows(2).all(|two| two[0].partition < two[1].partition));
                 for pair in pairs {
                     if let (Reading::Known(committed), Reading::Known(range)) = (pair.committed, pair.range) {
@@ -508,4 +525,59 @@ proptest! {
             }
         }
     }
+
+    /// Groups of which nothing changed are not looked at: nobody may see that.
+    #[test]
+    fn a_group_that_stands_is_shown_as_if_it_had_been_looked_at(
+        reads in prop::collection::vec((0..6_usize, 1..25_i64), 1..12),
+        kinds in reads(),
+        step in 5..40_i64,
+    ) {
+        let (mut standing, mut looked_at) = (Watch::new(), Watch::new());
+        let mut seconds = 0;
+        for (kind, times) in reads {
+            for _ in 0..times {
+                let read = snapshot(seconds, &kinds[kind % kinds.len()]).topic("idle", 2, &[(0, 50)]).group("idle", &[("idle", 0, 20)]);
+                standing.see(&read);
+                looked_at.live.write().unwrap().snapshot = None;
+                looked_at.see(&read);
+                seconds += step;
+                let now = read.ends_at;
+                prop_assert_eq!(shown(&standing, now), shown(&looked_at, now));
+            }
+        }
+        prop_assert_eq!(format!("{:?}", standing.entries), format!("{:?}", looked_at.entries));
+    }
+}
+
+/// Everything that is shown, ages as they are at `now`.
+fn shown(watch: &Watch, now: DateTime<Utc>) -> Vec<String> {
+    let last = watch.last.as_ref().unwrap();
+    let live = watch.live.read().unwrap();
+    let group = |group: &Arc<GroupView>| {
+        let topics: Vec<_> = group
+            .topics
+            .iter()
+            .map(|topic| GroupTopicView {
+                time_lag: topic.time_lag.map(|time_lag| group.grown(time_lag, now)),
+                retention_risk: Reading::Unknown(UnknownReason::NotReadYet),
+                ..topic.clone()
+            })
+            .collect();
+        let still = GroupView {
+            time_lag: group.time_lag_at(now),
+            time_lag_at_least: None,
+            retention_risk: Reading::Unknown(UnknownReason::NotReadYet),
+            runway: Reading::Unknown(UnknownReason::NotReadYet),
+            as_of: now,
+            spark: Default::default(),
+            topics,
+            ..GroupView::clone(group)
+        };
+        let history = &live.history;
+        let past = (history.group_series(&group.id, 50), history.pair_samples(&group.id, Duration::from_secs(600), 20));
+        let rows: Vec<_> = group.partitions().into_iter().map(|(_, row)| row).collect();
+        format!("{still:?} {rows:?} {:?} {past:?}", group.words())
+    };
+    last.groups.iter().map(group).chain([format!("{:?} {:?}", last.topics, last.partition_failures)]).collect()
 }

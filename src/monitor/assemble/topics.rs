@@ -5,18 +5,27 @@ use crate::lag::{History, LogRange, PartitionSnapshot, Reading, TopicSnapshot};
 use crate::monitor::view::{GroupView, TopicPartitionView, TopicView};
 use std::{collections::HashMap, sync::Arc};
 
-pub(super) fn assemble(scene: &Scene<'_>, history: &History, groups: &[Arc<GroupView>]) -> Vec<Arc<TopicView>> {
+/// `former` are the same topics in the last view, where no group has begun or ceased to read one of them.
+pub(super) fn assemble(
+    scene: &Scene<'_>,
+    history: &History,
+    groups: &[Arc<GroupView>],
+    former: &[Arc<TopicView>],
+) -> Vec<Arc<TopicView>> {
+    let topics = scene.snapshot.topics.iter().enumerate();
+    if former.len() == scene.snapshot.topics.len() {
+        return topics.zip(former).map(|(at, former)| topic_view(scene, history, at, Arc::clone(&former.groups))).collect();
+    }
     let mut readers: HashMap<&str, Vec<Arc<str>>> = HashMap::with_capacity(scene.snapshot.topics.len());
     for group in groups {
-        for topic in group.topics.iter().filter(|topic| topic.partitions.iter().any(|one| one.committed.is_known())) {
+        for topic in group.topics.iter().filter(|topic| topic.is_committed) {
             readers.entry(topic.topic.as_ref()).or_default().push(group.id.clone());
         }
     }
-    let topics = scene.snapshot.topics.iter().enumerate();
     topics
         .map(|(index, topic)| {
             let groups = readers.remove(topic.name.as_ref()).unwrap_or_default();
-            Arc::new(topic_view(scene, history, index, topic, groups))
+            topic_view(scene, history, (index, topic), groups.into())
         })
         .collect()
 }
@@ -24,12 +33,10 @@ pub(super) fn assemble(scene: &Scene<'_>, history: &History, groups: &[Arc<Group
 fn topic_view(
     scene: &Scene<'_>,
     history: &History,
-    index: usize,
-    topic: &TopicSnapshot,
-    groups: Vec<Arc<str>>,
-) -> TopicView {
-    let slot = scene.slots.get(index).copied().flatten();
-    let track = slot.and_then(|slot| history.topic(slot));
+    (index, topic): (usize, &TopicSnapshot),
+    groups: Arc<[Arc<str>]>,
+) -> Arc<TopicView> {
+    let track = scene.index.slots.get(index).copied().flatten().and_then(|slot| history.topic(slot));
     let view = |(partition, log): (i32, &PartitionSnapshot)| TopicPartitionView {
         leader: log.leader,
         range: log.readable_range(),
@@ -38,7 +45,7 @@ fn topic_view(
             .and_then(|track| track.partition(partition)?.open_transaction_age(scene.now))
             .filter(|_| log.readable_range().is_known()),
     };
-    TopicView {
+    Arc::new(TopicView {
         name: topic.name.clone(),
         id: topic.id,
         internal: topic.internal,
@@ -49,8 +56,8 @@ fn topic_view(
         produced_total: track.map_or(0, |track| track.produced_total()),
         produced_per_second: partition::speed(track.and_then(|track| track.produced_per_second(scene.rates_from))),
         groups,
-        spark: track.map(|track| track.spark.points()).unwrap_or_default(),
-    }
+        spark: track.map(|track| track.spark.clone()).unwrap_or_default(),
+    })
 }
 
 /// Unknown when one partition's log is.

@@ -35,7 +35,7 @@ pub(super) fn look(
     }
     let offset = next_readable(committed, range);
     let arrival = Arrival::of(offset, log.ends(), scene.now);
-    let Some(slot) = scene.slots.get(row.topic as usize).copied().flatten() else {
+    let Some(slot) = scene.slot(row.topic) else {
         return with(arrival.by_history(UnknownReason::HistoryTooShort));
     };
     let place = RecordPlace { slot, partition: row.partition, offset };

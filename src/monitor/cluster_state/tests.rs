@@ -16,13 +16,22 @@ fn state() -> ClusterState {
         thresholds: Default::default(),
         alerts: EngineSettings::default(),
     });
-    let history = Arc::new(RwLock::new(History::new(settings.history_limits(1))));
+    let history = Arc::new(RwLock::new(Live::new(settings.history_limits(1), OldestRecords::new(settings.interval))));
     let view = first_view("local".into(), "127.0.0.1:9092".into(), settings.interval);
     ClusterState::new(settings, history, None, view)
 }
 
 fn cycle(snapshot: Result<ClusterSnapshot, CollectError>) -> Cycle {
-    Cycle { snapshot, ledger: None, duration: Duration::from_millis(200), skipped_ticks: 1 }
+    let snapshot = snapshot.map(Arc::new);
+    Cycle { snapshot, record_failures: Vec::new(), ledger: None, duration: Duration::from_millis(200), skipped_ticks: 1 }
+}
+
+/// As the loop does it.
+fn take_in(state: &mut ClusterState, cycle: Cycle, now: DateTime<Utc>) -> (ClusterView, HistoryUse, Vec<TimelineEntry>) {
+    if let Ok(snapshot) = &cycle.snapshot {
+        state.observe(Arc::clone(snapshot), now);
+    }
+    state.take_in(cycle, now)
 }
 
 fn good(seconds: i64) -> Cycle {
@@ -41,9 +50,9 @@ fn unreachable() -> Cycle {
 #[test]
 fn a_failed_collection_keeps_the_last_good_values_with_their_age_and_the_reason() {
     let mut state = state();
-    state.take_in(good(0), at(0));
-    state.take_in(unreachable(), at(10));
-    let (view, ..) = state.take_in(unreachable(), at(20));
+    take_in(&mut state, good(0), at(0));
+    take_in(&mut state, unreachable(), at(10));
+    let (view, ..) = take_in(&mut state, unreachable(), at(20));
     assert_eq!(view.collected_at, Some(at(0)));
     assert_eq!(view.groups[0].lag, Reading::Known(10));
     let Some(Err(failure)) = &view.last_result else { panic!("the failure is shown") };
@@ -58,9 +67,9 @@ fn a_failed_collection_keeps_the_last_good_values_with_their_age_and_the_reason(
 fn the_age_of_a_record_that_came_while_the_cluster_could_not_be_read_is_not_claimed() {
     let mut state = state();
     let read = |seconds, end| cycle(Ok(cluster(seconds).topic("orders", 1, &[(0, end)]).group("g", &[("orders", 0, 90)])));
-    state.take_in(read(0, 90), at(0));
-    state.take_in(unreachable(), at(10));
-    let (view, ..) = state.take_in(read(1_800, 100), at(1_800));
+    take_in(&mut state, read(0, 90), at(0));
+    take_in(&mut state, unreachable(), at(10));
+    let (view, ..) = take_in(&mut state, read(1_800, 100), at(1_800));
     assert_eq!(view.groups[0].lag, Reading::Known(10));
     assert_eq!(view.groups[0].time_lag, Reading::Unknown(UnknownReason::HistoryTooShort));
 }
@@ -70,7 +79,7 @@ fn a_cluster_that_goes_down_and_comes_back_is_told_once_each() {
     let mut state = state();
     let mut told = Vec::new();
     for (seconds, cycle) in [(0, good(0)), (10, unreachable()), (20, unreachable()), (30, good(30)), (40, good(40))] {
-        let (.., entries) = state.take_in(cycle, at(seconds));
+        let (.., entries) = take_in(&mut state, cycle, at(seconds));
         told.extend(entries.into_iter().filter(|entry| entry.kind == TimelineKind::Cluster).map(|entry| entry.text));
     }
     assert_eq!(told.len(), 2, "{told:?}");
@@ -87,7 +96,7 @@ fn before_the_first_collection_nothing_is_claimed() {
 
 #[test]
 fn the_history_states_its_use_and_its_budget() {
-    let (_, usage, _) = state().take_in(good(0), at(0));
+    let (_, usage, _) = take_in(&mut state(), good(0), at(0));
     assert!(usage.bytes > 0);
     assert_eq!(usage.budget_bytes, 1 << 20);
 }

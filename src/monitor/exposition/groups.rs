@@ -2,29 +2,23 @@
 
 use super::{
     Level,
-    kafka::{Prepared, PreparedGroup, current},
+    kafka::{Prepared, PreparedGroup, PreparedTopic, current},
     unix_seconds,
 };
 use crate::{
     lag::GroupKind,
     metrics::{Family, Kind, Labels, TextWriter, family},
-    monitor::view::{Drain, GroupTopicView, GroupView, PartitionView},
+    monitor::view::{Drain, GroupTopicView, GroupView, PartitionView, counted_lag},
 };
+use chrono::{DateTime, Utc};
 
-/// The lag of one pair as metrics and alerts count it: absent where nothing was committed, where a value is unknown, and
-/// for topics that nobody in the group subscribes to.
-pub fn exported_lag(group: &GroupView, topic: &GroupTopicView, partition: &PartitionView) -> Option<u64> {
-    let reported = group.kind == GroupKind::Share || partition.committed.known().is_some();
-    if topic.unsubscribed || !reported { None } else { partition.lag.known() }
-}
-
-pub(super) fn write(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Level) {
+pub(super) fn write(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Level, now: DateTime<Utc>) {
     write_state(out, clusters);
     write_members(out, clusters);
     if level == Level::Partition {
         write_offsets(out, clusters);
     }
-    write_lag(out, clusters, level);
+    write_lag(out, clusters, level, now);
     if level < Level::GroupOnly {
         write_topics(out, clusters);
     }
@@ -96,64 +90,82 @@ fn write_offsets(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
 
 fn for_each_pair(clusters: &[Prepared<'_>], mut each: impl FnMut(&GroupView, &Labels, &GroupTopicView, &PartitionView)) {
     for group in current_groups(clusters) {
-        for (labels, topic) in &group.topics {
+        for topic in &group.topics {
             for partition in &topic.partitions {
-                each(group.view, labels, topic, partition);
+                each(group.view, &topic.labels, topic.view, partition);
             }
         }
     }
 }
 
-fn write_lag(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Level) {
-    let lag_of = |share: bool| {
-        move |group: &GroupView, topic: &GroupTopicView, partition: &PartitionView| {
-            let lag = exported_lag(group, topic, partition).filter(|_| (group.kind == GroupKind::Share) == share);
-            lag.map(|lag| lag as f64)
-        }
+fn write_lag(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Level, now: DateTime<Utc>) {
+    let is_share = |group: &GroupView| group.kind == GroupKind::Share;
+    let lag = |share: bool| Levelled {
+        of_partition: move |group: &GroupView, topic: &GroupTopicView, partition: &PartitionView| {
+            counted_lag(group.kind, partition)
+                .filter(|_| is_share(group) == share && !topic.unsubscribed)
+                .map(|lag| lag as f64)
+        },
+        of_topic: move |group: &GroupView, topic: &GroupTopicView| {
+            topic.counted_lag().filter(|_| is_share(group) == share).map(|lag| lag as f64)
+        },
+        fold: |sum: f64, lag: f64| sum + lag,
     };
-    write_levelled(out, family::GROUP_LAG_MESSAGES, clusters, level, lag_of(false), |sum, lag| sum + lag);
+    let age = Levelled {
+        of_partition: |_: &GroupView, topic: &GroupTopicView, partition: &PartitionView| {
+            partition.time_lag.known().filter(|_| !topic.unsubscribed).map(|time_lag| time_lag.age.as_secs_f64())
+        },
+        of_topic: |group: &GroupView, topic: &GroupTopicView| {
+            topic.counted_time_lag().map(|time_lag| group.grown(time_lag, now).age.as_secs_f64())
+        },
+        fold: f64::max,
+    };
+    write_levelled(out, family::GROUP_LAG_MESSAGES, clusters, level, &lag(false));
     out.family(family::GROUP_LAG_INCOMPLETE);
     for group in current_groups(clusters) {
         let incomplete = group.view.unknown_partitions > 0 || group.view.lag.known().is_none();
         out.integer(&group.labels, u64::from(incomplete));
     }
-    let age = |_: &GroupView, topic: &GroupTopicView, partition: &PartitionView| {
-        partition.time_lag.known().filter(|_| !topic.unsubscribed).map(|time_lag| time_lag.age.as_secs_f64())
-    };
-    write_levelled(out, family::GROUP_LAG_SECONDS, clusters, level, age, f64::max);
-    write_levelled(out, family::SHARE_GROUP_LAG_MESSAGES, clusters, level, lag_of(true), |sum, lag| sum + lag);
+    write_levelled(out, family::GROUP_LAG_SECONDS, clusters, level, &age);
+    write_levelled(out, family::SHARE_GROUP_LAG_MESSAGES, clusters, level, &lag(true));
+}
+
+/// A value per pair, what it comes to for a topic, and how topics are folded into one.
+struct Levelled<P, T, F> {
+    of_partition: P,
+    of_topic: T,
+    fold: F,
 }
 
 /// One series per pair, or all that is known of a topic or group folded into one.
-fn write_levelled(
+fn write_levelled<P, T, F>(
     out: &mut TextWriter,
     family: Family,
     clusters: &[Prepared<'_>],
     level: Level,
-    value: impl Fn(&GroupView, &GroupTopicView, &PartitionView) -> Option<f64>,
-    fold: impl Fn(f64, f64) -> f64,
-) {
+    value: &Levelled<P, T, F>,
+) where
+    P: Fn(&GroupView, &GroupTopicView, &PartitionView) -> Option<f64>,
+    T: Fn(&GroupView, &GroupTopicView) -> Option<f64>,
+    F: Fn(f64, f64) -> f64,
+{
     out.family(family);
+    if level == Level::Partition {
+        return for_each_pair(clusters, |group, labels, topic, partition| {
+            if let Some(value) = (value.of_partition)(group, topic, partition) {
+                out.float(&labels.numbered("partition", partition.partition), value);
+            }
+        });
+    }
     for group in current_groups(clusters) {
-        let mut of_group: Option<f64> = None;
-        for (labels, topic) in &group.topics {
-            let mut of_topic: Option<f64> = None;
-            for partition in &topic.partitions {
-                let Some(value) = value(group.view, topic, partition) else { continue };
-                if level == Level::Partition {
-                    out.float(&labels.numbered("partition", partition.partition), value);
+        let of_topic = |topic: &PreparedTopic<'_>| (value.of_topic)(group.view, topic.view);
+        if level == Level::Topic {
+            for topic in &group.topics {
+                if let Some(value) = of_topic(topic) {
+                    out.float(&topic.labels, value);
                 }
-                of_topic = Some(of_topic.map_or(value, |sum| fold(sum, value)));
             }
-            let Some(value) = of_topic else { continue };
-            if level == Level::Topic {
-                out.float(labels, value);
-            }
-            of_group = Some(of_group.map_or(value, |sum| fold(sum, value)));
-        }
-        if level >= Level::Group
-            && let Some(value) = of_group
-        {
+        } else if let Some(value) = group.topics.iter().filter_map(of_topic).reduce(&value.fold) {
             out.float(&group.labels, value);
         }
     }
@@ -186,9 +198,9 @@ fn write_each_topic(
     out.family(family);
     let stays = family.kind == Kind::Counter;
     let clusters = clusters.iter().filter(|cluster| cluster.current || stays);
-    for (labels, topic) in clusters.flat_map(|cluster| &cluster.groups).flat_map(|group| &group.topics) {
-        if let Some(value) = value(topic).filter(|_| !topic.unsubscribed) {
-            out.float(labels, value);
+    for topic in clusters.flat_map(|cluster| &cluster.groups).flat_map(|group| &group.topics) {
+        if let Some(value) = value(topic.view).filter(|_| !topic.view.unsubscribed) {
+            out.float(&topic.labels, value);
         }
     }
 }

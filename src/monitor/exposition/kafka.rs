@@ -6,7 +6,7 @@ use super::Level;
 use crate::{
     lag::{LogRange, Retention},
     metrics::{Family, Labels, TextWriter, family},
-    monitor::view::{ClusterView, GroupTopicView, GroupView, TopicPartitionView, TopicView},
+    monitor::view::{ClusterView, DetailedTopic, GroupTopicView, GroupView, PartitionView, TopicPartitionView, TopicView},
 };
 
 /// One cluster with its labels, made once and copied into every series.
@@ -20,11 +20,18 @@ pub(super) struct Prepared<'v> {
 pub(super) struct PreparedGroup<'v> {
     pub labels: Labels,
     pub view: &'v GroupView,
-    pub topics: Vec<(Labels, &'v GroupTopicView)>,
+    pub topics: Vec<PreparedTopic<'v>>,
+}
+
+pub(super) struct PreparedTopic<'v> {
+    pub labels: Labels,
+    pub view: &'v GroupTopicView,
+    /// Only where series of partitions are written.
+    pub partitions: Vec<PartitionView>,
 }
 
 impl<'v> Prepared<'v> {
-    pub fn new(cluster: &'v ClusterView) -> Self {
+    pub fn new(cluster: &'v ClusterView, level: Level) -> Self {
         let labels = Labels::new(&[("cluster_name", &cluster.name)]);
         let topics = cluster.topics.iter().map(|topic| (labels.with("topic", &topic.name), topic.as_ref())).collect();
         let groups = cluster
@@ -32,8 +39,16 @@ impl<'v> Prepared<'v> {
             .iter()
             .map(|group| {
                 let labels = labels.with("group", &group.id);
-                let topics = group.topics.iter().map(|topic| (labels.with("topic", &topic.topic), topic)).collect();
-                PreparedGroup { labels, view: group, topics }
+                let details = match level {
+                    Level::Partition => group.detailed().topics,
+                    _ => group.topics.iter().map(|view| DetailedTopic { view, partitions: Vec::new() }).collect(),
+                };
+                let topic = |of: DetailedTopic<'v>| PreparedTopic {
+                    labels: labels.with("topic", &of.view.topic),
+                    view: of.view,
+                    partitions: of.partitions,
+                };
+                PreparedGroup { topics: details.into_iter().map(topic).collect(), labels, view: group }
             })
             .collect();
         Self { topics, groups, current: !matches!(cluster.last_result, Some(Err(_))) }

@@ -16,7 +16,6 @@ pub(crate) mod parse;
 mod tests;
 
 pub use exporter::Exporter;
-pub use groups::exported_lag;
 pub use level::Level;
 
 use crate::{
@@ -80,9 +79,9 @@ pub fn encode(view: &View, settings: ExpositionSettings, process: &ProcessMetric
 fn write_view(view: &View, level: Level, limit: usize, capacity: usize) -> (String, usize) {
     let mut out = TextWriter::new(capacity, limit);
     monitor::write(&mut out, view);
-    let prepared: Vec<_> = view.clusters.iter().map(|cluster| kafka::Prepared::new(cluster)).collect();
+    let prepared: Vec<_> = view.clusters.iter().map(|cluster| kafka::Prepared::new(cluster, level)).collect();
     kafka::write(&mut out, &prepared, level);
-    groups::write(&mut out, &prepared, level);
+    groups::write(&mut out, &prepared, level, view.at);
     ledger::write(&mut out, view);
     let samples = out.samples();
     (out.finish(), samples)

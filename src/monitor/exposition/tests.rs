@@ -209,8 +209,8 @@ fn a_ledger_that_forgot_is_up_and_not_intact() {
 #[test]
 fn an_unsubscribed_topic_is_left_out_of_lag() {
     let mut group = fixture::group("g");
-    group.topics =
-        vec![GroupTopicView { unsubscribed: true, ..fixture::group_topic("orders", vec![fixture::pair(0, Some(1), 9)]) }];
+    group = fixture::reading(group, vec![("orders", vec![fixture::pair(0, Some(1), 9)])]);
+    group.topics[0].unsubscribed = true;
     let now = fixture::at(0);
     let page =
         parsed(&View { clusters: vec![Arc::new(fixture::cluster("local", now, vec![group]))], ..fixture::empty_view(now) });
@@ -262,7 +262,7 @@ prop_compose! {
         risk in prop::option::of(0.0_f64..1e9),
         threshold in 0.0_f64..1e12,
     ) -> GroupView {
-        let topics = topics
+        let topics: Vec<(String, Vec<PartitionView>)> = topics
             .into_iter()
             .map(|(name, pairs)| {
                 let partitions = (0_i32..)
@@ -272,11 +272,14 @@ prop_compose! {
                         ..fixture::pair(number, committed, 1 << 60)
                     })
                     .collect();
-                let risk = risk.map_or(Reading::Unknown(crate::lag::UnknownReason::HistoryTooShort), Reading::Known);
-                GroupTopicView { retention_risk: risk, ..fixture::group_topic(&name, partitions) }
+                (name, partitions)
             })
             .collect();
-        let mut group = GroupView { topics, ..fixture::group(&id) };
+        let named = topics.iter().map(|(name, partitions)| (name.as_str(), partitions.clone())).collect();
+        let mut group = fixture::reading(fixture::group(&id), named);
+        for topic in &mut group.topics {
+            topic.retention_risk = risk.map_or(Reading::Unknown(crate::lag::UnknownReason::HistoryTooShort), Reading::Known);
+        }
         group.thresholds.lag_messages.warning = threshold;
         group
     }
@@ -301,7 +304,7 @@ proptest! {
             for topic in &group.topics {
                 let of_topic = [of_group[0], of_group[1], ("topic", &*topic.topic)];
                 prop_assert_eq!(page.value("tidemark_group_retention_risk_ratio", &of_topic), topic.retention_risk.known());
-                for partition in &topic.partitions {
+                for (_, partition) in group.partitions().iter().filter(|(of, _)| of.topic == topic.topic) {
                     let number = partition.partition.to_string();
                     let of_pair = [of_topic[0], of_topic[1], of_topic[2], ("partition", number.as_str())];
                     let lag = partition.committed.known().and_then(|_| partition.lag.known()).map(|lag| lag as f64);
@@ -329,10 +332,8 @@ fn promtool_accepts_weird_names() {
         "tab\tbell\u{7}",
         &"x".repeat(5_000),
     ];
-    let groups = names.iter().map(|name| GroupView {
-        topics: vec![fixture::group_topic(name, vec![fixture::pair(0, Some(1), 2)])],
-        ..fixture::group(name)
-    });
+    let groups =
+        names.iter().map(|name| fixture::reading(fixture::group(name), vec![(name, vec![fixture::pair(0, Some(1), 2)])]));
     let now = fixture::at(0);
     let view =
         View { clusters: vec![Arc::new(fixture::cluster("quo\"te", now, groups.collect()))], ..fixture::empty_view(now) };

@@ -1,8 +1,10 @@
 //! Consumer groups, their topics, partitions and members.
 
-use crate::lag::{Drain, GroupKind, GroupState, LogRange, Offset, Reading, Status, Thresholds, TimeLag};
+use crate::lag::{
+    Drain, GroupKind, GroupState, LogRange, Offset, Reading, Spark, Status, Thresholds, TimeLag, TimeLagSource,
+};
 use chrono::{DateTime, Utc};
-use std::{sync::Arc, time::Duration};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 #[derive(Clone, Debug)]
 pub struct GroupView {
@@ -15,10 +17,6 @@ pub struct GroupView {
     pub coordinator: Option<i32>,
 
     pub status: Status,
-    /// The evidence, as one sentence for people.
-    pub sentence: String,
-    /// What to do, where something is to be done.
-    pub advice: Option<String>,
     pub notes: Vec<Note>,
 
     /// Sum over the partitions that are known; unknown when none is.
@@ -42,18 +40,118 @@ pub struct GroupView {
     pub runway: Reading<Duration>,
     pub last_commit_at: Option<DateTime<Utc>>,
     pub rebalances_total: u64,
-    /// Committed offsets read last; stays the last good time when a read fails.
+    /// When the committed offsets were last read, where the last collection could not read them.
     pub read_at: Option<DateTime<Utc>>,
+    /// The collection that this was put together at. A group of which nothing changes stands as it is for a while: ages
+    /// have grown since then.
+    pub as_of: DateTime<Utc>,
     pub thresholds: Thresholds,
     /// Sorted by topic.
     pub topics: Vec<GroupTopicView>,
-    /// Lag over the last [`SPARK_POINTS`](crate::lag::SPARK_POINTS) buckets, oldest first.
-    pub spark: Vec<Option<f64>>,
+    /// Lag over time.
+    pub spark: Spark,
+    /// Whom to ask for the rest.
+    pub details: Details,
 }
 
 impl GroupView {
-    pub fn partitions(&self) -> impl Iterator<Item = (&GroupTopicView, &PartitionView)> {
-        self.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |partition| (topic, partition)))
+    /// The group's partitions with their topics, sorted, put together now: ask once.
+    pub fn partitions(&self) -> Vec<(&GroupTopicView, PartitionView)> {
+        let topic = |name: &Arc<str>| self.topics.binary_search_by(|topic| topic.topic.cmp(name)).ok();
+        let rows = self.details.0.partitions(&self.id).into_iter();
+        rows.filter_map(|(name, row)| Some((&self.topics[topic(&name)?], row))).collect()
+    }
+
+    /// The group with all of its partitions, put together now: ask once.
+    pub fn detailed(&self) -> DetailedGroup<'_> {
+        let topic = |view| DetailedTopic { view, partitions: Vec::new() };
+        let mut topics: Vec<_> = self.topics.iter().map(topic).collect();
+        for (name, partition) in self.details.0.partitions(&self.id) {
+            if let Ok(at) = topics.binary_search_by(|topic| topic.view.topic.cmp(&name)) {
+                topics[at].partitions.push(partition);
+            }
+        }
+        DetailedGroup { view: self, topics }
+    }
+
+    pub fn partition_count(&self) -> usize {
+        self.topics.iter().map(|topic| topic.partitions).sum()
+    }
+
+    /// The verdict in words, put together now: ask once.
+    pub fn words(&self) -> GroupWords {
+        self.details.0.words(&self.id)
+    }
+
+    /// The worst partition's time lag at `now`.
+    pub fn time_lag_at(&self, now: DateTime<Utc>) -> Reading<TimeLag> {
+        self.time_lag.map(|time_lag| self.grown(time_lag, now))
+    }
+
+    /// An age of this view as it is at `now`.
+    pub fn grown(&self, time_lag: TimeLag, now: DateTime<Utc>) -> TimeLag {
+        match time_lag.source {
+            TimeLagSource::CaughtUp => time_lag,
+            source => TimeLag { age: time_lag.age + (now - self.as_of).to_std().unwrap_or_default(), source },
+        }
+    }
+}
+
+/// A group with all of its partitions.
+#[derive(Clone, Debug)]
+pub struct DetailedGroup<'v> {
+    pub view: &'v GroupView,
+    /// Sorted by topic.
+    pub topics: Vec<DetailedTopic<'v>>,
+}
+
+/// A group's reading of one topic with its partitions.
+#[derive(Clone, Debug)]
+pub struct DetailedTopic<'v> {
+    pub view: &'v GroupTopicView,
+    /// Sorted by partition; only those with a committed offset or an owner.
+    pub partitions: Vec<PartitionView>,
+}
+
+impl Deref for DetailedGroup<'_> {
+    type Target = GroupView;
+
+    fn deref(&self) -> &GroupView {
+        self.view
+    }
+}
+
+impl Deref for DetailedTopic<'_> {
+    type Target = GroupTopicView;
+
+    fn deref(&self) -> &GroupTopicView {
+        self.view
+    }
+}
+
+/// The verdict on a group in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupWords {
+    /// The evidence, as one sentence for people.
+    pub sentence: String,
+    /// What to do, where something is to be done.
+    pub advice: Option<String>,
+}
+
+/// What nobody needs of every group in every view: put together from the last collection for the one who asks, so that
+/// thousands of idle groups take neither the time nor the room. It reads memory only.
+pub trait GroupDetails: Send + Sync {
+    /// Topic and partition, sorted; nothing when the group is not known any more.
+    fn partitions(&self, group: &str) -> Vec<(Arc<str>, PartitionView)>;
+    fn words(&self, group: &str) -> GroupWords;
+}
+
+#[derive(Clone)]
+pub struct Details(pub Arc<dyn GroupDetails>);
+
+impl fmt::Debug for Details {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Details")
     }
 }
 
@@ -69,9 +167,18 @@ pub struct MemberView {
 #[derive(Clone, Debug)]
 pub struct GroupTopicView {
     pub topic: Arc<str>,
-    /// Sorted by partition; only those with a committed offset or an owner.
-    pub partitions: Vec<PartitionView>,
+    /// Partitions with a committed offset or an owner.
+    pub partitions: usize,
+    /// Whether the group has a committed offset here.
+    pub is_committed: bool,
+    /// The worst of its partitions'.
+    pub status: Status,
+    /// Sum over the partitions that are known; unknown when none is.
     pub lag: Reading<u64>,
+    /// The lag as metrics and alerts count it: absent where nothing was committed, or no part of it is known.
+    pub counted: Option<u64>,
+    /// The largest time lag that is known.
+    pub time_lag: Option<TimeLag>,
     pub consumed_total: u64,
     pub rewound_total: u64,
     /// Deleted before they were read, counted since the monitor started.
@@ -83,6 +190,24 @@ pub struct GroupTopicView {
     pub unassigned: Reading<usize>,
     /// No member of a stable group subscribes to the topic: shown, but left out of sums, verdicts and alerts.
     pub unsubscribed: bool,
+}
+
+impl GroupTopicView {
+    /// The lag as metrics and alerts count it; not of topics that nobody in the group subscribes to.
+    pub fn counted_lag(&self) -> Option<u64> {
+        self.counted.filter(|_| !self.unsubscribed)
+    }
+
+    /// The time lag as metrics and alerts count it.
+    pub fn counted_time_lag(&self) -> Option<TimeLag> {
+        self.time_lag.filter(|_| !self.unsubscribed)
+    }
+}
+
+/// The lag of one pair as metrics and alerts count it: absent where nothing was committed and where a value is unknown.
+pub fn counted_lag(kind: GroupKind, partition: &PartitionView) -> Option<u64> {
+    let reported = kind == GroupKind::Share || partition.committed.is_known();
+    if reported { partition.lag.known() } else { None }
 }
 
 #[derive(Clone, Debug)]

@@ -108,11 +108,8 @@ async fn topic_consumers(
     match find(&view, &name) {
         Some(cluster) => {
             let reads = |group: &&crate::monitor::view::GroupView| {
-                let committed =
-                    |(of, one): (&crate::monitor::view::GroupTopicView, &crate::monitor::view::PartitionView)| {
-                        of.topic.as_ref() == topic && one.committed.is_known()
-                    };
-                crate::monitor::burrow::is_known(group) && group.partitions().any(committed)
+                let committed = |of: &crate::monitor::view::GroupTopicView| of.topic.as_ref() == topic && of.is_committed;
+                crate::monitor::burrow::is_known(group) && group.topics.iter().any(committed)
             };
             let names = cluster.groups.iter().map(Arc::as_ref).filter(reads).map(|group| group.id.as_ref()).collect();
             ok(&request, "consumers of topic returned", Answer::Consumers(names))

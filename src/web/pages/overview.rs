@@ -154,7 +154,7 @@ fn oldest_tile(f: &Frame, view: &View) -> Tile {
                 verdict::time_lag_cell(&group.time_lag, group.time_lag_at_least, false),
                 note,
                 tone,
-                svg::spark(&group.spark, tone),
+                svg::spark(&group.spark.points(), tone),
             )
         }
         None => (
@@ -179,10 +179,10 @@ fn unread_tile(f: &Frame, view: &View, groups: usize) -> Tile {
     let left_out = groups - known.len();
     let mut sum = [None; SPARK_POINTS];
     for (_, group) in verdict::groups(view) {
-        for (total, value) in sum.iter_mut().zip(&group.spark) {
+        for (total, value) in sum.iter_mut().zip(group.spark.points()) {
             *total = match (*total, value) {
                 (Some(total), Some(value)) => Some(total + value),
-                (total, value) => total.or(*value),
+                (total, value) => total.or(value),
             };
         }
     }
@@ -259,11 +259,11 @@ fn attention_row(f: &Frame, group: &GroupView) -> AttentionRow {
         name: words::shown(&group.id).into_owned(),
         tone: tone_class(tone),
         word: verdict::status_word(group.status),
-        sentence: words::shown(&group.sentence).into_owned(),
+        sentence: words::shown(&group.words().sentence).into_owned(),
         lag: Cell::of(&group.lag, |&lag| words::compact_count(lag)),
         oldest: verdict::time_lag_cell(&group.time_lag, group.time_lag_at_least, true),
         drain: verdict::drain_cell(group.drain, true),
-        spark: svg::spark(&group.spark, tone),
+        spark: svg::spark(&group.spark.points(), tone),
     }
 }
 
@@ -272,8 +272,8 @@ fn keep_chip(f: &Frame, group: &GroupView) -> KeepChip {
         id: element_id("k", &[&group.cluster, &group.id]),
         href: f.links.group(&group.cluster, &group.id),
         name: words::shown(&group.id).into_owned(),
-        sentence: words::shown(&group.sentence).into_owned(),
-        spark: svg::spark(&group.spark, verdict::status_tone(group.status)),
+        sentence: words::shown(&group.words().sentence).into_owned(),
+        spark: svg::spark(&group.spark.points(), verdict::status_tone(group.status)),
     }
 }
 

@@ -129,7 +129,7 @@ fn kafka_facts(cluster: &ClusterView) -> Vec<Fact> {
         .filter(|broker| !broker.reachable)
         .map(|broker| format!("{} ({}:{})", broker.id, words::shown(&broker.host), broker.port))
         .collect();
-    let pairs: usize = cluster.groups.iter().map(|group| group.partitions().count()).sum();
+    let pairs: usize = cluster.groups.iter().map(|group| group.partition_count()).sum();
     let mut brokers = fact("Brokers", words::count(cluster.brokers.len() as u64));
     if !down.is_empty() {
         brokers.problem = format!("Not reachable: {}.", down.join(", "));

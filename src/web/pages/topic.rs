@@ -60,7 +60,7 @@ pub fn find<'a>(view: &'a View, cluster: &str, topic: &str) -> Option<(&'a Clust
 
 fn reader(f: &Frame, group: &GroupView, topic: &str) -> Option<ReaderRow> {
     let read = group.topics.iter().find(|read| &*read.topic == topic)?;
-    let status = read.partitions.iter().map(|p| p.status).max_by_key(|status| status.badness()).unwrap_or(group.status);
+    let status = read.status;
     Some(ReaderRow {
         id: element_id("r", &[&group.id]),
         href: f.links.group(&group.cluster, &group.id),

@@ -119,7 +119,7 @@ fn row(links: &Links, cluster: &ClusterView, topic: &TopicView, several: bool) -
         rate: Cell::of(&topic.produced_per_second, |rate| format!("{}/s", words::rate(*rate))),
         retention: retention_cell(topic),
         groups: topic.groups.len(),
-        spark: svg::spark(&topic.spark, Tone::Info),
+        spark: svg::spark(&topic.spark.points(), Tone::Info),
     };
     Row { html: Markup::rendered(&template), id: template.id }
 }

@@ -5,7 +5,7 @@ use crate::{
     lag::{CommitSample, PairWindow},
     monitor::{
         Charts, fixture as small,
-        view::{GroupSeries, GroupView, HeatRow, View},
+        view::{GroupSeries, HeatRow, View},
     },
 };
 use serde_json::{Value, json};
@@ -43,10 +43,8 @@ impl Charts for Standing {
 
 fn burrow() -> Dashboard {
     let now = small::at(1_700_000_000);
-    let behind = GroupView {
-        topics: vec![small::group_topic("orders", vec![small::pair(0, Some(90), 100), small::pair(1, None, 100)])],
-        ..small::group("pay/ments")
-    };
+    let pairs = vec![small::pair(0, Some(90), 100), small::pair(1, None, 100)];
+    let behind = small::reading(small::group("pay/ments"), vec![("orders", pairs)]);
     let view = View { clusters: vec![Arc::new(small::cluster("local", now, vec![behind]))], ..small::empty_view(now) };
     let published = Published::new(view, Box::new(Standing));
     let process = ProcessMetrics::new().unwrap();

@@ -17,7 +17,7 @@ pub fn lag_high(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 
 pub fn time_lag_high(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     for group in scene.groups() {
-        above_levels(group, largest_time_lag(group), group.thresholds.lag_seconds, found);
+        above_levels(group, largest_time_lag(group, scene.now), group.thresholds.lag_seconds, found);
     }
 }
 
@@ -64,7 +64,7 @@ pub fn drain_too_slow(scene: &Scene<'_>, found: &mut Vec<Finding>) {
             |value: Option<f64>, levels: Levels| value.is_some_and(|value| value > levels.warning.min(levels.critical));
         let behind = group.status == Status::FallingBehind
             || above(summed_lag(group), thresholds.lag_messages)
-            || above(largest_time_lag(group), thresholds.lag_seconds);
+            || above(largest_time_lag(group, scene.now), thresholds.lag_seconds);
         if !behind {
             continue;
         }

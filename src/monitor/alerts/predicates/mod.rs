@@ -5,10 +5,7 @@ pub(super) mod ledger;
 pub(super) mod monitor;
 
 use super::counters::{Counter, Counters};
-use crate::monitor::{
-    exposition::exported_lag,
-    view::{GroupView, Severity, View},
-};
+use crate::monitor::view::{GroupTopicView, GroupView, Severity, View};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -62,19 +59,11 @@ impl Scene<'_> {
 
 /// The group's lag as the metrics sum it: `None` when no part of it is known.
 fn summed_lag(group: &GroupView) -> Option<f64> {
-    group
-        .partitions()
-        .filter_map(|(topic, partition)| exported_lag(group, topic, partition))
-        .reduce(|a, b| a + b)
-        .map(|lag| lag as f64)
+    group.topics.iter().filter_map(GroupTopicView::counted_lag).reduce(u64::saturating_add).map(|lag| lag as f64)
 }
 
 /// The largest time lag of the group's partitions in seconds.
-fn largest_time_lag(group: &GroupView) -> Option<f64> {
-    group
-        .partitions()
-        .filter(|(topic, _)| !topic.unsubscribed)
-        .filter_map(|(_, partition)| partition.time_lag.known())
-        .map(|time_lag| time_lag.age.as_secs_f64())
-        .reduce(f64::max)
+fn largest_time_lag(group: &GroupView, now: DateTime<Utc>) -> Option<f64> {
+    let known = group.topics.iter().filter_map(GroupTopicView::counted_time_lag);
+    known.map(|time_lag| group.grown(time_lag, now).age.as_secs_f64()).reduce(f64::max)
 }

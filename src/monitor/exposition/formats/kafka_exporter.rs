@@ -8,7 +8,7 @@ use crate::{
     metrics::{Family, Labels, TextWriter},
     monitor::{
         exposition::Level,
-        view::{GroupTopicView, GroupView, TopicPartitionView},
+        view::{DetailedGroup, DetailedTopic, TopicPartitionView},
     },
 };
 
@@ -138,7 +138,7 @@ fn each_partition(
 fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
     out.family(MEMBERS);
     for cluster in scene.current() {
-        for group in &cluster.view.groups {
+        for group in &cluster.groups {
             if let Some(members) = group.members.as_ref().known() {
                 out.integer(&cluster.labels.with("consumergroup", &group.id), members.len() as u64);
             }
@@ -185,9 +185,9 @@ fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
     }
 }
 
-fn each_topic<'v>(scene: &Scene<'v>, mut each: impl FnMut(&Shown<'v>, &Labels, &GroupView, &GroupTopicView)) {
+fn each_topic<'v>(scene: &Scene<'v>, mut each: impl FnMut(&Shown<'v>, &Labels, &DetailedGroup<'_>, &DetailedTopic<'_>)) {
     for cluster in scene.current() {
-        for group in &cluster.view.groups {
+        for group in &cluster.groups {
             let labels = cluster.labels.with("consumergroup", &group.id);
             for topic in &group.topics {
                 each(cluster, &labels.with("topic", &topic.topic), group, topic);
@@ -197,7 +197,7 @@ fn each_topic<'v>(scene: &Scene<'v>, mut each: impl FnMut(&Shown<'v>, &Labels, &
 }
 
 /// The partitions of a consumed topic for which the exporter prints -1: those without a committed offset.
-fn uncommitted(scene: &Scene<'_>, cluster: &Shown<'_>, topic: &GroupTopicView) -> Vec<i32> {
+fn uncommitted(scene: &Scene<'_>, cluster: &Shown<'_>, topic: &DetailedTopic<'_>) -> Vec<i32> {
     if !scene.strict || offset_sum(topic).is_none() {
         return Vec::new();
     }

@@ -9,7 +9,7 @@ use crate::{
     metrics::{Family, Labels, TextWriter},
     monitor::{
         exposition::Level,
-        view::{GroupTopicView, GroupView, MemberView, PartitionView},
+        view::{DetailedGroup, DetailedTopic, MemberView, PartitionView},
     },
 };
 
@@ -85,7 +85,7 @@ fn named(cluster: &Shown<'_>) -> Labels {
     Labels::new(&[("cluster_name", &cluster.view.name)])
 }
 
-fn seconds(scene: &Scene<'_>, topic: &GroupTopicView, pair: &PartitionView) -> Option<f64> {
+fn seconds(scene: &Scene<'_>, topic: &DetailedTopic<'_>, pair: &PartitionView) -> Option<f64> {
     let counts = scene.strict || !topic.unsubscribed;
     pair.time_lag.known().filter(|_| counts).map(|time_lag| time_lag.age.as_secs_f64())
 }
@@ -96,12 +96,12 @@ fn each_pair(
     out: &mut TextWriter,
     scene: &Scene<'_>,
     family: Family,
-    value: impl Fn(&GroupView, &GroupTopicView, &PartitionView) -> Option<f64>,
+    value: impl Fn(&DetailedGroup<'_>, &DetailedTopic<'_>, &PartitionView) -> Option<f64>,
 ) {
     out.family(family);
     for cluster in scene.current() {
         let named = named(cluster);
-        for group in &cluster.view.groups {
+        for group in &cluster.groups {
             let (owners, labels) = (owners(group), named.with("group", &group.id));
             for topic in &group.topics {
                 let labels = labels.with("topic", &topic.topic);
@@ -133,9 +133,9 @@ fn with_owner(scene: &Scene<'_>, labels: &Labels, owner: Option<&MemberView>) ->
 }
 
 fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
-    let pairs = |group: &GroupView| -> Vec<f64> {
-        let lags = group.partitions().filter_map(|(topic, pair)| scene.lag(group, topic, pair));
-        lags.map(|lag| lag.max(0.0)).collect()
+    let pairs = |group: &DetailedGroup<'_>| -> Vec<f64> {
+        let pairs = group.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |pair| (topic, pair)));
+        pairs.filter_map(|(topic, pair)| scene.lag(group, topic, pair)).map(|lag| lag.max(0.0)).collect()
     };
     each_group(out, scene, MAX_LAG, |group| pairs(group).into_iter().reduce(f64::max));
     each_group(out, scene, MAX_LAG_SECONDS, |group| group.time_lag.known().map(|time_lag| time_lag.age.as_secs_f64()));
@@ -148,7 +148,7 @@ fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
         out.family(TOPIC_SUM_LAG);
         for cluster in scene.current() {
             let named = named(cluster);
-            for group in &cluster.view.groups {
+            for group in &cluster.groups {
                 let labels = named.with("group", &group.id);
                 for topic in &group.topics {
                     if let Some(sum) = scene.topic_lag(group, topic, 0.0) {
@@ -160,11 +160,11 @@ fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
     }
 }
 
-fn each_group(out: &mut TextWriter, scene: &Scene<'_>, family: Family, value: impl Fn(&GroupView) -> Option<f64>) {
+fn each_group(out: &mut TextWriter, scene: &Scene<'_>, family: Family, value: impl Fn(&DetailedGroup<'_>) -> Option<f64>) {
     out.family(family);
     for cluster in scene.current() {
         let named = named(cluster);
-        for group in &cluster.view.groups {
+        for group in &cluster.groups {
             match value(group) {
                 Some(value) => out.float(&named.with("group", &group.id), value),
                 None if scene.strict && !group.topics.is_empty() => {

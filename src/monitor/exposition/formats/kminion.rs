@@ -9,7 +9,7 @@ use crate::{
     metrics::{Family, Labels, TextWriter},
     monitor::{
         exposition::Level,
-        view::{GroupTopicView, GroupView, MemberView, TopicView},
+        view::{DetailedGroup, DetailedTopic, MemberView, TopicView},
     },
 };
 use std::collections::BTreeMap;
@@ -186,9 +186,9 @@ fn each_topic(scene: &Scene<'_>, mut each: impl FnMut(&Labels, &TopicView)) {
     }
 }
 
-fn each_group<'v>(scene: &Scene<'v>, mut each: impl FnMut(&Labels, &Shown<'v>, &GroupView)) {
+fn each_group<'v>(scene: &Scene<'v>, mut each: impl FnMut(&Labels, &Shown<'v>, &DetailedGroup<'_>)) {
     for cluster in scene.current() {
-        for group in &cluster.view.groups {
+        for group in &cluster.groups {
             each(&cluster.labels.with("group_id", &group.id), cluster, group);
         }
     }
@@ -237,7 +237,7 @@ fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
 
 /// Classic groups are told apart by the protocol that their members agreed on: these are Kafka Connect's. While a group is
 /// empty it has none.
-fn protocol_type(group: &GroupView) -> &'static str {
+fn protocol_type(group: &DetailedGroup<'_>) -> &'static str {
     match group.kind {
         GroupKind::Classic if matches!(group.protocol.as_str(), "default" | "compatible" | "sessioned") => "connect",
         GroupKind::Classic | GroupKind::Consumer => "consumer",
@@ -261,7 +261,7 @@ const fn state_name(state: GroupState) -> &'static str {
 }
 
 /// Members and partitions by topic.
-fn assigned(group: &GroupView) -> BTreeMap<&str, [u64; 2]> {
+fn assigned<'g>(group: &'g DetailedGroup<'_>) -> BTreeMap<&'g str, [u64; 2]> {
     let mut topics: BTreeMap<&str, [u64; 2]> = BTreeMap::new();
     for member in group.members.as_ref().known().into_iter().flatten() {
         for (topic, partitions) in topics_of(member) {
@@ -331,7 +331,7 @@ fn write_lag(out: &mut TextWriter, scene: &Scene<'_>) {
     }
 }
 
-fn each_group_topic(scene: &Scene<'_>, mut each: impl FnMut(&Labels, &GroupView, &GroupTopicView)) {
+fn each_group_topic(scene: &Scene<'_>, mut each: impl FnMut(&Labels, &DetailedGroup<'_>, &DetailedTopic<'_>)) {
     each_group(scene, |labels, _, group| {
         for topic in &group.topics {
             each(&labels.with("topic_name", &topic.topic), group, topic);

@@ -4,8 +4,8 @@ use super::Order;
 use crate::{
     metrics::Labels,
     monitor::{
-        exposition::{Level, exported_lag},
-        view::{ClusterView, GroupTopicView, GroupView, MemberView, PartitionView, TopicView, View},
+        exposition::Level,
+        view::{ClusterView, DetailedGroup, DetailedTopic, MemberView, PartitionView, TopicView, View, counted_lag},
     },
 };
 use std::collections::HashMap;
@@ -20,6 +20,7 @@ pub(super) struct Scene<'v> {
 /// One cluster of the page.
 pub(super) struct Shown<'v> {
     pub view: &'v ClusterView,
+    pub groups: Vec<DetailedGroup<'v>>,
     /// Nothing, or the cluster's name where the page shows several and the format has no label for it.
     pub labels: Labels,
     /// Whether the values are of now: the last collection did not fail.
@@ -33,6 +34,7 @@ impl<'v> Scene<'v> {
         let show = |cluster: &'v ClusterView| Shown {
             labels: if several { Labels::new(&[("cluster_name", &cluster.name)]) } else { Labels::default() },
             current: matches!(cluster.last_result, Some(Ok(()))),
+            groups: cluster.groups.iter().map(|group| group.detailed()).collect(),
             view: cluster,
         };
         Self { clusters: chosen.map(|(_, cluster)| show(cluster)).collect(), strict: order.strict, level }
@@ -44,16 +46,16 @@ impl<'v> Scene<'v> {
     }
 
     /// Lag of one pair: ours, or the plain difference that these exporters print.
-    pub fn lag(&self, group: &GroupView, topic: &GroupTopicView, partition: &PartitionView) -> Option<f64> {
+    pub fn lag(&self, group: &DetailedGroup<'_>, topic: &DetailedTopic<'_>, partition: &PartitionView) -> Option<f64> {
         if self.strict {
             plain_lag(partition).map(|lag| lag as f64)
         } else {
-            exported_lag(group, topic, partition).map(|lag| lag as f64)
+            counted_lag(group.kind, partition).filter(|_| !topic.unsubscribed).map(|lag| lag as f64)
         }
     }
 
     /// Sum of the lags of a topic that are known. `None` where none is.
-    pub fn topic_lag(&self, group: &GroupView, topic: &GroupTopicView, floor: f64) -> Option<f64> {
+    pub fn topic_lag(&self, group: &DetailedGroup<'_>, topic: &DetailedTopic<'_>, floor: f64) -> Option<f64> {
         let lags = topic.partitions.iter().filter_map(|partition| self.lag(group, topic, partition));
         lags.map(|lag| lag.max(floor)).reduce(|sum, lag| sum + lag)
     }
@@ -74,13 +76,13 @@ pub(super) fn plain_lag(partition: &PartitionView) -> Option<i128> {
 }
 
 /// Sum of the committed offsets of a topic that are known.
-pub(super) fn offset_sum(topic: &GroupTopicView) -> Option<u64> {
+pub(super) fn offset_sum(topic: &DetailedTopic<'_>) -> Option<u64> {
     let committed = topic.partitions.iter().filter_map(|partition| partition.committed.known());
     committed.map(|offset| offset.get()).reduce(u64::saturating_add)
 }
 
 /// Who owns what in a group.
-pub(super) fn owners(group: &GroupView) -> HashMap<(&str, i32), &MemberView> {
+pub(super) fn owners<'g>(group: &'g DetailedGroup<'_>) -> HashMap<(&'g str, i32), &'g MemberView> {
     let members = group.members.as_ref().known().map_or(&[][..], Vec::as_slice);
     let owned = members.iter().flat_map(|member| member.assignment.iter().map(move |at| (at, member)));
     owned.map(|(at, member)| ((at.topic.as_ref(), at.partition), member)).collect()

@@ -47,11 +47,11 @@ fn troubled() -> View {
         ..fixture::pair(1, Some(80), 80)
     };
     let group = GroupView {
-        topics: vec![fixture::group_topic("orders", vec![expired, beyond])],
         time_lag: Reading::Unknown(UnknownReason::BeyondEnd),
         members: Reading::Known(Vec::new()),
         ..fixture::group("troubled")
     };
+    let group = fixture::reading(group, vec![("orders", vec![expired, beyond])]);
     let now = fixture::at(1_700_000_000);
     let mut cluster = fixture::cluster("local", now, vec![group]);
     cluster.topics = vec![Arc::new(fixture::topic("orders", 3))];
@@ -201,10 +201,7 @@ fn above_the_cap_a_page_becomes_coarser_and_keeps_its_sums() {
 #[test]
 fn hostile_names_come_back_as_they_are() {
     let name = "a\"b\\c\nd{e=\"f\"} 1";
-    let group = GroupView {
-        topics: vec![fixture::group_topic(name, vec![fixture::pair(0, Some(90), 100)])],
-        ..fixture::group(name)
-    };
+    let group = fixture::reading(fixture::group(name), vec![(name, vec![fixture::pair(0, Some(90), 100)])]);
     let now = fixture::at(0);
     let mut cluster = fixture::cluster(name, now, vec![group]);
     cluster.topics = vec![Arc::new(fixture::topic(name, 1))];

@@ -83,7 +83,7 @@ fn members(group: &GroupView) -> Fact {
     let idle =
         group.members.as_ref().known().map_or(0, |members| members.iter().filter(|m| m.assignment.is_empty()).count());
     let note = match idle {
-        0 => words::plural(group.partitions().count() as u64, "partition", "partitions"),
+        0 => words::plural(group.partition_count() as u64, "partition", "partitions"),
         n => format!("{n} without a partition"),
     };
     let nobody = group.members.as_ref().known().is_some_and(Vec::is_empty) && group.lag.known().is_some_and(|lag| lag > 0);

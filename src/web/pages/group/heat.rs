@@ -5,7 +5,7 @@ use super::super::super::{
     links::element_id,
     svg, words,
 };
-use super::is_bad;
+use super::{is_bad, partitions::Part};
 use crate::monitor::view::{GroupView, HeatRow};
 use std::{collections::HashMap, time::Duration};
 
@@ -29,8 +29,8 @@ pub struct Line {
 }
 
 /// Where there are too many partitions, those with the most unread are shown, in their order.
-pub fn build(group: &GroupView, rows: Vec<HeatRow>, span: Duration) -> Heat {
-    let now: HashMap<(&str, i32), _> = group.partitions().map(|(topic, p)| ((&*topic.topic, p.partition), p)).collect();
+pub fn build(group: &GroupView, parts: &[Part<'_>], rows: Vec<HeatRow>, span: Duration) -> Heat {
+    let now: HashMap<(&str, i32), _> = parts.iter().map(|(topic, p)| ((&*topic.topic, p.partition), p)).collect();
     let several = group.topics.len() > 1;
     let max = rows.iter().flat_map(|row| row.lag.iter().flatten()).copied().max().unwrap_or(0);
     let mut order: Vec<usize> = (0..rows.len()).collect();

@@ -2,6 +2,7 @@
 
 use super::super::super::{links::Links, verdict::time_lag_source_label};
 use super::super::groups::GroupJson;
+use super::partitions::Part;
 use crate::monitor::view::{ClusterView, GroupTopicView, GroupView, PartitionView};
 use serde_json::{Value, json};
 
@@ -14,9 +15,10 @@ pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
         };
         members.iter().map(member).collect::<Vec<_>>()
     });
+    let parts = group.partitions();
     json!({
         "group": GroupJson::new(links, cluster, group),
-        "topics": group.topics.iter().map(topic).collect::<Vec<_>>(),
+        "topics": group.topics.iter().map(|one| topic(one, &parts)).collect::<Vec<_>>(),
         "members": members,
         "thresholds": {
             "lag_messages": { "warning": group.thresholds.lag_messages.warning, "critical": group.thresholds.lag_messages.critical },
@@ -26,7 +28,8 @@ pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
     })
 }
 
-fn topic(topic: &GroupTopicView) -> Value {
+fn topic(topic: &GroupTopicView, parts: &[Part<'_>]) -> Value {
+    let own = parts.iter().filter(|(of, _)| of.topic == topic.topic);
     json!({
         "topic": &*topic.topic,
         "lag": topic.lag.known(),
@@ -35,7 +38,7 @@ fn topic(topic: &GroupTopicView) -> Value {
         "consumed_total": topic.consumed_total,
         "rewound_total": topic.rewound_total,
         "unsubscribed": topic.unsubscribed,
-        "partitions": topic.partitions.iter().map(partition).collect::<Vec<_>>(),
+        "partitions": own.map(|(_, p)| partition(p)).collect::<Vec<_>>(),
     })
 }
 

@@ -86,7 +86,8 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
     let f = Frame::new(dashboard, view, visit, page);
     let href = f.links.group(&group.cluster, &group.id);
     let series = dashboard.published.group_series(&group.cluster, &group.id).unwrap_or_default();
-    let (rows, rows_hidden) = partitions::rows(view, group, &f.links);
+    let (parts, said) = (group.partitions(), group.words());
+    let (rows, rows_hidden) = partitions::rows(view, group, &parts, &f.links);
     let body = partitions::body(&rows, rows_hidden);
     let timeline = view
         .timeline
@@ -101,20 +102,21 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         sub: format!("{} · {}", parts_and_members(group, view.clusters.len() > 1), state_words(group)),
         tone: tone_class(status_tone(group.status)),
         word: status_word(group.status),
-        sentence: words::shown(&group.sentence).into_owned(),
-        advice: group.advice.as_deref().map_or_else(String::new, |advice| words::shown(advice).into_owned()),
+        sentence: words::shown(&said.sentence).into_owned(),
+        advice: said.advice.as_deref().map_or_else(String::new, |advice| words::shown(advice).into_owned()),
         notes: group.notes.iter().map(|note| note_words(*note)).collect(),
         facts: facts::facts(group, duplicates_of(cluster, &group.id)),
         tabs: tabs::tabs(&href, tab, range),
         chart: chart::build(group, &series, range, &f.links, &href),
         heat: heat::build(
             group,
+            &parts,
             dashboard.published.heat(&group.cluster, &group.id, heat::BUCKETS),
             dashboard.published.heat_span(),
         ),
         rows,
         body,
-        skew: partitions::skew(group),
+        skew: partitions::skew(&parts),
         members: tabs::members(group),
         timeline: timeline.collect(),
         duplicates: super::duplicates::rows_for(&f.links, view, &cluster.name, &group.id, SHOWN),

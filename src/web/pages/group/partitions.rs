@@ -14,6 +14,9 @@ use askama::Template;
 /// Rows of the table; the worst ones where there are more.
 const MAX_ROWS: usize = 500;
 
+/// A partition of the group and its topic.
+pub type Part<'a> = (&'a GroupTopicView, PartitionView);
+
 #[derive(Template)]
 #[template(path = "partition_row.html")]
 struct PartitionRow {
@@ -49,9 +52,9 @@ pub fn body(rows: &[Row], rows_hidden: usize) -> Markup {
 }
 
 /// Rendered rows, and how many partitions are left out.
-pub fn rows(view: &View, group: &GroupView, links: &Links) -> (Vec<Row>, usize) {
-    let max = group.partitions().filter_map(|(_, p)| p.lag.known()).max().unwrap_or(0);
-    let mut all: Vec<(&GroupTopicView, &PartitionView)> = group.partitions().collect();
+pub fn rows(view: &View, group: &GroupView, parts: &[Part<'_>], links: &Links) -> (Vec<Row>, usize) {
+    let max = parts.iter().filter_map(|(_, p)| p.lag.known()).max().unwrap_or(0);
+    let mut all: Vec<(&GroupTopicView, &PartitionView)> = parts.iter().map(|(topic, p)| (*topic, p)).collect();
     let hidden = all.len().saturating_sub(MAX_ROWS);
     if hidden > 0 {
         all.sort_by_key(|(_, p)| std::cmp::Reverse((p.status.badness(), p.lag.known())));
@@ -106,8 +109,8 @@ fn row(
 }
 
 /// How unevenly the lag lies: the largest partition against the mean.
-pub fn skew(group: &GroupView) -> String {
-    let known: Vec<u64> = group.partitions().filter_map(|(_, p)| p.lag.known()).collect();
+pub fn skew(parts: &[Part<'_>]) -> String {
+    let known: Vec<u64> = parts.iter().filter_map(|(_, p)| p.lag.known()).collect();
     let (sum, max) = (known.iter().sum::<u64>(), known.iter().copied().max().unwrap_or(0));
     if known.len() < 2 || sum == 0 {
         return String::new();

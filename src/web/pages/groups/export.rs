@@ -15,9 +15,9 @@ pub struct GroupJson<'a> {
     pub cluster: &'a str,
     pub group: &'a str,
     pub status: &'static str,
-    pub sentence: &'a str,
+    pub sentence: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<&'a str>,
+    pub advice: Option<String>,
     pub notes: Vec<&'static str>,
     pub kind: &'static str,
     pub state: Option<&'static str>,
@@ -63,20 +63,22 @@ impl<'a> GroupJson<'a> {
         note(&mut unknown, "trend_per_second", &group.trend_per_second);
         let books = duplicates_of(cluster, &group.id);
         let (drain, drain_seconds) = drain_json(group.drain);
+        let said = group.words();
+        let time_lag = group.time_lag_at(cluster.collected_at.unwrap_or(group.as_of));
         Self {
             cluster: &group.cluster,
             group: &group.id,
             status: group.status.label(),
-            sentence: &group.sentence,
-            advice: group.advice.as_deref(),
+            sentence: said.sentence,
+            advice: said.advice,
             notes: group.notes.iter().map(|note| note.label()).collect(),
             kind: group.kind.label(),
             state: group.state.known().map(|state| state.label()),
             members: group.members.as_ref().known().map(Vec::len),
-            partitions: group.partitions().count(),
+            partitions: group.partition_count(),
             unknown_partitions: group.unknown_partitions,
             lag: group.lag.known(),
-            lag_seconds: group.time_lag.known().map(|lag| lag.age.as_secs_f64()),
+            lag_seconds: time_lag.known().map(|lag| lag.age.as_secs_f64()),
             lag_seconds_source: time_lag_source_label(&group.time_lag, group.time_lag_at_least),
             lag_seconds_at_least: group.time_lag_at_least.map(|age| age.as_secs_f64()),
             expired: group.expired,
@@ -137,7 +139,7 @@ pub fn csv(groups: &[(&ClusterView, &GroupView)]) -> Response {
             group.cluster.to_string(),
             group.id.to_string(),
             group.status.label().to_owned(),
-            group.sentence.clone(),
+            group.words().sentence,
             or_empty(group.lag.known()),
             or_empty(group.time_lag.known().map(|lag| seconds(lag.age))),
             or_empty(time_lag_source_label(&group.time_lag, group.time_lag_at_least)),
@@ -147,7 +149,7 @@ pub fn csv(groups: &[(&ClusterView, &GroupView)]) -> Response {
             or_empty(drain_seconds),
             group.expired.to_string(),
             or_empty(group.members.as_ref().known().map(Vec::len)),
-            group.partitions().count().to_string(),
+            group.partition_count().to_string(),
             group.unknown_partitions.to_string(),
             or_empty(books.map(|books| books.total(DuplicateOutcome::Executed))),
             or_empty(books.map(|books| books.total(DuplicateOutcome::Suppressed))),

@@ -46,7 +46,7 @@ pub fn parts_and_members(group: &GroupView, several_clusters: bool) -> String {
         [one] => words::shown(&one.topic).into_owned(),
         [first, rest @ ..] => format!("{} and {} more", words::shown(&first.topic), rest.len()),
     };
-    let partitions = words::plural(group.partitions().count() as u64, "partition", "partitions");
+    let partitions = words::plural(group.partition_count() as u64, "partition", "partitions");
     let members = match &group.members {
         Reading::Known(members) => words::plural(members.len() as u64, "member", "members"),
         Reading::Unknown(_) => "members unknown".to_owned(),
@@ -72,7 +72,7 @@ pub fn group_row(links: &Links, cluster: &ClusterView, group: &GroupView, severa
         sub: parts_and_members(group, several_clusters),
         tone: tone_class(tone),
         word: verdict::status_word(group.status),
-        sentence: words::shown(&group.sentence).into_owned(),
+        sentence: words::shown(&group.words().sentence).into_owned(),
         lag: Cell::count(&group.lag).toned(verdict::lag_tone(group)),
         oldest: verdict::time_lag_cell(&group.time_lag, group.time_lag_at_least, true).toned(verdict::time_lag_tone(group)),
         trend: Cell::of(&group.trend_per_second, |trend| format!("{}/s", words::signed_rate(*trend))),
@@ -80,7 +80,7 @@ pub fn group_row(links: &Links, cluster: &ClusterView, group: &GroupView, severa
         executed,
         executed_text: words::count(executed),
         suppressed,
-        spark: svg::spark(&group.spark, tone),
+        spark: svg::spark(&group.spark.points(), tone),
     };
     Row { html: Markup::rendered(&template), id: template.id }
 }

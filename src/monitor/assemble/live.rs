@@ -1,0 +1,178 @@
+//! What is kept of one cluster from one collection to the next, and the details of its groups for those who ask.
+
+use super::{
+    Scene, group,
+    moved::{self, Look, LookAndPlace},
+    unlisted_group,
+};
+use crate::{
+    lag::{
+        Change, ClusterSnapshot, GroupSnapshot, History, HistoryLimits, OldestRecords, RecordNeed, TopicSlot, needed_records,
+    },
+    monitor::{
+        memory::Memory,
+        settings::Settings,
+        view::{GroupDetails, GroupView, GroupWords, PartitionView},
+    },
+};
+use chrono::{DateTime, Utc};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// Everything that the next view of a cluster depends on, apart from the next collection.
+#[derive(Debug)]
+pub(in crate::monitor) struct Live {
+    pub history: History,
+    pub(super) memory: Memory,
+    /// Timestamps of records that groups wait at, as the last view knew them.
+    pub(super) records: OldestRecords,
+    /// The last collection that succeeded.
+    pub(super) snapshot: Option<Arc<ClusterSnapshot>>,
+    /// What it changed, until a view is made of it.
+    pub(super) observed: Option<Observed>,
+    /// By index of its topics: whether it moved.
+    pub(super) moved: Vec<bool>,
+    /// The records that groups wait at.
+    pub(super) needs: Arc<Vec<RecordNeed>>,
+    pub(super) index: Index,
+    /// The time for which the last view was made.
+    pub(super) now: DateTime<Utc>,
+    /// Sorted by id.
+    pub(super) groups: Vec<Standing>,
+}
+
+/// What one collection changed.
+#[derive(Debug)]
+pub(super) struct Observed {
+    /// By index of the snapshot's groups.
+    pub looks: Vec<LookAndPlace>,
+    pub changes: Vec<Change>,
+    pub same_topics: bool,
+}
+
+/// A group's view as it was last put together, and for how long it stands while nothing changes.
+#[derive(Debug)]
+pub(in crate::monitor) struct Standing {
+    pub view: Arc<GroupView>,
+    pub until: crate::lag::Tick,
+    /// The topics that it looked at, as indices into the snapshot.
+    pub topics: Box<[u32]>,
+    /// Partitions whose committed offsets could not be read, by reason.
+    pub failures: Vec<(&'static str, u64)>,
+}
+
+/// The topics of a snapshot by name, and their places in the history.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// By index of the snapshot's topics.
+    pub slots: Vec<Option<TopicSlot>>,
+    /// By slot: the index of its topic in the snapshot.
+    pub of_slot: Vec<Option<u32>>,
+    pub of_name: HashMap<Arc<str>, u32>,
+}
+
+impl Live {
+    pub fn new(limits: HistoryLimits, records: OldestRecords) -> Self {
+        Self {
+            history: History::new(limits),
+            memory: Memory::default(),
+            records,
+            snapshot: None,
+            observed: None,
+            moved: Vec::new(),
+            needs: Arc::default(),
+            index: Index::default(),
+            now: DateTime::UNIX_EPOCH,
+            groups: Vec::new(),
+        }
+    }
+
+    /// Adds a collection to the history, and says which records have to be looked at before the view is made of it. `now` is
+    /// not before its times.
+    pub fn observe(
+        &mut self,
+        snapshot: Arc<ClusterSnapshot>,
+        records: &mut OldestRecords,
+        settings: &Settings,
+        now: DateTime<Utc>,
+    ) -> Arc<Vec<RecordNeed>> {
+        let before = self.snapshot.as_deref();
+        let topics = moved::Topics::between(before, &snapshot, &self.moved);
+        let looks = moved::looks(before, &snapshot, &topics, &self.groups, self.history.tick(now));
+        let changes = self.history.observe_moved(&snapshot, |index| looks[index].0 == Look::Moved);
+        if !topics.same {
+            self.index = Index::new(&snapshot, &self.history);
+        }
+        let all_stand = topics.same && changes.is_empty() && looks.iter().all(|(look, _)| *look == Look::Stands);
+        let is_open = if all_stand {
+            records.begin_again(&self.history)
+        } else {
+            let needs = needed_records(&self.history, &snapshot, records.tolerance(), settings.markers_after());
+            records.begin(&needs, &self.history);
+            self.needs = Arc::new(needs);
+            true
+        };
+        self.snapshot = Some(snapshot);
+        self.moved = topics.moved_now;
+        self.observed = Some(Observed { looks, changes, same_topics: topics.same });
+        if is_open { Arc::clone(&self.needs) } else { Arc::default() }
+    }
+
+    /// The group as the last collection had it, or as one that this collection does not name.
+    fn group(&self, id: &str) -> Option<Cow<'_, GroupSnapshot>> {
+        let snapshot = self.snapshot.as_deref()?;
+        match snapshot.groups.binary_search_by(|group| group.id.as_ref().cmp(id)) {
+            Ok(index) => Some(Cow::Borrowed(&snapshot.groups[index])),
+            Err(_) => self.memory.group(id).map(|(id, known)| Cow::Owned(unlisted_group(snapshot, id, known))),
+        }
+    }
+}
+
+impl Index {
+    pub fn new(snapshot: &ClusterSnapshot, history: &History) -> Self {
+        let slots: Vec<_> = snapshot.topics.iter().map(|topic| history.slot(&topic.name)).collect();
+        let mut of_slot = vec![None; slots.iter().flatten().map(|slot| slot.index() + 1).max().unwrap_or(0)];
+        for (index, slot) in (0..).zip(&slots) {
+            if let Some(slot) = slot {
+                of_slot[slot.index()] = Some(index);
+            }
+        }
+        let of_name = (0..).zip(&snapshot.topics).map(|(index, topic)| (topic.name.clone(), index)).collect();
+        Self { slots, of_slot, of_name }
+    }
+}
+
+/// Answers from the last collection: a reader waits at most for one to be taken in, never for one to be made.
+pub(in crate::monitor) struct LiveDetails {
+    pub live: Arc<RwLock<Live>>,
+    pub settings: Arc<Settings>,
+}
+
+impl LiveDetails {
+    fn with<T: Default>(&self, id: &str, answer: impl FnOnce(&Scene<'_>, &GroupSnapshot, group::Standpoint<'_>) -> T) -> T {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let (Some(snapshot), Some(group)) = (&live.snapshot, live.group(id)) else { return T::default() };
+        let scene = Scene::new(snapshot, &live.index, (&live.history, &live.records), &self.settings, live.now);
+        let track = live.history.settled(id);
+        let nobody_since = live.memory.group(id).and_then(|(_, known)| known.nobody_since);
+        let standpoint = group::Standpoint { history: &live.history, track: track.as_deref(), nobody_since };
+        answer(&scene, &group, standpoint)
+    }
+}
+
+impl GroupDetails for LiveDetails {
+    fn partitions(&self, group: &str) -> Vec<(Arc<str>, PartitionView)> {
+        self.with(group, |scene, group, standpoint| {
+            let rows = group::judge_rows(scene, group, standpoint).into_iter();
+            rows.filter_map(|one| Some((scene.snapshot.topics.get(one.row.topic as usize)?.name.clone(), one.view)))
+                .collect()
+        })
+    }
+
+    fn words(&self, group: &str) -> GroupWords {
+        self.with(group, group::words)
+    }
+}
