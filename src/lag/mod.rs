@@ -13,6 +13,7 @@ mod reading;
 mod record_age;
 mod recorded;
 mod rhythm;
+mod rule;
 mod runs;
 mod sentence;
 mod snapshot;
@@ -37,15 +38,14 @@ pub use reading::{Reading, UnknownReason};
 pub use record_age::{Arrival, Stamp};
 pub use recorded::{RecordedWindow, facts_of};
 pub use rhythm::Rhythm;
+pub use rule::Rule;
 pub use runs::{Rise, Run, Runs, Tick};
 pub use sentence::{GroupEvidence, TopicNames, WorstPartition, advice, sentence};
 pub use snapshot::{
     Broker, ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, Member, PartitionSnapshot, ReadFailure,
     Replication, Retention, ShareLag, TopicPartition, TopicSnapshot,
 };
-pub use status::{
-    CommittedState, PartitionFacts, Presence, Rewind, Rule, Spans, Status, Verdict, judge, judge_by_rule, worst,
-};
+pub use status::{CommittedState, PartitionFacts, Presence, Rewind, Spans, Status, Verdict, judge, judge_by_rule, worst};
 pub use thresholds::{Levels, Thresholds};
 pub use time_lag::{OldestUnread, TimeLag, TimeLagSource, oldest_unread};
 pub use trend::{Line, Trend, fit, trend};

@@ -1,123 +1,20 @@
 //! The names of redpanda-data/kminion (before: cloudhut/kminion).
 
-use super::{
-    counter, gauge,
-    scene::{Scene, Shown, offset_sum},
-};
+mod names;
+
+pub(super) use names::FAMILIES;
+
+use super::scene::{Scene, Shown, offset_sum};
 use crate::{
     lag::{GroupKind, GroupState, LogRange, Reading},
-    metrics::{Family, Labels, TextWriter},
+    metrics::{Labels, TextWriter},
     monitor::{
         exposition::Level,
         view::{DetailedGroup, DetailedTopic, MemberView, TopicView},
     },
 };
+use names::*;
 use std::collections::BTreeMap;
-
-const UP: Family =
-    gauge("kminion_exporter_up", &["version"], "1 where the last collection from the cluster read everything, otherwise 0.");
-const CONSUMED: Family = counter(
-    "kminion_exporter_offset_consumer_records_consumed_total",
-    &[],
-    "Records read from the topic of committed offsets: none, since it is not read.",
-);
-const CLUSTER_INFO: Family = gauge(
-    "kminion_kafka_cluster_info",
-    &["cluster_version", "broker_count", "controller_id", "cluster_id"],
-    "The cluster; always 1.",
-);
-const BROKER_INFO: Family = gauge(
-    "kminion_kafka_broker_info",
-    &["broker_id", "address", "port", "rack_id", "is_controller"],
-    "A broker of the cluster; always 1.",
-);
-const TOPIC_SIZE: Family = gauge(
-    "kminion_kafka_topic_log_dir_size_total_bytes",
-    &["topic_name"],
-    "Bytes of the topic on disk, summed over all replicas.",
-);
-const GROUP_INFO: Family = gauge(
-    "kminion_kafka_consumer_group_info",
-    &["group_id", "protocol", "protocol_type", "state", "coordinator_id"],
-    "1 where the group is stable, otherwise 0.",
-);
-const MEMBERS: Family = gauge("kminion_kafka_consumer_group_members", &["group_id"], "Members of the group.");
-const EMPTY_MEMBERS: Family = gauge(
-    "kminion_kafka_consumer_group_empty_members",
-    &["group_id"],
-    "Members of the group that no partition is assigned to.",
-);
-const TOPIC_MEMBERS: Family = gauge(
-    "kminion_kafka_consumer_group_topic_members",
-    &["group_id", "topic_name"],
-    "Members of the group that partitions of the topic are assigned to.",
-);
-const ASSIGNED: Family = gauge(
-    "kminion_kafka_consumer_group_topic_assigned_partitions",
-    &["group_id", "topic_name"],
-    "Partitions of the topic that are assigned to members of the group.",
-);
-const LOW: Family = gauge(
-    "kminion_kafka_topic_partition_low_water_mark",
-    &["topic_name", "partition_id"],
-    "Log start offset of the partition.",
-);
-const LOW_SUM: Family = gauge(
-    "kminion_kafka_topic_low_water_mark_sum",
-    &["topic_name"],
-    "Log start offsets summed over all partitions of the topic.",
-);
-const HIGH: Family = gauge(
-    "kminion_kafka_topic_partition_high_water_mark",
-    &["topic_name", "partition_id"],
-    "Log end offset of the partition.",
-);
-const HIGH_SUM: Family = gauge(
-    "kminion_kafka_topic_high_water_mark_sum",
-    &["topic_name"],
-    "Log end offsets summed over all partitions of the topic.",
-);
-const PARTITION_LAG: Family = gauge(
-    "kminion_kafka_consumer_group_topic_partition_lag",
-    &["group_id", "topic_name", "partition_id"],
-    "Records of the partition that the group can still read.",
-);
-const TOPIC_LAG: Family = gauge(
-    "kminion_kafka_consumer_group_topic_lag",
-    &["group_id", "topic_name"],
-    "Records that the group can still read, summed over the partitions of the topic that are known.",
-);
-const OFFSET_SUM: Family = gauge(
-    "kminion_kafka_consumer_group_topic_offset_sum",
-    &["group_id", "topic_name"],
-    "Offsets committed by the group, summed over the partitions of the topic that are known.",
-);
-const TOPIC_INFO: Family = gauge(
-    "kminion_kafka_topic_info",
-    &["topic_name", "partition_count", "replication_factor", "cleanup_policy"],
-    "The topic; always 1.",
-);
-
-pub(super) const FAMILIES: &[Family] = &[
-    UP,
-    CONSUMED,
-    CLUSTER_INFO,
-    BROKER_INFO,
-    TOPIC_SIZE,
-    GROUP_INFO,
-    MEMBERS,
-    EMPTY_MEMBERS,
-    TOPIC_MEMBERS,
-    ASSIGNED,
-    LOW,
-    LOW_SUM,
-    HIGH,
-    HIGH_SUM,
-    PARTITION_LAG,
-    TOPIC_LAG,
-    OFFSET_SUM,
-    TOPIC_INFO,
-];
 
 pub(super) fn write(out: &mut TextWriter, scene: &Scene<'_>) {
     write_cluster(out, scene);
