@@ -272,6 +272,7 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
             rewound_total: if shape.status == Status::Rewound { 12_400 } else { 0 },
             lost_total: 0,
             expired: 0,
+            beyond_end: None,
             drain: drain(shape, shape.lag),
             retention_risk: known_or_timeout(shape, 0.1),
             unassigned: known_or_timeout(shape, 0),

@@ -185,6 +185,16 @@ impl Runs {
         Some(progress / span)
     }
 
+    /// Forgets what lies above `value`, in a number that only rose, and says whether anything is left.
+    pub fn cut_above(&mut self, value: u64) -> bool {
+        if self.latest.value() > value {
+            self.older.truncate(self.older.partition_point(|run| run.value() <= value));
+            let Some(latest) = self.older.pop() else { return false };
+            self.latest = latest;
+        }
+        true
+    }
+
     /// Forgets runs that ended before `oldest_kept`, but for the latest of them: a rise is found between two runs.
     pub fn forget_before(&mut self, oldest_kept: Tick) {
         let past = self.older.partition_point(|run| run.last < oldest_kept);

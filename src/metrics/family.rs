@@ -138,6 +138,9 @@ families! {
     GROUP_EXPIRED_MESSAGES = Gauge "tidemark_group_expired_messages" ["cluster_name" "group" "topic"]
         "Messages that were deleted before the group read them, now: log start minus committed offset where \
             positive, summed over partitions. Back to zero once the group commits past the log start.";
+    GROUP_BEYOND_END_MESSAGES = Gauge "tidemark_group_beyond_end_messages" ["cluster_name" "group" "topic"]
+        "Messages by which committed offsets lie beyond the end of their logs (a log that was cut, a topic that was made \
+            again), summed over partitions; absent where none does.";
     GROUP_LOST_MESSAGES = Counter "tidemark_group_lost_messages_total" ["cluster_name" "group" "topic"]
         "Messages that were deleted before the group read them, counted since the monitor started.";
     GROUP_RETENTION_RISK_RATIO = Gauge "tidemark_group_retention_risk_ratio" ["cluster_name" "group" "topic"]

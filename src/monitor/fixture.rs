@@ -198,6 +198,7 @@ pub fn group_topic(topic: &str, partitions: Vec<PartitionView>) -> GroupTopicVie
         rewound_total: 0,
         lost_total: 0,
         expired: 0,
+        beyond_end: partitions.iter().filter_map(|partition| partition.beyond_end).reduce(|sum, by| sum + by),
         drain: Drain::In(Duration::from_millis(2_500)),
         retention_risk: Reading::Known(0.000_005),
         unassigned: Reading::Known(0),

@@ -179,6 +179,23 @@ fn the_age_of_an_unread_record_comes_from_the_ends() {
 }
 
 #[test]
+fn a_log_that_was_cut_keeps_the_ages_of_what_it_still_has() {
+    let mut history = history();
+    for (seconds, end) in [(0, 100), (10, 200), (20, 300), (30, 299), (40, 400)] {
+        history.observe(&cluster(seconds).topic("orders", 1, &[(0, end)]));
+    }
+    let track = history.topic(history.slot("orders").unwrap()).unwrap();
+    assert_eq!(track.produced_total(), 301);
+    let age = |offset| oldest_unread(Offset::new(offset), track.partition(0).unwrap().ends(), history.tick(at(60)));
+    let OldestUnread::Aged(time_lag) = age(149) else { panic!("it was written in the first ten seconds") };
+    assert_eq!(time_lag.age, Duration::from_millis(55_050));
+    assert_eq!(age(250), OldestUnread::AtLeast(Duration::from_secs(30)), "it may be one that came after the cut");
+    history.observe(&cluster(70).topic("orders", 1, &[(0, 50)]));
+    let ends = history.partition(history.slot("orders").unwrap(), 0).unwrap().ends();
+    assert_eq!((ends.count(), ends.latest().value()), (1, 50), "nothing is left of what was known");
+}
+
+#[test]
 fn a_chart_has_no_number_where_a_part_that_was_watched_could_not_be_read() {
     let mut history = history();
     let read = |seconds| cluster(seconds).topic("orders", 1, &[(0, 1_000), (0, 100), (0, 60)]);

@@ -107,18 +107,18 @@ impl PartitionTrack {
         track
     }
 
-    /// Adds a reading and gives the records that came since the last one. A log that was cut starts anew: the ages of its
-    /// records are found by looking for a rise.
+    /// Adds a reading and gives the records that came since the last one. A log that was cut keeps the ages of the records
+    /// that it still has, which are found by looking for a rise.
     fn observe(&mut self, range: LogRange, at: Tick, previous: Option<Tick>) -> u64 {
         let former_end = self.ends.latest().value();
-        if range.end.get() < former_end {
+        if !self.ends.cut_above(range.end.get()) {
             *self = Self::new(range, at);
             return 0;
         }
         self.ends.push(range.end.get(), at, previous);
         self.starts.push(range.start.get(), at, previous);
         self.observe_last_stable(range, at);
-        range.end.get() - former_end
+        range.end.get().saturating_sub(former_end)
     }
 
     fn observe_last_stable(&mut self, range: LogRange, at: Tick) {

@@ -54,9 +54,12 @@ fn story(minute: i64) -> View {
     };
     broken.ledger = Some(Arc::new(down));
 
+    let mut partial = fixture::cluster("partial", now, vec![group("a"), group("b"), group("c")]);
+    (Arc::make_mut(&mut partial.groups[0]).unknown_partitions, partial.ledger) = (usize::from(during(5, 25)), None);
+
     let mut never = fixture::cluster("never", now, Vec::new());
     (never.last_result, never.collected_at, never.ledger) = (None, None, None);
-    View { clusters: vec![Arc::new(main), Arc::new(broken), Arc::new(never)], ..fixture::empty_view(now) }
+    View { clusters: vec![Arc::new(main), Arc::new(broken), Arc::new(partial), Arc::new(never)], ..fixture::empty_view(now) }
 }
 
 fn lag_groups(minute: i64) -> Vec<GroupView> {
@@ -81,6 +84,8 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
     lost.topics[0].lost_total = if minute >= 10 { 7 } else { 0 };
     let mut expired = judged("expired", Status::Ok, 0, true);
     expired.topics[0].expired = if during(5, 15) { 20 } else { 0 };
+    let mut beyond = judged("beyond", Status::Unknown, 0, true);
+    beyond.topics[0].beyond_end = during(5, 25).then_some(75);
     let mut storm = judged("storm", Status::Ok, 0, true);
     storm.rebalances_total = if minute < 30 { minute as u64 } else { 30 };
     let mut rewound = judged("rewound", Status::Ok, 0, true);
@@ -96,6 +101,7 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
         risky,
         lost,
         expired,
+        beyond,
         storm,
         rewound,
     ]

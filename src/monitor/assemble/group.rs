@@ -323,6 +323,7 @@ fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTra
         rewound_total: totals.map_or(0, |totals| totals.rewound),
         lost_total: totals.map_or(0, |totals| totals.lost),
         expired: rows.iter().map(|one| one.view.expired).sum(),
+        beyond_end: rows.iter().filter_map(|one| one.view.beyond_end).reduce(u64::saturating_add),
         drain: sums::drain(&all),
         retention_risk: sums::retention_risk(scene, &all),
         unassigned: group.members.as_ref().map(|_| unowned),

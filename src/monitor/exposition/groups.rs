@@ -123,8 +123,7 @@ fn write_lag(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Level, now:
     write_levelled(out, family::GROUP_LAG_MESSAGES, clusters, level, &lag(false));
     out.family(family::GROUP_LAG_INCOMPLETE);
     for group in current_groups(clusters) {
-        let incomplete = group.view.unknown_partitions > 0 || group.view.lag.known().is_none();
-        out.integer(&group.labels, u64::from(incomplete));
+        out.integer(&group.labels, u64::from(group.view.is_incomplete()));
     }
     write_levelled(out, family::GROUP_LAG_SECONDS, clusters, level, &age);
     write_levelled(out, family::SHARE_GROUP_LAG_MESSAGES, clusters, level, &lag(true));
@@ -184,6 +183,7 @@ fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
     write_each_topic(out, family::GROUP_CONSUMED_MESSAGES, clusters, |topic| Some(topic.consumed_total as f64));
     write_each_topic(out, family::GROUP_REWOUND_MESSAGES, clusters, |topic| Some(topic.rewound_total as f64));
     write_each_topic(out, family::GROUP_EXPIRED_MESSAGES, clusters, |topic| Some(topic.expired as f64));
+    write_each_topic(out, family::GROUP_BEYOND_END_MESSAGES, clusters, |topic| topic.beyond_end.map(|by| by as f64));
     write_each_topic(out, family::GROUP_LOST_MESSAGES, clusters, |topic| Some(topic.lost_total as f64));
     write_each_topic(out, family::GROUP_RETENTION_RISK_RATIO, clusters, |topic| topic.retention_risk.known());
 }

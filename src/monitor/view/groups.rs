@@ -74,6 +74,11 @@ impl GroupView {
         DetailedGroup { view: self, topics }
     }
 
+    /// Whether the sum of the group's lag is too small, or cannot be made.
+    pub fn is_incomplete(&self) -> bool {
+        self.unknown_partitions > 0 || !self.lag.is_known()
+    }
+
     pub fn partition_count(&self) -> usize {
         self.topics.iter().map(|topic| topic.partitions).sum()
     }
@@ -184,6 +189,8 @@ pub struct GroupTopicView {
     /// Deleted before they were read, counted since the monitor started.
     pub lost_total: u64,
     pub expired: u64,
+    /// Records by which committed offsets lie beyond the ends of their logs; `None` where none does.
+    pub beyond_end: Option<u64>,
     pub drain: Drain,
     pub retention_risk: Reading<f64>,
     /// Partitions with a committed offset that no member owns; unknown when the members are.

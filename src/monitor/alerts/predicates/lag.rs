@@ -106,6 +106,16 @@ pub fn messages_lost(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     }
 }
 
+pub fn beyond_the_end(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for group in scene.groups() {
+        for topic in subscribed(group) {
+            if let Some(by) = topic.beyond_end {
+                found.push(of_topic(group, topic, by as f64));
+            }
+        }
+    }
+}
+
 /// A rolling restart of a few instances stays below.
 const STORM_REBALANCES: u64 = 5;
 

@@ -10,6 +10,20 @@ pub fn kafka_down(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     }
 }
 
+/// A group or two of many with an unreadable partition are no failure of the whole.
+const PARTIAL_SHARE: f64 = 0.1;
+
+pub fn read_partial(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    // What cannot be read at all is another alert.
+    for cluster in scene.view.clusters.iter().filter(|cluster| !matches!(cluster.last_result, Some(Err(_)))) {
+        let incomplete = cluster.groups.iter().filter(|group| group.is_incomplete()).count();
+        let share = incomplete as f64 / cluster.groups.len().max(1) as f64;
+        if share > PARTIAL_SHARE {
+            found.push(Finding::of_cluster(&cluster.name, share));
+        }
+    }
+}
+
 /// Collections that may fail to come before the data count as stale: as many as the page's own mark.
 const STALE_INTERVALS: f64 = 5.0;
 

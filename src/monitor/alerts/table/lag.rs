@@ -119,6 +119,18 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         predicate: Some(when::messages_lost),
     },
     Definition {
+        name: "KafkaConsumerBeyondEnd",
+        group: RuleGroup::Lag,
+        hold: minutes(5),
+        severity: CRITICAL,
+        condition: "Committed offsets lie beyond the end of the log: it was cut, or the topic was made again.",
+        promql: "max by (cluster_name, group, topic) (tidemark_group_beyond_end_messages) > 0",
+        why: "",
+        summary: "{group} waits beyond the end of {topic}",
+        description: "Committed {value|short} messages beyond the end on {cluster_name}: it reads nothing, or begins where its reset policy says.",
+        predicate: Some(when::beyond_the_end),
+    },
+    Definition {
         name: "KafkaConsumerRebalanceStorm",
         group: RuleGroup::Lag,
         hold: Duration::ZERO,

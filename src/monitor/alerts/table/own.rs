@@ -42,6 +42,18 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         predicate: Some(when::kafka_down),
     },
     Definition {
+        name: "TidemarkReadPartial",
+        group: RuleGroup::Own,
+        hold: minutes(5),
+        severity: WARNING,
+        condition: "Of more than a tenth of the cluster's groups a part of the lag is not known.",
+        promql: "avg by (cluster_name) (max by (cluster_name, group) (tidemark_group_lag_incomplete)) > 0.1",
+        why: "0.1: a group or two of many with an unreadable partition are told on their own pages.",
+        summary: "{cluster_name} can be read in part only",
+        description: "A part of the lag is not known of {value|percent} of the groups on {cluster_name}: alerts on them may be missing.",
+        predicate: Some(when::read_partial),
+    },
+    Definition {
         name: "TidemarkDataStale",
         group: RuleGroup::Own,
         hold: minutes(2),
