@@ -252,6 +252,7 @@ mod tests {
             subscription: None,
         };
         ClusterSnapshot {
+            elapsed: Duration::ZERO,
             committed_at: DateTime::UNIX_EPOCH,
             ends_at: DateTime::UNIX_EPOCH,
             cluster_id: None,

@@ -24,7 +24,11 @@ use crate::{
         RecordNeed, TopicSnapshot, UnknownReason,
     },
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Brokers that are asked for metadata at the same time while none is connected.
 const METADATA_AT_ONCE: usize = 4;
@@ -71,6 +75,7 @@ impl ReaderConfig {
 pub struct ClusterReader {
     config: ReaderConfig,
     clock: Clock,
+    begun: Instant,
     stats: Arc<WireStats>,
     settings: Arc<ConnectionSettings>,
     bootstrap: Vec<Link>,
@@ -104,6 +109,7 @@ impl ClusterReader {
         let bootstrap = config.bootstrap.iter().map(link).collect();
         Self {
             clock: Clock::System,
+            begun: Instant::now(),
             stats,
             bootstrap,
             links: Links::new(),
@@ -145,7 +151,7 @@ impl ClusterReader {
         groups.retain(exists);
         self.named.remember(&groups);
         self.hidden = hidden_topics(&mut groups, &topology, &self.config.topics);
-        let committed_at = self.clock.now();
+        let (committed_at, elapsed) = (self.clock.now(), self.begun.elapsed());
         let ends = ends::read(&mut self.links, &topology, &mut failures).await;
         let ends_at = self.clock.now();
         if let Some(error) = self.nobody_answered() {
@@ -156,6 +162,7 @@ impl ClusterReader {
         self.extras.refresh(&mut self.links, &topology, pace, &mut failures).await;
         Ok(ClusterSnapshot {
             committed_at,
+            elapsed,
             ends_at,
             brokers: self.brokers(&topology),
             topics: self.topics(&topology, ends),

@@ -10,6 +10,8 @@ use uuid::Uuid;
 pub struct ClusterSnapshot {
     /// When the committed offsets had been read.
     pub committed_at: DateTime<Utc>,
+    /// The same moment as a span of time since any fixed one: unlike the time of day it is never set, and only rises.
+    pub elapsed: Duration,
     /// When the log ends had been read.
     pub ends_at: DateTime<Utc>,
     pub cluster_id: Option<String>,

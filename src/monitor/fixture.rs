@@ -31,7 +31,9 @@ pub fn view(now: DateTime<Utc>) -> View {
     }];
     let share = GroupView { kind: GroupKind::Share, ..group("mail-workers") };
     let share = reading(share, vec![("orders", vec![pair(0, None, 4)])]);
-    let ok = reading(group("billing"), vec![("orders", vec![pair(0, Some(100), 100)])]);
+    let beyond =
+        PartitionView { beyond_end: Some(75), lag: Reading::Unknown(UnknownReason::BeyondEnd), ..pair(1, Some(100), 100) };
+    let ok = reading(group("billing"), vec![("orders", vec![pair(0, Some(100), 100), beyond])]);
     View { clusters: vec![Arc::new(cluster("local", now, vec![ok, unknown, share, behind]))], ..empty_view(now) }
 }
 

@@ -43,6 +43,9 @@ pub struct HistoryLimits {
 /// Runs kept for the trend of one group's lag; enough for a line through them.
 const MAX_GROUP_RUNS: usize = 64;
 
+/// Ticks have 32 bits: a history begins anew before they are used up, after more than a year without a restart.
+const LONGEST: Duration = Duration::from_secs(490 * 86_400);
+
 /// How long a group that no listing names is kept while no complete one has confirmed that it is gone.
 const UNLISTED_KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// So many such groups are kept at least; beyond, no more than were ever listed at once.
@@ -70,7 +73,10 @@ impl TopicSlot {
 #[derive(Debug)]
 pub struct History {
     limits: HistoryLimits,
+    /// The time of day of the first tick, as the clock of the last collection has it.
     begin: Option<DateTime<Utc>>,
+    /// [`ClusterSnapshot::elapsed`] of the first collection.
+    first_elapsed: Option<Duration>,
     /// Times of the collections, oldest first.
     moments: VecDeque<Moment>,
     /// The collection before the last one.
@@ -155,6 +161,7 @@ impl History {
         Self {
             limits,
             begin: None,
+            first_elapsed: None,
             moments: VecDeque::new(),
             last: None,
             previous: None,
@@ -180,12 +187,16 @@ impl History {
     /// offsets, and their topics the logs, of the collection before. Such a group costs nothing.
     pub fn observe_moved(&mut self, snapshot: &ClusterSnapshot, moved: impl Fn(usize) -> bool) -> Vec<Change> {
         let mut changes = Vec::new();
+        let begins_anew = self.first_elapsed.is_some_and(|first| snapshot.elapsed.saturating_sub(first) > LONGEST);
+        if begins_anew {
+            *self = Self::new(self.limits);
+        }
         self.last = self.moments.back().copied();
         self.previous = self.last.filter(|_| !self.missed);
         self.missed = false;
         let moment = self.begin_moment(snapshot);
         let slots = self.observe_topics(snapshot, moment, &mut changes);
-        for (_, group) in snapshot.groups.iter().enumerate().filter(|(index, _)| moved(*index)) {
+        for (_, group) in snapshot.groups.iter().enumerate().filter(|(index, _)| begins_anew || moved(*index)) {
             let former = self.groups.get(&group.id).map_or(0, GroupTrack::bytes);
             self.observe_group(snapshot, group, &slots, &mut changes);
             let present = self.groups.get_mut(&group.id).map_or(0, |track| track.forget_before(moment, self.limits.horizon));
@@ -289,11 +300,13 @@ impl History {
         self.covers
     }
 
-    /// A clock that goes back creeps on here until it has passed its former time: every collection is later than the last.
+    /// Ticks count the time that has passed, whatever the clock is set to; the times of day are told by its last setting.
+    /// Every collection is later than the last.
     fn begin_moment(&mut self, snapshot: &ClusterSnapshot) -> Moment {
-        self.begin.get_or_insert(snapshot.committed_at);
+        let first = *self.first_elapsed.get_or_insert(snapshot.elapsed);
         let earliest = self.moments.back().map_or(Tick::FIRST, |moment| moment.ends.next());
-        let committed = self.tick(snapshot.committed_at).max(earliest);
+        let committed = Tick::after_begin(snapshot.elapsed.saturating_sub(first)).max(earliest);
+        self.begin = Some(snapshot.committed_at - committed.since(Tick::FIRST));
         let moment = Moment { committed, ends: self.tick(snapshot.ends_at).max(committed) };
         self.moments.push_back(moment);
         let oldest_kept = moment.committed.minus(self.limits.horizon);

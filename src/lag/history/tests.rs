@@ -196,6 +196,37 @@ fn a_log_that_was_cut_keeps_the_ages_of_what_it_still_has() {
 }
 
 #[test]
+fn time_passes_as_it_does_whatever_the_clock_is_set_to() {
+    for set_by in [-3_600, 600 * 86_400] {
+        let mut history = history();
+        let read = |elapsed, time, committed| {
+            let mut snapshot = cluster(time).topic("orders", 1, &[(0, 100)]).group("g", &[("orders", 0, committed)]);
+            snapshot.elapsed = Duration::from_secs(elapsed);
+            snapshot
+        };
+        history.observe(&read(1_000, 0, 40));
+        history.observe(&read(1_010, 10, 50));
+        history.observe(&read(1_100, 100 + set_by, 50));
+        let seen = pair(&history, "g", "orders", 0);
+        assert_eq!(seen.unchanged_for(history.tick(at(105 + set_by))), Duration::from_secs(95));
+        assert_eq!(history.time(seen.unchanged_since()), at(10 + set_by), "by the clock of now");
+        history.observe(&read(1_110, 110 + set_by, 60));
+        assert_eq!(pair(&history, "g", "orders", 0).committed().latest().value(), 60, "what is read later is taken");
+    }
+}
+
+#[test]
+fn a_history_that_has_lasted_for_longer_than_its_ticks_begins_anew_and_goes_on() {
+    let mut history = history();
+    for (seconds, committed) in [(0, 50), (491 * 86_400, 60), (491 * 86_400 + 10, 70)] {
+        history.observe(&cluster(seconds).topic("orders", 1, &[(0, 100)]).group("g", &[("orders", 0, committed)]));
+    }
+    let seen = pair(&history, "g", "orders", 0);
+    assert_eq!((seen.committed().latest().value(), seen.committed().count()), (70, 2));
+    assert_eq!(history.time(seen.unchanged_since()), at(491 * 86_400 + 10));
+}
+
+#[test]
 fn a_chart_has_no_number_where_a_part_that_was_watched_could_not_be_read() {
     let mut history = history();
     let read = |seconds| cluster(seconds).topic("orders", 1, &[(0, 1_000), (0, 100), (0, 60)]);
