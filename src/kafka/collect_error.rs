@@ -1,7 +1,7 @@
 //! Why a whole collection failed: nothing at all could be read from the cluster.
 
 use crate::lag::UnknownReason;
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// One broker that was tried, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub enum CollectError {
     /// A bootstrap server gave the metadata, and no broker answered under the address that the metadata names.
     #[error("{described_by} describes the cluster, but no broker answered at its advertised address ({})", listed(.tried))]
     Unreached { described_by: String, tried: Vec<BrokerAttempt> },
+    /// The collection was given up.
+    #[error("the collection was not done after {} s", .after.as_secs())]
+    TooSlow { after: Duration },
 }
 
 impl CollectError {
@@ -37,6 +40,7 @@ impl CollectError {
             Self::NoBroker { tried } | Self::Unreached { tried, .. } => {
                 tried.first().map_or(UnknownReason::Unreachable, |attempt| attempt.reason)
             }
+            Self::TooSlow { .. } => UnknownReason::Timeout,
         }
     }
 
@@ -44,6 +48,9 @@ impl CollectError {
     pub fn advice(&self) -> &'static str {
         let is_unreached = matches!(self, Self::Unreached { .. });
         match self.reason() {
+            UnknownReason::Timeout if matches!(self, Self::TooSlow { .. }) => {
+                "look at the network between here and the brokers, or leave out groups and topics"
+            }
             UnknownReason::Unreachable | UnknownReason::Timeout | UnknownReason::BadResponse if is_unreached => {
                 "let advertised.listeners of the brokers name addresses that can be reached from here"
             }

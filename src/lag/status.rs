@@ -197,6 +197,9 @@ pub fn judge_by_rule(facts: &PartitionFacts, spans: Spans) -> (Verdict, Rule) {
     match facts.committed {
         CommittedState::Unreadable(reason) => return (Verdict::unknown(reason), Rule::CommittedUnreadable),
         CommittedState::Never => return judge_without_commit(facts),
+        CommittedState::Gone(_) if facts.retained == Reading::Known(0) => {
+            return (Verdict::known(Status::Ok), Rule::NothingToRead);
+        }
         CommittedState::Gone(_) => return (Verdict::known(Status::OffsetsExpired), Rule::OffsetsGone),
         CommittedState::Present => {}
     }

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 /// Entries of the timeline that are kept.
@@ -67,9 +68,27 @@ impl Board {
         if let Some(slot) = state.history.get_mut(index) {
             *slot = history;
         }
-        state.tick += 1;
         state.remember(self.published.take_notes());
         state.remember(entries);
+        self.publish(&mut state, now);
+    }
+
+    /// Judges and publishes again what there is when no loop has done so for a while: the age of data grows without news.
+    pub fn refresh(&self, quiet_for: Duration, now: DateTime<Utc>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = now.signed_duration_since(self.published.latest().at).to_std().unwrap_or_default();
+        if age > quiet_for {
+            self.publish(&mut state, now);
+        }
+    }
+
+    /// A loop ended that should not have: only a new start of the process watches its cluster again.
+    pub fn tell_defect(&self) {
+        self.published.tell_defect();
+    }
+
+    fn publish(&self, state: &mut State, now: DateTime<Utc>) {
+        state.tick += 1;
         let mut view = state.view(now);
         let evaluation = evaluate(&view, &mut state.engine, now);
         if !evaluation.timeline.is_empty() {
@@ -106,5 +125,45 @@ impl State {
                 covers: sum.covers.max(one.covers),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lag::Spans;
+    use crate::monitor::{
+        alerts::EngineSettings,
+        charts::HistoryCharts,
+        fixture::{self, at},
+        view::AlertState,
+    };
+
+    const SPANS: Spans = Spans { stalled_after: Duration::from_secs(60), window: Duration::from_secs(600) };
+
+    #[test]
+    fn data_become_stale_without_any_news() {
+        let charts = Box::new(HistoryCharts::new(Vec::new(), Duration::from_secs(60), SPANS));
+        let published = Published::new(fixture::empty_view(at(0)), charts);
+        let settings = Settings {
+            interval: Duration::from_secs(10),
+            spans: SPANS,
+            history_bytes: 1 << 20,
+            thresholds: Default::default(),
+            alerts: EngineSettings { hold: Some(Duration::ZERO), ..EngineSettings::default() },
+        };
+        let cluster = ClusterView { ledger: None, ..fixture::cluster("local", at(0), Vec::new()) };
+        let board = Board::new(vec![cluster.clone()], &settings, Arc::clone(&published), None, at(0));
+        board.update(0, cluster, HistoryUse::default(), Vec::new(), at(0));
+        let firing = || {
+            let view = published.latest();
+            let alerts: Vec<_> = view.alerts.iter().map(|alert| (alert.name, alert.state)).collect();
+            (view.tick, alerts)
+        };
+        let quiet_for = Duration::from_secs(20);
+        board.refresh(quiet_for, at(20));
+        assert_eq!(firing(), (1, Vec::new()), "the last view is young enough");
+        board.refresh(quiet_for, at(60));
+        assert_eq!(firing(), (2, vec![("TidemarkDataStale", AlertState::Firing)]));
     }
 }

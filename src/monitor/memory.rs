@@ -1,7 +1,7 @@
 //! What is remembered of a cluster's groups from one collection to the next, beside their offsets.
 
 use super::assemble::Standing;
-use crate::lag::{GroupKind, GroupSnapshot, Member, Reading, Status, Tick};
+use crate::lag::{GroupKind, GroupSnapshot, GroupState, Member, Reading, Status, Tick};
 use std::{
     collections::{BTreeMap, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
@@ -61,7 +61,11 @@ impl Memory {
             memory.protocol.clone_from(&group.protocol);
         }
         memory.change = MembersChange::None;
-        if let Reading::Known(members) = &group.members {
+        // Between two stable states members own nothing for a moment: one rebalance is not two.
+        let is_settled = matches!(group.state, Reading::Known(GroupState::Stable | GroupState::Empty | GroupState::Dead));
+        if let Reading::Known(members) = &group.members
+            && is_settled
+        {
             memory.note_members(members, now);
         }
         memory

@@ -19,6 +19,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// How long a collection may take: as long as its data stay fresh, and not less than this.
+const SHORTEST_DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE_INTERVALS: u32 = 5;
+
 /// How long a reading of the ledger may take.
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -36,6 +40,7 @@ impl<S: Store> Poller<S> {
     /// Runs until `stop` is cancelled; a cycle that is under way is given up.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = Ticks::new(self.interval);
+        let _loop = RunningLoop { board: Arc::clone(&self.board), stop: stop.clone() };
         loop {
             let skipped_ticks = tokio::select! {
                 () = stop.cancelled() => return,
@@ -43,7 +48,7 @@ impl<S: Store> Poller<S> {
             };
             let (collected, ledger, mut duration) = tokio::select! {
                 () = stop.cancelled() => return,
-                read = collect(&mut self.reader, self.ledger.as_ref()) => read,
+                read = collect(&mut self.reader, self.ledger.as_ref(), deadline(self.interval)) => read,
             };
             let mut record_failures = Vec::new();
             let snapshot = collected.map(Arc::new);
@@ -88,6 +93,20 @@ impl<S: Store> Poller<S> {
     }
 }
 
+/// Tells when the loop ends though nobody stopped it: a defect.
+struct RunningLoop {
+    board: Arc<Board>,
+    stop: CancellationToken,
+}
+
+impl Drop for RunningLoop {
+    fn drop(&mut self) {
+        if !self.stop.is_cancelled() {
+            self.board.tell_defect();
+        }
+    }
+}
+
 fn tell_defect(cluster: usize, error: &JoinError) {
     tracing::error!(%error, cluster, "the cluster is not watched any more: a defect ended its loop");
 }
@@ -116,10 +135,18 @@ impl Ticks {
 
 type Read = (Result<ClusterSnapshot, CollectError>, Option<Result<LedgerReading, String>>, Duration);
 
-async fn collect<S: Store>(reader: &mut ClusterReader, ledger: Option<&WatchedLedger<S>>) -> Read {
+fn deadline(interval: Duration) -> Duration {
+    SHORTEST_DEADLINE.max(interval * DEADLINE_INTERVALS)
+}
+
+async fn collect<S: Store>(reader: &mut ClusterReader, ledger: Option<&WatchedLedger<S>>, after: Duration) -> Read {
     let begun = Instant::now();
-    let (snapshot, ledger) = tokio::join!(reader.collect(), read_ledger(ledger));
+    let (snapshot, ledger) = tokio::join!(in_time(reader.collect(), after), read_ledger(ledger));
     (snapshot, ledger, begun.elapsed())
+}
+
+async fn in_time<T>(collect: impl Future<Output = Result<T, CollectError>>, after: Duration) -> Result<T, CollectError> {
+    tokio::time::timeout(after, collect).await.unwrap_or(Err(CollectError::TooSlow { after }))
 }
 
 async fn read_ledger<S: Store>(ledger: Option<&WatchedLedger<S>>) -> Option<Result<LedgerReading, String>> {
@@ -138,6 +165,16 @@ fn skipped_ticks(apart: Duration, interval: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_collection_that_does_not_end_is_given_up_when_its_data_would_be_stale() {
+        assert_eq!((deadline(Duration::from_secs(1)).as_secs(), deadline(Duration::from_secs(30)).as_secs()), (60, 150));
+        let after = Duration::from_secs(60);
+        let begun = Instant::now();
+        let given_up = in_time(std::future::pending::<Result<(), CollectError>>(), after).await;
+        assert_eq!((given_up, begun.elapsed()), (Err(CollectError::TooSlow { after }), after));
+        assert_eq!(in_time(async { Ok(7) }, after).await, Ok(7));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn every_tick_that_passed_while_the_loop_was_busy_is_counted_whatever_it_did() {

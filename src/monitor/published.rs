@@ -4,7 +4,10 @@ use super::view::{GroupSeries, HeatRow, TimelineEntry, View};
 use crate::lag::PairWindow;
 use arc_swap::ArcSwap;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::watch;
@@ -15,6 +18,7 @@ pub struct Published {
     ticks: watch::Sender<u64>,
     charts: Box<dyn Charts>,
     notes: Mutex<Vec<TimelineEntry>>,
+    defect: AtomicBool,
 }
 
 /// Notes that may wait for the next view; further ones are dropped.
@@ -35,7 +39,13 @@ pub trait Charts: Send + Sync {
 impl Published {
     pub fn new(first: View, charts: Box<dyn Charts>) -> Arc<Self> {
         let ticks = watch::Sender::new(first.tick);
-        Arc::new(Self { view: ArcSwap::from_pointee(first), ticks, charts, notes: Mutex::default() })
+        Arc::new(Self {
+            view: ArcSwap::from_pointee(first),
+            ticks,
+            charts,
+            notes: Mutex::default(),
+            defect: AtomicBool::new(false),
+        })
     }
 
     pub fn latest(&self) -> Arc<View> {
@@ -47,6 +57,15 @@ impl Published {
         let tick = view.tick;
         self.view.store(Arc::new(view));
         self.ticks.send_replace(tick);
+    }
+
+    /// Whether a cluster is not watched any more because of a defect: the process has to be started again.
+    pub fn has_defect(&self) -> bool {
+        self.defect.load(Ordering::Relaxed)
+    }
+
+    pub fn tell_defect(&self) {
+        self.defect.store(true, Ordering::Relaxed);
     }
 
     /// Leaves an entry for the timeline; it stands there from the next view on.

@@ -18,7 +18,11 @@ use crate::{
     lag::OldestRecords,
     store::Store,
 };
-use std::sync::{Arc, RwLock};
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+use tokio::time::MissedTickBehavior;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Everything that the monitor watches, and how.
@@ -91,7 +95,19 @@ impl<S: Store> Monitor<S> {
             };
             tasks.spawn(poller.run(stop.clone()));
         }
+        tasks.spawn(keep_judging(board, settings.interval, clock, stop.clone()));
         published
+    }
+}
+
+/// Judges again when no loop has published for two intervals: a collection may hang, and data then become stale.
+async fn keep_judging(board: Arc<Board>, interval: Duration, clock: Clock, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let (board, now) = (Arc::clone(&board), clock.now());
+        // Of a defect in it the loops tell, which do the same.
+        let _ = tokio::task::spawn_blocking(move || board.refresh(interval * 2, now)).await;
     }
 }
 

@@ -11,9 +11,12 @@ use axum::{
 };
 use bytes::Bytes;
 
-/// The process runs.
-pub async fn livez() -> &'static str {
-    "ok\n"
+/// The process runs, and does all that it should: only a new start helps where a defect ended the watch over a cluster.
+pub async fn livez(State(dashboard): State<DashboardState>) -> Response {
+    if dashboard.published.has_defect() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "a defect ended the watch over a cluster\n").into_response();
+    }
+    "ok\n".into_response()
 }
 
 /// The process can answer; not while it is being stopped.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::lag::{
-    LogRange, Offset, Spans, Status, TimeLag, TimeLagSource, TopicPartition,
+    GroupState, LogRange, Offset, Spans, Status, TimeLag, TimeLagSource, TopicPartition,
     testing::{at, cluster, known_log},
 };
 use crate::monitor::{
@@ -393,6 +393,21 @@ fn rebalances_rewinds_and_lost_members_are_told_once() {
     let group = watch.group("g");
     assert_eq!((group.rebalances_total, group.topics[0].rewound_total), (2, 40));
     assert_eq!(group.status, Status::Unknown, "watched for less than S");
+}
+
+#[test]
+fn a_rebalance_that_is_seen_half_way_counts_once() {
+    let mut watch = Watch::new();
+    let read = |seconds, owned: [&[i32]; 2]| {
+        let logs = cluster(seconds).topic("orders", 1, &[(0, 100), (0, 0)]).group("g", &[("orders", 0, 90)]);
+        logs.member("g", "a", "orders", owned[0]).member("g", "b", "orders", owned[1])
+    };
+    watch.see(&read(0, [&[0], &[1]]));
+    watch.see(&read(10, [&[], &[]]).change_group("g", |group| {
+        group.state = Reading::Known(GroupState::CompletingRebalance);
+    }));
+    watch.see(&read(20, [&[1], &[0]]));
+    assert_eq!(watch.group("g").rebalances_total, 1);
 }
 
 #[test]

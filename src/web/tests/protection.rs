@@ -81,6 +81,14 @@ async fn a_foreign_host_name_is_refused_and_probes_are_not() {
 }
 
 #[tokio::test]
+async fn a_monitor_that_a_defect_has_stopped_asks_to_be_started_again() {
+    let dashboard = dashboard(Scenario::Normal);
+    assert_eq!(dashboard.get("/livez").await.code, StatusCode::OK);
+    dashboard.published.tell_defect();
+    assert_eq!(dashboard.get("/livez").await.code, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
 async fn a_monitor_that_cannot_reach_kafka_is_still_ready() {
     let dashboard = dashboard(Scenario::Down);
     for uri in ["/livez", "/readyz", "/healthz", "/"] {
