@@ -268,6 +268,7 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
             lag,
             counted: lag.known(),
             time_lag: partitions.iter().filter_map(|p| p.time_lag.known()).max_by_key(|time_lag| time_lag.age),
+            knows_ages: true,
             consumed_total: 8_120_441,
             rewound_total: if shape.status == Status::Rewound { 12_400 } else { 0 },
             lost_total: 0,

@@ -17,7 +17,7 @@ pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
 pub(crate) fn cluster(seconds: i64) -> ClusterSnapshot {
     ClusterSnapshot {
         committed_at: at(seconds),
-        elapsed: Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
+        elapsed: Duration::from_secs(u64::try_from(seconds + 1_000_000).unwrap()),
         ends_at: at(seconds),
         cluster_id: None,
         brokers: Vec::new(),

@@ -69,6 +69,14 @@ impl OldestUnread {
         }
     }
 
+    /// A bound that is at least `seen`.
+    pub fn no_younger_than(self, seen: Duration) -> Self {
+        match self {
+            Self::AtLeast(age, why) => Self::AtLeast(age.max(seen), why),
+            Self::None | Self::Aged(_) | Self::Unknown(_) => self,
+        }
+    }
+
     /// Whether it is certain that the record is older than `span`.
     pub fn is_older_than(self, span: Duration) -> bool {
         match self {

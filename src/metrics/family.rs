@@ -123,6 +123,9 @@ families! {
     GROUP_LAG_INCOMPLETE = Gauge "tidemark_group_lag_incomplete" ["cluster_name" "group"]
         "1 when the lag of part of the group's partitions is unknown, so that sums over them are too small, \
             otherwise 0.";
+    GROUP_LAG_AT_LEAST_SECONDS = Gauge "tidemark_group_lag_at_least_seconds" ["cluster_name" "group"]
+        "Where the age of a record that the group has not read is not known: it is at least this old. Absent where \
+            tidemark_group_lag_seconds tells all ages.";
     GROUP_LAG_SECONDS = Gauge "tidemark_group_lag_seconds" ["cluster_name" "group" "topic" "partition"]
         "Age of the oldest record that the group has not read. Zero when caught up, absent when it cannot be \
             known.";

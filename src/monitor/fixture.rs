@@ -14,7 +14,8 @@ pub fn at(seconds: i64) -> DateTime<Utc> {
 
 /// Two topics, a caught-up group, a group with lag, one that is wholly unknown, a share group, and a ledger.
 pub fn view(now: DateTime<Utc>) -> View {
-    let behind = reading(group("payment-service"), vec![("orders", vec![pair(0, Some(90), 100), pair(1, None, 100)])]);
+    let bounded = GroupView { time_lag_at_least: Some(Duration::from_secs(21_600)), ..group("payment-service") };
+    let behind = reading(bounded, vec![("orders", vec![pair(0, Some(90), 100), pair(1, None, 100)])]);
     let mut unknown = group("canary");
     unknown.status = Status::Unknown;
     unknown.state = Reading::Unknown(UnknownReason::Timeout);
@@ -196,6 +197,9 @@ pub fn group_topic(topic: &str, partitions: Vec<PartitionView>) -> GroupTopicVie
         lag: Reading::Known(known.sum()),
         counted: counted.reduce(|sum, lag| sum + lag),
         time_lag: ages.max_by_key(|time_lag| time_lag.age),
+        knows_ages: partitions
+            .iter()
+            .all(|partition| partition.time_lag.reason().is_none_or(|reason| reason == UnknownReason::NeverCommitted)),
         consumed_total: 88,
         rewound_total: 0,
         lost_total: 0,

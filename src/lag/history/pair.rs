@@ -16,6 +16,8 @@ pub struct PairTrack {
     first_seen: Tick,
     last_rise: Option<Tick>,
     last_zero: Option<Tick>,
+    /// Since when records have been seen to wait at this very offset.
+    waiting_since: Option<Tick>,
     gone_since: Option<Tick>,
     rewound: Option<Rewound>,
     rhythm: Rhythm,
@@ -61,6 +63,7 @@ impl PairTrack {
             first_seen: reading.at,
             last_rise: None,
             last_zero: None,
+            waiting_since: None,
             gone_since: None,
             rewound: None,
             rhythm: Rhythm::default(),
@@ -93,6 +96,9 @@ impl PairTrack {
         if self.rewound.is_some_and(|rewound| reading.committed >= rewound.former) {
             self.rewound = None;
         }
+        if reading.committed != before {
+            self.waiting_since = None;
+        }
         self.committed.push(reading.committed.get(), reading.at, reading.previous);
         step.lost = self.observe_range(reading);
         step
@@ -100,8 +106,10 @@ impl PairTrack {
 
     /// Notes a lag of zero, and counts the records that were deleted unread since the last reading.
     fn observe_range(&mut self, reading: PairReading) -> u64 {
-        if reading.lag.and_then(Lag::unread) == Reading::Known(0) {
-            self.last_zero = Some(reading.at);
+        match reading.lag.and_then(Lag::unread) {
+            Reading::Known(0) => (self.last_zero, self.waiting_since) = (Some(reading.at), None),
+            Reading::Known(_) => self.waiting_since = self.waiting_since.or(Some(reading.at)),
+            Reading::Unknown(_) => {}
         }
         let Reading::Known(range) = reading.range else { return 0 };
         let (Some(counted), Some(start)) = (self.lost_up_to, reading.start_before) else {
@@ -192,6 +200,11 @@ impl PairTrack {
 
     pub const fn last_rise(&self) -> Option<Tick> {
         self.last_rise
+    }
+
+    /// For how long records have been seen to wait at the committed offset; the history of the log may be shorter.
+    pub fn waiting_for(&self, now: Tick) -> Duration {
+        self.waiting_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     pub const fn last_zero(&self) -> Option<Tick> {

@@ -22,7 +22,11 @@ const RECORDINGS: &[(&str, &str, &str)] = &[
            max by (cluster_name, group, topic, partition) (tidemark_share_group_lag_messages)\n\
          )",
     ),
-    ("", "cluster_name_group:tidemark_group_lag_seconds:max", "max by (cluster_name, group) (tidemark_group_lag_seconds)"),
+    (
+        "A bound counts as well: a record whose age is not known is at least so old.",
+        "cluster_name_group:tidemark_group_lag_seconds:max",
+        "max by (cluster_name, group) (tidemark_group_lag_seconds or tidemark_group_lag_at_least_seconds)",
+    ),
     (
         "",
         "cluster_name_group:tidemark_event_duplicates_per_events_reported:ratio_rate5m",

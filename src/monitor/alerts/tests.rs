@@ -78,6 +78,11 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
     stuck.topics[0].drain = Drain::Never;
     let time_lag = if during(5, 25) { aged(90) } else { aged(3) };
     let late = behind("late", Status::Ok, PartitionView { time_lag, ..pair(0, Some(999_960), 1_000_000) });
+    let mut bounded = judged("bounded", Status::Ok, 40, true);
+    if during(5, 25) {
+        (bounded.topics[0].time_lag, bounded.topics[0].knows_ages) = (None, false);
+        bounded.time_lag_at_least = Some(Duration::from_secs(95));
+    }
     let mut risky = judged("risky", Status::Ok, 40, true);
     risky.topics[0].retention_risk = Reading::Known(if during(5, 25) { 0.9 } else { 0.3 });
     let mut lost = judged("lost", Status::Ok, 0, true);
@@ -98,6 +103,7 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
         slow,
         stuck,
         late,
+        bounded,
         risky,
         lost,
         expired,

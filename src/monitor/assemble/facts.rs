@@ -34,11 +34,12 @@ pub(super) fn facts<'a>(
     let state = committed_state(scene, group, row);
     let committed = committed_reading(row, state);
     let unread = unread::look(scene, group, row, (committed, range), log);
+    let waiting_for = row.pair.map_or(Duration::ZERO, |pair| pair.waiting_for(scene.now));
     let mut facts = PartitionFacts {
         committed: state,
         lag: unread.lag,
         retained: range.map(LogRange::retained),
-        oldest_unread: unread.oldest,
+        oldest_unread: unread.oldest.no_younger_than(waiting_for),
         observed_for: row.pair.map_or(Duration::ZERO, |pair| pair.observed_for(scene.now)),
         unchanged_for: row.pair.map_or(Duration::ZERO, |pair| pair.unchanged_for(scene.now)),
         usual_wait: row.pair.map_or(Duration::ZERO, |pair| pair.usual_wait()),

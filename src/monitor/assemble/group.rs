@@ -310,6 +310,7 @@ fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTra
     let totals = track.zip(scene.slot(topic)).map(|(track, slot)| track.totals(slot));
     let all: Vec<_> = rows.iter().collect();
     let unowned = rows.iter().filter(|one| one.row.pair.is_some() && one.row.owner.is_none()).count();
+    let hides_age = |one: &Judged<'_>| one.view.time_lag.reason().is_some_and(|why| why != UnknownReason::NeverCommitted);
     let ages = rows.iter().filter_map(|one| one.view.time_lag.known());
     GroupTopicView {
         topic: scene.snapshot.topics.get(topic as usize).map_or_else(|| Arc::from(""), |topic| topic.name.clone()),
@@ -319,6 +320,7 @@ fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTra
         lag: sums::lag(&all),
         counted: rows.iter().filter_map(|one| counted_lag(group.kind, &one.view)).reduce(u64::saturating_add),
         time_lag: ages.reduce(|one, other| if other.age > one.age { other } else { one }),
+        knows_ages: !rows.iter().any(hides_age),
         consumed_total: totals.map_or(0, |totals| totals.consumed),
         rewound_total: totals.map_or(0, |totals| totals.rewound),
         lost_total: totals.map_or(0, |totals| totals.lost),

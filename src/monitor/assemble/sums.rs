@@ -1,7 +1,7 @@
 //! What the rows of a group come to together. Unknown parts are never counted as zero.
 
 use super::{Scene, group::Judged, partition};
-use crate::lag::{Drain, OldestUnread, Reading, Retention, Status, TimeLag, UnknownReason};
+use crate::lag::{Drain, OldestUnread, Reading, Retention, Status, TimeLag, TimeLagSource, UnknownReason};
 use std::time::Duration;
 
 /// Whether the sum of lag is too small because of this row: an owner's empty log hides nothing.
@@ -23,10 +23,11 @@ pub(super) fn lag(counted: &[&Judged<'_>]) -> Reading<u64> {
 
 /// Ages of the oldest unread records of all rows whose lag is known or that hold nothing.
 fn ages<'a>(counted: &'a [&Judged<'_>]) -> impl Iterator<Item = (Reading<TimeLag>, u32)> + 'a {
-    counted.iter().filter(|one| !hides_lag(one)).map(|one| {
-        let age = if one.view.lag.is_known() { one.view.time_lag } else { Reading::Known(TimeLag::CAUGHT_UP) };
-        (age, one.row.topic)
-    })
+    counted.iter().filter(|one| !hides_lag(one)).map(|one| (age_of(one), one.row.topic))
+}
+
+fn age_of(one: &Judged<'_>) -> Reading<TimeLag> {
+    if one.view.lag.is_known() { one.view.time_lag } else { Reading::Known(TimeLag::CAUGHT_UP) }
 }
 
 /// The oldest unread record of the group.
@@ -80,7 +81,13 @@ pub(super) fn worst_risk(risks: impl Iterator<Item = Reading<f64>>) -> Reading<f
 }
 
 pub(super) fn retention_risk(scene: &Scene<'_>, counted: &[&Judged<'_>]) -> Reading<f64> {
-    worst_risk(ages(counted).map(|(age, topic)| partition::retention_risk(age, retention_of(scene, topic))))
+    let each = counted.iter().filter(|one| !hides_lag(one)).map(|one| {
+        // A bound is a risk that is taken for certain; the true one is not smaller.
+        let bound = one.view.time_lag_at_least.map(|age| TimeLag { age, source: TimeLagSource::History });
+        let age = bound.map_or_else(|| age_of(one), Reading::Known);
+        partition::retention_risk(age, retention_of(scene, one.row.topic))
+    });
+    worst_risk(each)
 }
 
 /// The extreme of what is known. Topics that never delete do not count; any other unknown one makes it unknown.

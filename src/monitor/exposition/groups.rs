@@ -116,7 +116,10 @@ fn write_lag(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Level, now:
             partition.time_lag.known().filter(|_| !topic.unsubscribed).map(|time_lag| time_lag.age.as_secs_f64())
         },
         of_topic: |group: &GroupView, topic: &GroupTopicView| {
-            topic.counted_time_lag().map(|time_lag| group.grown(time_lag, now).age.as_secs_f64())
+            let knows = |topic: &GroupTopicView| topic.unsubscribed || topic.knows_ages;
+            let knows_all = if level == Level::Topic { knows(topic) } else { group.topics.iter().all(knows) };
+            let known = topic.counted_time_lag().filter(|_| knows_all);
+            known.map(|time_lag| group.grown(time_lag, now).age.as_secs_f64())
         },
         fold: f64::max,
     };
@@ -126,6 +129,12 @@ fn write_lag(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Level, now:
         out.integer(&group.labels, u64::from(group.view.is_incomplete()));
     }
     write_levelled(out, family::GROUP_LAG_SECONDS, clusters, level, &age);
+    out.family(family::GROUP_LAG_AT_LEAST_SECONDS);
+    for group in current_groups(clusters) {
+        if let Some(age) = group.view.time_lag_at_least_at(now) {
+            out.seconds(&group.labels, age);
+        }
+    }
     write_levelled(out, family::SHARE_GROUP_LAG_MESSAGES, clusters, level, &lag(true));
 }
 

@@ -93,6 +93,11 @@ impl GroupView {
         self.time_lag.map(|time_lag| self.grown(time_lag, now))
     }
 
+    /// What is certain at `now` where an age is unknown.
+    pub fn time_lag_at_least_at(&self, now: DateTime<Utc>) -> Option<Duration> {
+        self.time_lag_at_least.map(|age| age + (now - self.as_of).to_std().unwrap_or_default())
+    }
+
     /// An age of this view as it is at `now`.
     pub fn grown(&self, time_lag: TimeLag, now: DateTime<Utc>) -> TimeLag {
         match time_lag.source {
@@ -184,6 +189,8 @@ pub struct GroupTopicView {
     pub counted: Option<u64>,
     /// The largest time lag that is known.
     pub time_lag: Option<TimeLag>,
+    /// Whether no age is unknown, so that the largest one that is known is the largest.
+    pub knows_ages: bool,
     pub consumed_total: u64,
     pub rewound_total: u64,
     /// Deleted before they were read, counted since the monitor started.

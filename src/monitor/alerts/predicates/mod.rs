@@ -62,8 +62,9 @@ fn summed_lag(group: &GroupView) -> Option<f64> {
     group.topics.iter().filter_map(GroupTopicView::counted_lag).reduce(u64::saturating_add).map(|lag| lag as f64)
 }
 
-/// The largest time lag of the group's partitions in seconds.
+/// The largest time lag of the group's partitions in seconds; a bound counts as well.
 fn largest_time_lag(group: &GroupView, now: DateTime<Utc>) -> Option<f64> {
     let known = group.topics.iter().filter_map(GroupTopicView::counted_time_lag);
-    known.map(|time_lag| group.grown(time_lag, now).age.as_secs_f64()).reduce(f64::max)
+    let known = known.map(|time_lag| group.grown(time_lag, now).age);
+    known.chain(group.time_lag_at_least_at(now)).max().map(|age| age.as_secs_f64())
 }
