@@ -164,14 +164,25 @@ impl ConsumerHandle {
         self.blocking(|consumer| consumer.fetch_metadata(None, CALL_TIMEOUT).map(drop)).await
     }
 
+    /// Makes a call in a thread of its own: librdkafka's commit waits without a limit for a cluster that is gone, and nothing
+    /// that ends may wait for it. Few at a time: the loop makes one after the other.
     async fn blocking<T: Send + 'static>(
         &self,
         call: impl FnOnce(&BaseConsumer<LoopContext>) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, KafkaFailure> {
         let consumer = Arc::clone(&self.consumer);
-        match tokio::task::spawn_blocking(move || call(&consumer)).await {
+        let (answer, answered) = oneshot::channel();
+        let work = move || {
+            let result = call(&consumer);
+            // The consumer may be the last of its kind: let it go before anybody goes on.
+            drop(consumer);
+            let _ = answer.send(result);
+        };
+        let thread = std::thread::Builder::new().name("kafka-call".to_owned()).spawn(work);
+        thread.map_err(|error| KafkaFailure::Call(error.to_string()))?;
+        match answered.await {
             Ok(result) => Ok(result?),
-            Err(error) => Err(KafkaFailure::Call(error.to_string())),
+            Err(_) => Err(KafkaFailure::Call("a call to librdkafka ended without an answer".to_owned())),
         }
     }
 }
