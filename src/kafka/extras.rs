@@ -24,10 +24,13 @@ const TOPICS_PER_REQUEST: usize = 500;
 /// Kafka's number for a topic among the resources that have a configuration.
 const TOPIC_RESOURCE: i8 = 2;
 
+/// Bytes on disk by topic.
+type Sizes = HashMap<Arc<str>, Reading<u64>>;
+
 /// Values read in an earlier collection, with their age.
 #[derive(Debug, Default)]
 pub struct Extras {
-    sizes: HashMap<Arc<str>, Reading<u64>>,
+    sizes: Sizes,
     sizes_read: Option<Instant>,
     sizes_failures: Failures,
     retention: HashMap<Arc<str>, (Reading<Retention>, Instant)>,
@@ -49,25 +52,31 @@ impl Extras {
         self.retention.get(topic).map_or(Reading::Unknown(UnknownReason::NotReadYet), |(reading, _)| *reading)
     }
 
-    /// Reads again what is old. What could not be read is a failure of every collection until it can be.
-    pub async fn refresh(&mut self, links: &mut Links, topology: &Topology, pace: Pace, failures: &mut Failures) {
+    /// What is old; `None` where nothing is.
+    pub fn due(&self, topology: &Topology, pace: Pace) -> Option<Due> {
         let now = Instant::now();
-        if self.sizes_read.is_none_or(|read| now.duration_since(read) >= pace.sizes) {
-            self.sizes_failures = Failures::default();
-            self.sizes = read_sizes(links, topology, &mut self.sizes_failures).await;
-            self.sizes_read = Some(now);
-        }
-        failures.merge(self.sizes_failures.clone());
         let is_due = |topic: &Arc<str>| match self.retention.get(topic) {
             Some((Reading::Known(_), read)) => now.duration_since(*read) >= pace.retention,
             Some((Reading::Unknown(_), read)) => now.duration_since(*read) >= pace.sizes,
             None => true,
         };
-        let due: Vec<Arc<str>> = topology.topics.iter().map(|topic| Arc::clone(&topic.name)).filter(is_due).collect();
-        if !due.is_empty() {
-            let read = read_retention(links, &due).await;
-            self.retention.extend(read.into_iter().map(|(topic, reading)| (topic, (reading, now))));
+        let sizes = self.sizes_read.is_none_or(|read| now.duration_since(read) >= pace.sizes);
+        let retention: Vec<Arc<str>> = topology.topics.iter().map(|topic| Arc::clone(&topic.name)).filter(is_due).collect();
+        (sizes || !retention.is_empty()).then_some(Due { sizes, retention })
+    }
+
+    pub fn take_in(&mut self, read: Extra) {
+        if let Some((sizes, failures)) = read.sizes {
+            self.sizes = sizes;
+            self.sizes_failures = failures;
+            self.sizes_read = Some(read.begun);
         }
+        self.retention.extend(read.retention.into_iter().map(|(topic, reading)| (topic, (reading, read.begun))));
+    }
+
+    /// Forgets topics that are gone. What could not be read is a failure of every collection until it can be.
+    pub fn keep(&mut self, topology: &Topology, failures: &mut Failures) {
+        failures.merge(self.sizes_failures.clone());
         self.retention.retain(|topic, _| matches!(topology.named(topic.as_bytes()), Named::Kept(_)));
         for (topic, (reading, _)) in &self.retention {
             if let Reading::Unknown(reason) = reading {
@@ -77,8 +86,38 @@ impl Extras {
     }
 }
 
+/// What is to be read again.
+#[derive(Debug)]
+pub struct Due {
+    sizes: bool,
+    /// Topics by name.
+    retention: Vec<Arc<str>>,
+}
+
+/// What was read again.
+#[derive(Debug)]
+pub struct Extra {
+    begun: Instant,
+    sizes: Option<(Sizes, Failures)>,
+    retention: HashMap<Arc<str>, Reading<Retention>>,
+}
+
+/// Reads what is due. Retention comes first: sizes can take long, and nothing is judged by them.
+pub async fn read(links: &mut Links, topology: &Topology, due: Due) -> Extra {
+    let mut extra = Extra { begun: Instant::now(), sizes: None, retention: HashMap::new() };
+    if !due.retention.is_empty() {
+        extra.retention = read_retention(links, &due.retention).await;
+    }
+    if due.sizes {
+        let mut failures = Failures::default();
+        let sizes = read_sizes(links, topology, &mut failures).await;
+        extra.sizes = Some((sizes, failures));
+    }
+    extra
+}
+
 /// Sums the replicas on all brokers. A topic with a replica on a broker that did not answer has no known size.
-async fn read_sizes(links: &mut Links, topology: &Topology, failures: &mut Failures) -> HashMap<Arc<str>, Reading<u64>> {
+async fn read_sizes(links: &mut Links, topology: &Topology, failures: &mut Failures) -> Sizes {
     let asking = links.iter_mut().map(|(broker, link)| async move { (*broker, sizes_on(link, topology).await) });
     let mut total = vec![0_u64; topology.topics.len()];
     let mut silent: HashMap<i32, UnknownReason> = HashMap::new();

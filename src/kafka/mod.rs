@@ -7,6 +7,7 @@
 pub mod poll_loop;
 pub mod wire;
 
+mod beside;
 mod client_config;
 mod cluster;
 mod collect_error;

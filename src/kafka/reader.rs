@@ -3,10 +3,11 @@
 
 use super::{
     BrokerAttempt, CollectError,
-    cluster::{MetadataFailure, Named, Shapes, Topology, Wanted, read_topology},
+    beside::Beside,
+    cluster::{BrokerAddress, MetadataFailure, Named, Shapes, Topology, Wanted, read_topology},
     committed::{self, Scope},
     ends,
-    extras::{Extras, Pace},
+    extras::Pace,
     failures::Failures,
     groups::{self, Links},
     hedge::first_answer,
@@ -47,6 +48,8 @@ pub struct ReaderConfig {
     pub sizes_every: Duration,
     /// How old the topics' retention settings may be.
     pub retention_every: Duration,
+    /// How long a collection waits for sizes and retention, which are read beside it.
+    pub extras_wait: Duration,
     /// What may be read for time lag in one collection.
     pub records: RecordBudget,
 }
@@ -62,6 +65,7 @@ impl ReaderConfig {
             topics: NameFilter::default(),
             sizes_every: Duration::from_secs(30),
             retention_every: Duration::from_secs(300),
+            extras_wait: Duration::from_millis(250),
             records: RecordBudget::DEFAULT,
         }
     }
@@ -80,7 +84,7 @@ pub struct ClusterReader {
     settings: Arc<ConnectionSettings>,
     bootstrap: Vec<Link>,
     links: Links,
-    extras: Extras,
+    beside: Beside,
     /// Topics as they were last known, for those whose metadata fails.
     shapes: Shapes,
     named: NamedGroups,
@@ -113,7 +117,7 @@ impl ClusterReader {
             stats,
             bootstrap,
             links: Links::new(),
-            extras: Extras::default(),
+            beside: Beside::default(),
             shapes: Shapes::default(),
             named: NamedGroups::default(),
             hidden: BTreeSet::new(),
@@ -138,9 +142,11 @@ impl ClusterReader {
     pub async fn collect(&mut self) -> Result<ClusterSnapshot, CollectError> {
         self.links.values_mut().chain(&mut self.bootstrap).for_each(Link::begin);
         let throttled_before = self.totals().throttled_ms;
-        let topology = self.find_topology().await?;
+        let topology = Arc::new(self.find_topology().await?);
         self.shapes = topology.shapes();
         self.meet_brokers(&topology);
+        let pace = Pace { sizes: self.config.sizes_every, retention: self.config.retention_every };
+        self.beside.begin(&topology, pace, |known| meet(known, &topology, &self.settings, &self.config.properties));
         let mut failures = Failures::default();
         for (topic, reason) in &topology.unreadable {
             failures.add_named("metadata of topics", None, *reason, topic);
@@ -158,15 +164,15 @@ impl ClusterReader {
             return Err(error);
         }
         self.doubt_if(failures.any(&[UnknownReason::NotLeader, UnknownReason::CoordinatorNotReady]));
-        let pace = Pace { sizes: self.config.sizes_every, retention: self.config.retention_every };
-        self.extras.refresh(&mut self.links, &topology, pace, &mut failures).await;
+        self.beside.wait(self.config.extras_wait).await;
+        self.beside.extras.keep(&topology, &mut failures);
         Ok(ClusterSnapshot {
             committed_at,
             elapsed,
             ends_at,
             brokers: self.brokers(&topology),
             topics: self.topics(&topology, ends),
-            cluster_id: topology.cluster_id,
+            cluster_id: topology.cluster_id.clone(),
             not_found: self.named_groups().into_iter().filter(|name| !is_listed(&groups, name)).collect(),
             groups,
             listing_complete,
@@ -234,15 +240,8 @@ impl ClusterReader {
         self.links.values_mut().filter(|link| link.address() == self.source).for_each(|link| link.doubt(true));
     }
 
-    /// Keeps one link for each broker of the cluster, at the address that the cluster advertises.
     fn meet_brokers(&mut self, topology: &Topology) {
-        let mut known = std::mem::take(&mut self.links);
-        for broker in &topology.brokers {
-            let address = address_of(&broker.host, broker.port);
-            let link = known.remove(&broker.id).filter(|link| link.address() == address);
-            let new = || Link::new(address, Arc::clone(&self.settings), backoff(&self.config.properties));
-            self.links.insert(broker.id, link.unwrap_or_else(new));
-        }
+        self.links = meet(std::mem::take(&mut self.links), topology, &self.settings, &self.config.properties);
         if !self.links.is_empty() {
             self.bootstrap.iter_mut().for_each(Link::disconnect);
         }
@@ -270,7 +269,7 @@ impl ClusterReader {
 
     fn brokers(&self, topology: &Topology) -> Vec<Broker> {
         let reachable = |id| self.links.get(&id).is_some_and(Link::is_reachable);
-        let broker = |broker: &super::cluster::BrokerAddress| Broker {
+        let broker = |broker: &BrokerAddress| Broker {
             id: broker.id,
             host: broker.host.clone(),
             port: broker.port,
@@ -289,8 +288,8 @@ impl ClusterReader {
             id: topic.id,
             internal: topic.internal,
             partitions,
-            bytes: self.extras.size_of(&topic.name),
-            retention: self.extras.retention_of(&topic.name),
+            bytes: self.beside.extras.size_of(&topic.name),
+            retention: self.beside.extras.retention_of(&topic.name),
         };
         topology.topics.iter().zip(ends).map(topic).collect()
     }
@@ -333,6 +332,16 @@ fn hidden_topics(groups: &mut [GroupSnapshot], topology: &Topology, filter: &Nam
         }
     }
     hidden.into_iter().take(HIDDEN_MAX).collect()
+}
+
+/// Keeps one link for each broker of the cluster, at the address that the cluster advertises.
+fn meet(mut known: Links, topology: &Topology, settings: &Arc<ConnectionSettings>, properties: &ClientProperties) -> Links {
+    let link = |broker: &BrokerAddress| {
+        let address = address_of(&broker.host, broker.port);
+        let link = known.remove(&broker.id).filter(|link| link.address() == address);
+        (broker.id, link.unwrap_or_else(|| Link::new(address, Arc::clone(settings), backoff(properties))))
+    };
+    topology.brokers.iter().map(link).collect()
 }
 
 fn backoff(properties: &ClientProperties) -> Backoff {

@@ -15,6 +15,8 @@ use tidemark::lag::{
 fn reader(kafka: &Kafka) -> ClusterReader {
     let mut config = ReaderConfig::new(&kafka.bootstrap(), ClientProperties::default());
     config.sizes_every = Duration::ZERO;
+    // No test here depends on how fast the machine is.
+    config.extras_wait = Duration::from_secs(60);
     ClusterReader::new(config)
 }
 

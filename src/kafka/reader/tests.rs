@@ -22,7 +22,9 @@ fn config_with_timeout(bootstrap: &str, request_timeout_ms: &str) -> ReaderConfi
     let properties =
         [("socket.timeout.ms", request_timeout_ms), ("reconnect.backoff.ms", "0"), ("reconnect.backoff.max.ms", "0")];
     let properties = properties.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-    ReaderConfig::new(bootstrap, ClientProperties::parse(&properties).unwrap())
+    // Long enough that no test depends on how fast the machine is.
+    let extras_wait = Duration::from_secs(60);
+    ReaderConfig { extras_wait, ..ReaderConfig::new(bootstrap, ClientProperties::parse(&properties).unwrap()) }
 }
 
 async fn collected(broker: &FakeBroker) -> ClusterSnapshot {
@@ -256,6 +258,24 @@ async fn sizes_and_retention_that_cannot_be_read_fail_in_every_collection_withou
         assert_eq!(reasons(&snapshot), expected);
     }
     assert_eq!(broker.asked::<DescribeLogDirsRequest>().len(), 1);
+}
+
+#[tokio::test]
+async fn sizes_that_take_long_hold_no_lag_up_and_come_later() {
+    let broker = broker_with::<DescribeLogDirsRequest>(|ask| match ask.earlier {
+        0 => Reply::Silence,
+        _ => sizes(ask, &[("t", 100)]),
+    })
+    .await;
+    let config = config_with_timeout(&broker.bootstrap(), SHORT_TIMEOUT_MS);
+    let mut reader = ClusterReader::new(ReaderConfig { extras_wait: Duration::ZERO, sizes_every: Duration::ZERO, ..config });
+    let first = reader.collect().await.unwrap();
+    assert_eq!(first.topics[0].partitions[0].range, Reading::Known(RANGE));
+    assert_eq!(first.topics[0].bytes, Reading::Unknown(UnknownReason::NotReadYet));
+    assert_eq!(first.failures, []);
+    // The broker is asked again once the first question has timed out.
+    while reader.collect().await.unwrap().topics[0].bytes != Reading::Known(100) {}
+    assert_eq!(broker.asked::<DescribeLogDirsRequest>().len().min(2), 2);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
     sync::Semaphore,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 /// Requests in flight on one connection. A broker works on one at a time; more only hides the way there and back.
@@ -33,7 +33,7 @@ const GROWTH_BYTES: usize = 64 << 10;
 const SESSION_SHARE: f64 = 0.8;
 /// How TLS begins to say that it does not understand us, where a frame's length stands.
 const TLS_ALERT: i32 = 0x0015_0303;
-/// A broker that throttles us keeps the next answer back for that long; we wait at most this much longer.
+/// A broker that throttles us reads nothing for that long (KIP-219), and nothing is sent to it: at most for this long.
 const MAX_THROTTLE: Duration = Duration::from_secs(30);
 
 /// What bounds a connection, and how it presents itself.
@@ -59,6 +59,8 @@ pub struct Connection {
     request_timeout: Duration,
     stats: Arc<WireStats>,
     broken: bool,
+    /// The broker throttles us.
+    quiet_until: Option<Instant>,
     /// The broker ends the session soon after.
     until: Option<Instant>,
 }
@@ -118,6 +120,7 @@ impl Connection {
             request_timeout: settings.request_timeout,
             stats: Arc::clone(&settings.stats),
             broken: false,
+            quiet_until: None,
             until: None,
         }
     }
@@ -166,6 +169,9 @@ impl Connection {
         requests: &[R],
         mut on: impl FnMut(usize, &mut Cursor<'_>) -> Result<(), Malformed> + Send,
     ) -> Result<(), WireError> {
+        if let Some(until) = self.quiet_until {
+            sleep_until(until).await;
+        }
         // Until the last answer is read the stream stands in the middle of something.
         self.broken = true;
         let first = self.next_correlation;
@@ -186,18 +192,21 @@ impl Connection {
             }
             Ok(())
         };
-        let (reader, request_timeout) = (&mut self.reader, self.request_timeout);
+        let (reader, quiet_until, limit) = (&mut self.reader, &mut self.quiet_until, self.request_timeout);
         let read = async {
-            let mut throttle = Duration::ZERO;
             for (index, asked) in (0..requests.len()).zip(correlations(first)) {
-                let limit = request_timeout + throttle;
+                if let Some(until) = *quiet_until {
+                    sleep_until(until).await;
+                }
+                // Only now may one more request go out.
+                slots.add_permits(usize::from(index > 0));
                 let frame = timeout(limit, reader.next()).await.map_err(|_| WireError::Timeout(limit.as_millis()))??;
                 stats.received(frame.len() + 4);
                 let (mut cursor, throttle_ms) = open_answer::<R>(frame, version, asked)?;
-                throttle = Duration::from_millis(throttle_ms).min(MAX_THROTTLE);
+                let throttle = Duration::from_millis(throttle_ms).min(MAX_THROTTLE);
+                *quiet_until = (!throttle.is_zero()).then(|| Instant::now() + throttle);
                 stats.throttled(throttle_ms);
                 on(index, &mut cursor)?;
-                slots.add_permits(1);
             }
             Ok(())
         };
@@ -293,36 +302,4 @@ impl FrameReader {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::BufWriter;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_leaves_also_through_a_stream_that_holds_back_what_is_written() {
-        let (near, mut broker) = tokio::io::duplex(4096);
-        let (reader, writer) = tokio::io::split(near);
-        let stream = ByteStream { reader: Box::new(reader), writer: Box::new(BufWriter::with_capacity(4096, writer)) };
-        let settings = ConnectionSettings {
-            connector: Connector::Plaintext,
-            sasl: None,
-            client_id: "test".to_owned(),
-            connect_timeout: Duration::from_secs(1),
-            request_timeout: Duration::from_secs(1),
-            max_frame_bytes: 1024,
-            stats: Arc::default(),
-        };
-        let answering = async {
-            let length = broker.read_i32().await.unwrap();
-            let mut request = vec![0; usize::try_from(length).unwrap()];
-            broker.read_exact(&mut request).await.unwrap();
-            // ApiVersions 3: correlation id 1, no error, an empty compact array, throttle time 0, no tags.
-            let answer = [0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0];
-            broker.write_all(&answer).await.unwrap();
-        };
-        let mut connection = Connection::over(stream, &settings);
-        let answering = timeout(Duration::from_secs(2), answering);
-        let (negotiated, answered) = tokio::join!(connection.negotiate(), answering);
-        answered.unwrap();
-        assert_eq!(negotiated.map_err(|error| error.to_string()), Ok(()));
-    }
-}
+mod tests;

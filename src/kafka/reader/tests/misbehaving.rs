@@ -271,7 +271,8 @@ async fn a_collection_that_is_abandoned_leaves_nothing_behind_for_the_next() {
     assert_eq!(snapshot.topics[0].partitions[0].range, Reading::Known(RANGE));
 }
 
-/// Answers with flipped bytes while `garbling` holds. Metadata is spared: its hosts would be looked up.
+/// Answers with flipped bytes while `garbling` holds. Metadata is spared: its hosts would be looked up. So is the throttle
+/// time, with which an answer begins: it would be waited for.
 async fn garbling_broker(garbling: Arc<AtomicBool>, flips: Vec<(Index, u8)>) -> FakeBroker {
     FakeBroker::start(move |ask| {
         let spared = ask.is::<MetadataRequest>() || ask.is::<ApiVersionsRequest>();
@@ -280,7 +281,7 @@ async fn garbling_broker(garbling: Arc<AtomicBool>, flips: Vec<(Index, u8)>) -> 
         }
         let Reply::Body { flexible, mut body } = default_answer(ask) else { return None };
         for (at, with) in &flips {
-            let at = at.index(body.len());
+            let at = 4 + at.index(body.len() - 4);
             body[at] ^= with;
         }
         Some(Reply::Body { flexible, body })
