@@ -5,8 +5,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tidemark::lag::{
-    Broker, GroupKind, GroupState, Levels, LogRange, Offset, ReadFailure, Reading, Retention, Status, Thresholds, TimeLag,
-    TimeLagSource, TopicPartition, UnknownReason,
+    Broker, Coordinated, GroupKind, GroupState, Levels, LogRange, Offset, OpenTransaction, ReadFailure, Reading, Retention,
+    Status, Thresholds, TimeLag, TimeLagSource, TopicPartition, UnknownReason,
 };
 use tidemark::monitor::{Charts, Gone, view::*};
 
@@ -325,6 +325,26 @@ fn topic(name: &str, partitions: usize, tick: u64, groups: Arc<[Arc<str>]>) -> T
         } else {
             Retention::Time(Duration::from_secs(604_800))
         }),
+        transactions: if partitions > 2 {
+            vec![TransactionView {
+                partition: 2,
+                transaction: Reading::Known(OpenTransaction {
+                    producer_id: 4_711,
+                    producer_epoch: 3,
+                    start: Offset::new(8_200),
+                    coordinated: Coordinated::Known {
+                        transactional_id: "orders-writer-1".into(),
+                        began: DateTime::UNIX_EPOCH,
+                        timeout: Duration::from_secs(60),
+                    },
+                }),
+                age: Duration::from_secs(14),
+                held_back: 31,
+                hung: false,
+            }]
+        } else {
+            Vec::new()
+        },
         retained_messages: if partitions > 7 {
             Reading::Unknown(UnknownReason::NoLeader)
         } else {

@@ -33,6 +33,7 @@ mod tail;
 #[cfg(test)]
 mod testing;
 mod topics;
+mod transactions;
 
 pub use client_config::{Connection, FilesSeen, KafkaFailure};
 pub use collect_error::{BrokerAttempt, CollectError};

@@ -15,6 +15,7 @@ use super::{
     named::{self, NamedGroups},
     oldest::{self, RecordBudget},
     properties::ClientProperties,
+    transactions,
     wire::{Backoff, ConnectionSettings, Connector, Link, WireError, WireStats, WireTotals},
 };
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
     config::NameFilter,
     lag::{
         Broker, ClusterSnapshot, GroupSnapshot, GroupState, OldestRecords, PartitionSnapshot, ReadFailure, Reading,
-        RecordNeed, TopicSnapshot, UnknownReason,
+        RecordNeed, TopicSnapshot, Transactions, UnknownReason,
     },
 };
 use std::{
@@ -193,6 +194,16 @@ impl ClusterReader {
         let received = move || stats.totals().received_bytes;
         oldest::read(&mut self.links, snapshot, needs, records, self.config.records, received).await;
         oldest::failures(snapshot, needs, records).into_list()
+    }
+
+    /// Reads which transactions hold the partitions `held` (topic of the snapshot, partition) back; gives them, and what
+    /// failed.
+    pub async fn open_transactions(
+        &mut self,
+        snapshot: &ClusterSnapshot,
+        held: &[(u32, i32)],
+    ) -> (Transactions, Vec<ReadFailure>) {
+        transactions::read(&mut self.links, snapshot, held).await
     }
 
     /// Asks a broker that is connected; where it does not answer soon, others as well.

@@ -65,6 +65,19 @@ pub const fn measure(committed: Offset, range: LogRange) -> Lag {
     Lag::Behind { unread: range.end.distance_from(next_readable), expired: range.start.distance_from(committed) }
 }
 
+/// What a reader that stops at the last stable offset has not read; unknown where the broker does not say where that is.
+pub fn measure_read_committed(committed: Reading<Offset>, range: Reading<LogRange>) -> Reading<u64> {
+    measure_readings(committed, range).and_then(Lag::unread).and_then(|_| {
+        committed.and_then(|committed| {
+            range.and_then(|range| match range.last_stable {
+                // One that reads uncommitted records may be past it.
+                Some(stable) => measure(committed.min(stable), LogRange { end: stable, ..range }).unread(),
+                None => Reading::Unknown(UnknownReason::Unsupported),
+            })
+        })
+    })
+}
+
 /// The oldest record that the group has not read and still can: where its next fetch begins.
 pub const fn next_readable(committed: Offset, range: LogRange) -> Offset {
     if committed.get() > range.start.get() { committed } else { range.start }
@@ -99,6 +112,19 @@ mod tests {
         for (name, committed, range, expected) in cases {
             assert_eq!(measure(Offset::new(committed), range), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_read_committed_reader_has_nothing_left_at_the_last_stable_offset() {
+        let held = LogRange { last_stable: Some(Offset::new(44)), ..log(10, 54) };
+        let lag = |committed| measure_read_committed(Reading::Known(Offset::new(committed)), Reading::Known(held));
+        assert_eq!(lag(44), Reading::Known(0), "it waits there, while 10 more are in the log");
+        assert_eq!(lag(40), Reading::Known(4));
+        assert_eq!(lag(50), Reading::Known(0), "one that reads uncommitted records is past it");
+        assert_eq!(lag(5), Reading::Known(34), "what is deleted is not left to read");
+        assert_eq!(lag(55), Reading::Unknown(UnknownReason::BeyondEnd));
+        let silent = measure_read_committed(Reading::Known(Offset::ZERO), Reading::Known(log(0, 9)));
+        assert_eq!(silent, Reading::Unknown(UnknownReason::Unsupported));
     }
 
     #[test]

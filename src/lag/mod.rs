@@ -22,6 +22,7 @@ mod status;
 pub(crate) mod testing;
 mod thresholds;
 mod time_lag;
+mod transaction;
 mod trend;
 pub mod words;
 
@@ -31,7 +32,7 @@ pub use history::{
     Change, GroupTrack, History, HistoryLimits, Moment, PairSamples, PairTrack, PairWindow, PartitionTrack, SPARK_POINTS,
     SeriesSample, Spark, TopicSlot, TopicTotals, TopicTrack, WindowShape, lag_at, lag_samples,
 };
-pub use measure::{Lag, measure, measure_readings, next_readable};
+pub use measure::{Lag, measure, measure_read_committed, measure_readings, next_readable};
 pub use offsets::{LogRange, Offset};
 pub use oldest_records::{OldestRecords, RecordFound, RecordKnown, RecordNeed, RecordPlace, RecordWanted, needed_records};
 pub use reading::{Reading, UnknownReason};
@@ -48,4 +49,5 @@ pub use snapshot::{
 pub use status::{CommittedState, PartitionFacts, Presence, Rewind, Spans, Status, Verdict, judge, judge_by_rule, worst};
 pub use thresholds::{Levels, Thresholds};
 pub use time_lag::{OldestUnread, TimeLag, TimeLagSource, oldest_unread};
+pub use transaction::{Coordinated, OpenTransaction, Transactions, held_partitions};
 pub use trend::{Line, Trend, fit, trend};

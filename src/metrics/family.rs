@@ -83,6 +83,9 @@ families! {
     OPEN_TRANSACTION_AGE_SECONDS = Gauge "tidemark_open_transaction_age_seconds" ["cluster_name" "topic" "partition"]
         "Time for which the partition's last stable offset has been held back by an open transaction. Absent \
             while none is open.";
+    HUNG_TRANSACTIONS = Gauge "tidemark_hung_transactions" ["cluster_name"]
+        "Partitions whose last stable offset is held back by a transaction past every time at which it should have \
+            ended.";
     TOPIC_PARTITIONS = Gauge "tidemark_topic_partitions" ["cluster_name" "topic"]
         "Partitions of the topic.";
     TOPIC_PRODUCED_MESSAGES = Counter "tidemark_topic_produced_messages_total" ["cluster_name" "topic"]

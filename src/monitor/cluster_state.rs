@@ -7,11 +7,12 @@ use super::{
     assemble::{Assembled, Live, LiveDetails, Watched, assemble},
     books::{Books, LedgerReading},
     settings::Settings,
+    transactions::TransactionNews,
     view::{ClusterView, CollectionFailure, Details, HistoryUse, RecordReads, TimelineEntry, TimelineKind, Tone},
 };
 use crate::{
     kafka::CollectError,
-    lag::{ClusterSnapshot, OldestRecords, ReadFailure, RecordNeed, UnknownReason, words},
+    lag::{ClusterSnapshot, OldestRecords, ReadFailure, RecordNeed, Transactions, UnknownReason, held_partitions, words},
 };
 use chrono::{DateTime, Utc};
 use std::{
@@ -26,17 +27,30 @@ pub(super) struct ClusterState {
     details: Details,
     /// Timestamps of records that groups wait at; between observing a collection and taking it in they are read.
     pub records: OldestRecords,
+    transactions: TransactionNews,
     books: Option<Books>,
     /// The latest view; the next one begins as a copy.
     view: ClusterView,
+}
+
+/// Partitions about whose open transactions one collection asks at most.
+const MOST_HELD: usize = 500;
+
+/// What a collection showed to be worth a closer look.
+pub(super) struct CloserLook {
+    pub needs: Arc<Vec<RecordNeed>>,
+    /// Topics of the snapshot, and partitions, that a transaction holds back.
+    pub held: Vec<(u32, i32)>,
 }
 
 /// What one cycle read, and how long it took.
 pub(super) struct Cycle {
     /// It has been observed.
     pub snapshot: Result<Arc<ClusterSnapshot>, CollectError>,
-    /// What failed of the records that were looked at for it.
-    pub record_failures: Vec<ReadFailure>,
+    /// What was found of the transactions that hold its partitions back.
+    pub transactions: Transactions,
+    /// What failed of the records and transactions that were looked at for it.
+    pub closer_failures: Vec<ReadFailure>,
     pub ledger: Option<Result<LedgerReading, String>>,
     pub duration: Duration,
     /// Ticks of the interval that passed while the cycle ran.
@@ -95,13 +109,15 @@ impl ClusterState {
     pub fn new(settings: Arc<Settings>, live: Arc<RwLock<Live>>, books: Option<Books>, view: ClusterView) -> Self {
         let details = LiveDetails { live: Arc::clone(&live), settings: Arc::clone(&settings) };
         let records = OldestRecords::new(settings.interval);
-        Self { settings, live, details: Details(Arc::new(details)), records, books, view }
+        let details = Details(Arc::new(details));
+        Self { settings, live, details, records, transactions: TransactionNews::default(), books, view }
     }
 
-    /// Adds a collection to the history, and says which records have to be looked at before it is taken in.
-    pub fn observe(&mut self, snapshot: Arc<ClusterSnapshot>, now: DateTime<Utc>) -> Arc<Vec<RecordNeed>> {
+    /// Adds a collection to the history, and says what has to be looked at before it is taken in.
+    pub fn observe(&mut self, snapshot: Arc<ClusterSnapshot>, now: DateTime<Utc>) -> CloserLook {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        live.observe(snapshot, &mut self.records, &self.settings, now)
+        let needs = live.observe(Arc::clone(&snapshot), &mut self.records, &self.settings, now);
+        CloserLook { needs, held: held_partitions(&live.history, &snapshot, MOST_HELD) }
     }
 
     /// Takes in one cycle at the time `now`; gives the new view and what happened, oldest first.
@@ -111,7 +127,7 @@ impl ClusterState {
         self.view.skipped_ticks += cycle.skipped_ticks;
         self.view.collections += 1;
         match cycle.snapshot {
-            Ok(snapshot) => self.succeed(&snapshot, &cycle.record_failures, now, &mut entries),
+            Ok(snapshot) => self.succeed(&snapshot, (&cycle.transactions, &cycle.closer_failures), now, &mut entries),
             Err(error) => self.fail(&error, now, &mut entries),
         }
         if let (Some(books), Some(reading)) = (&mut self.books, cycle.ledger) {
@@ -125,7 +141,7 @@ impl ClusterState {
     fn succeed(
         &mut self,
         snapshot: &ClusterSnapshot,
-        record_failures: &[ReadFailure],
+        (transactions, closer_failures): (&Transactions, &[ReadFailure]),
         now: DateTime<Utc>,
         entries: &mut Vec<TimelineEntry>,
     ) {
@@ -137,16 +153,18 @@ impl ClusterState {
         self.view.cluster_id.clone_from(&snapshot.cluster_id);
         self.view.brokers.clone_from(&snapshot.brokers);
         self.view.groups_not_found.clone_from(&snapshot.not_found);
-        self.view.read_failures = [snapshot.failures.as_slice(), record_failures].concat();
+        self.view.read_failures = [snapshot.failures.as_slice(), closer_failures].concat();
         let (records, bytes) = self.records.totals();
         self.view.record_reads = RecordReads { records, bytes };
         let (cluster, topics) = (&self.view.name, self.view.topics.as_slice());
-        let watched = Watched { cluster, settings: &self.settings, details: &self.details, topics };
+        let watched = Watched { cluster, settings: &self.settings, details: &self.details, topics, transactions };
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         let assembled = assemble(&watched, &mut live, &self.records, now);
         drop(live);
         let Some(Assembled { topics, groups, entries: happened, partition_failures }) = assembled else { return };
         entries.extend(happened);
+        let after = self.settings.spans.stalled_after;
+        entries.extend(self.transactions.tell(&self.view.name, &topics, after, now));
         for (reason, count) in partition_failures {
             *self.view.partition_failures_by_reason.entry(reason).or_default() += count;
         }

@@ -103,6 +103,7 @@ pub fn topic(name: &str, partitions: usize) -> TopicView {
         retained_messages: Reading::Known(100 * partitions as u64),
         produced_total: 200,
         produced_per_second: Reading::Known(1.5),
+        transactions: Vec::new(),
         groups: Arc::from([]),
         spark: Spark::default(),
     }

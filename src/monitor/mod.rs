@@ -24,6 +24,7 @@ mod published;
 mod run;
 mod settings;
 mod timeline;
+mod transactions;
 pub mod view;
 
 pub use books::WatchedLedger;

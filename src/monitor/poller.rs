@@ -4,12 +4,12 @@
 use super::{
     board::Board,
     books::{LedgerReading, WatchedLedger, read},
-    cluster_state::{ClusterState, Cycle},
+    cluster_state::{CloserLook, ClusterState, Cycle},
 };
 use crate::{
     clock::Clock,
     kafka::{ClusterReader, CollectError},
-    lag::{ClusterSnapshot, RecordNeed},
+    lag::{ClusterSnapshot, OldestRecords, ReadFailure, Transactions},
     store::Store,
 };
 use std::{sync::Arc, time::Duration};
@@ -50,19 +50,19 @@ impl<S: Store> Poller<S> {
                 () = stop.cancelled() => return,
                 read = collect(&mut self.reader, self.ledger.as_ref(), deadline(self.interval)) => read,
             };
-            let mut record_failures = Vec::new();
+            let (mut transactions, mut closer_failures) = Default::default();
             let snapshot = collected.map(Arc::new);
             if let Ok(snapshot) = &snapshot {
-                let Some((mut next, needs)) = self.observe(Arc::clone(snapshot)).await else { return };
+                let Some((mut next, look)) = self.observe(Arc::clone(snapshot)).await else { return };
                 let begun = Instant::now();
-                record_failures = tokio::select! {
+                (transactions, closer_failures) = tokio::select! {
                     () = stop.cancelled() => return,
-                    failures = next.reader.oldest_records(snapshot, &needs, &mut next.state.records) => failures,
+                    found = look_closer(&mut next.reader, snapshot, &look, &mut next.state.records) => found,
                 };
                 duration += begun.elapsed();
                 self = next;
             }
-            let cycle = Cycle { snapshot, record_failures, ledger, duration, skipped_ticks };
+            let cycle = Cycle { snapshot, transactions, closer_failures, ledger, duration, skipped_ticks };
             match self.digest(cycle).await {
                 Some(next) => self = next,
                 None => return,
@@ -70,12 +70,12 @@ impl<S: Store> Poller<S> {
         }
     }
 
-    /// Adds a collection to the history, off the async threads, and finds the records that have to be looked at.
-    async fn observe(mut self, snapshot: Arc<ClusterSnapshot>) -> Option<(Self, Arc<Vec<RecordNeed>>)> {
+    /// Adds a collection to the history, off the async threads, and finds what is worth a closer look.
+    async fn observe(mut self, snapshot: Arc<ClusterSnapshot>) -> Option<(Self, CloserLook)> {
         let index = self.index;
         let observed = tokio::task::spawn_blocking(move || {
-            let needs = self.state.observe(snapshot, self.clock.now());
-            (self, needs)
+            let look = self.state.observe(snapshot, self.clock.now());
+            (self, look)
         });
         observed.await.inspect_err(|error| tell_defect(index, error)).ok()
     }
@@ -147,6 +147,19 @@ async fn collect<S: Store>(reader: &mut ClusterReader, ledger: Option<&WatchedLe
 
 async fn in_time<T>(collect: impl Future<Output = Result<T, CollectError>>, after: Duration) -> Result<T, CollectError> {
     tokio::time::timeout(after, collect).await.unwrap_or(Err(CollectError::TooSlow { after }))
+}
+
+/// Records that groups wait at, and transactions that hold partitions back; gives the transactions and what failed.
+async fn look_closer(
+    reader: &mut ClusterReader,
+    snapshot: &ClusterSnapshot,
+    look: &CloserLook,
+    records: &mut OldestRecords,
+) -> (Transactions, Vec<ReadFailure>) {
+    let mut failures = reader.oldest_records(snapshot, &look.needs, records).await;
+    let (transactions, of_transactions) = reader.open_transactions(snapshot, &look.held).await;
+    failures.extend(of_transactions);
+    (transactions, failures)
 }
 
 async fn read_ledger<S: Store>(ledger: Option<&WatchedLedger<S>>) -> Option<Result<LedgerReading, String>> {

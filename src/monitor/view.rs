@@ -16,7 +16,7 @@ pub use ledger::{DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, P
 pub use series::{GroupSeries, HeatRow, SeriesPoint};
 
 use super::Gone;
-use crate::lag::{Broker, LogRange, ReadFailure, Reading, Replication, Retention};
+use crate::lag::{Broker, LogRange, OpenTransaction, ReadFailure, Reading, Replication, Retention};
 pub use crate::lag::{Drain, SPARK_POINTS, Spark};
 pub use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
 use chrono::{DateTime, Utc};
@@ -113,10 +113,26 @@ pub struct TopicView {
     /// Forward progress of the log ends since the monitor started.
     pub produced_total: u64,
     pub produced_per_second: Reading<f64>,
+    /// What holds its partitions' last stable offsets back, sorted by partition.
+    pub transactions: Vec<TransactionView>,
     /// Groups with a committed offset in this topic, sorted by id.
     pub groups: Arc<[Arc<str>]>,
     /// Produced per second over time.
     pub spark: Spark,
+}
+
+/// A transaction that has held a partition's last stable offset back for more than one collection.
+#[derive(Clone, Debug)]
+pub struct TransactionView {
+    pub partition: i32,
+    /// Whose it is; unknown where the brokers do not say.
+    pub transaction: Reading<OpenTransaction>,
+    /// By its coordinator where that is known, else the time for which it was seen.
+    pub age: Duration,
+    /// Records behind the last stable offset, which read-committed readers have to wait for.
+    pub held_back: u64,
+    /// Past every time at which it should have ended.
+    pub hung: bool,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -26,5 +26,6 @@ mod share_groups;
 mod streams_groups;
 mod throttling;
 mod time_lag;
+mod transactions;
 mod truth;
 mod verdicts;

@@ -8,9 +8,9 @@ use super::{
 use kafka_protocol::{
     messages::{
         ApiVersionsRequest, ConsumerGroupDescribeRequest, CreateTopicsRequest, DescribeConfigsRequest,
-        DescribeGroupsRequest, DescribeLogDirsRequest, FetchRequest, FindCoordinatorRequest, ListGroupsRequest,
-        ListOffsetsRequest, MetadataRequest, OffsetFetchRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
-        ShareGroupDescribeRequest,
+        DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest, DescribeTransactionsRequest, FetchRequest,
+        FindCoordinatorRequest, ListGroupsRequest, ListOffsetsRequest, ListTransactionsRequest, MetadataRequest,
+        OffsetFetchRequest, SaslAuthenticateRequest, SaslHandshakeRequest, ShareGroupDescribeRequest,
     },
     protocol::{Encodable, HeaderVersion, Request},
 };
@@ -58,6 +58,9 @@ calls! {
     DescribeConfigsRequest "DescribeConfigs" 1..=4 throttle 0;
     FetchRequest "Fetch" 4..=12 throttle 1;
     CreateTopicsRequest "CreateTopics" 4..=4 throttle 0;
+    DescribeProducersRequest "DescribeProducers" 0..=0 throttle 0;
+    DescribeTransactionsRequest "DescribeTransactions" 0..=0 throttle 0;
+    ListTransactionsRequest "ListTransactions" 0..=2 throttle 0;
     SaslHandshakeRequest "SaslHandshake" 1..=1 throttle i16::MAX;
     SaslAuthenticateRequest "SaslAuthenticate" 0..=2 throttle i16::MAX;
 }
@@ -153,5 +156,8 @@ mod tests {
         inside::<SaslHandshakeRequest>();
         inside::<SaslAuthenticateRequest>();
         inside::<FetchRequest>();
+        inside::<DescribeProducersRequest>();
+        inside::<DescribeTransactionsRequest>();
+        inside::<ListTransactionsRequest>();
     }
 }

@@ -28,7 +28,8 @@ use super::{
     view::{Details, GroupTopicView, GroupView, TimelineEntry, TopicView},
 };
 use crate::lag::{
-    ClusterSnapshot, GroupKind, GroupSnapshot, History, Moment, OldestRecords, Reading, Tick, TopicSlot, UnknownReason,
+    ClusterSnapshot, GroupKind, GroupSnapshot, History, Moment, OldestRecords, Reading, Tick, TopicSlot, Transactions,
+    UnknownReason,
 };
 use chrono::{DateTime, Utc};
 use live::{Index, Observed};
@@ -69,6 +70,8 @@ pub(super) struct Watched<'a> {
     pub details: &'a Details,
     /// The topics of the last view.
     pub topics: &'a [Arc<TopicView>],
+    /// What holds partitions of the collection back.
+    pub transactions: &'a Transactions,
 }
 
 /// Makes the view of the collection that was observed last, with the `records` that were looked at for it; nothing without
@@ -113,7 +116,7 @@ pub(super) fn assemble(
     let partition_failures = count_failures(&snapshot, &groups);
     let views: Vec<_> = groups.iter().map(|one| Arc::clone(&one.view)).collect();
     let former = if regrouped { &[][..] } else { watched.topics };
-    let topics = topics::assemble(&scene, &live.history, &views, former);
+    let topics = topics::assemble(&scene, &live.history, &views, former, watched.transactions);
     (live.groups, live.now) = (groups, now);
     if records.has_changed() {
         live.records = records.clone();

@@ -46,7 +46,13 @@ impl Watch {
         let mut live = self.live.write().unwrap();
         live.observe(Arc::new(snapshot.clone()), &mut self.records, &self.settings, now);
         let topics = self.last.as_ref().map_or(&[][..], |last| &last.topics);
-        let watched = Watched { cluster: &cluster, settings: &self.settings, details: &self.details, topics };
+        let watched = Watched {
+            cluster: &cluster,
+            settings: &self.settings,
+            details: &self.details,
+            topics,
+            transactions: &Default::default(),
+        };
         let mut seen = assemble(&watched, &mut live, &self.records, now).unwrap();
         drop(live);
         self.entries.append(&mut seen.entries);

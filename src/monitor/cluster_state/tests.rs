@@ -23,7 +23,14 @@ fn state() -> ClusterState {
 
 fn cycle(snapshot: Result<ClusterSnapshot, CollectError>) -> Cycle {
     let snapshot = snapshot.map(Arc::new);
-    Cycle { snapshot, record_failures: Vec::new(), ledger: None, duration: Duration::from_millis(200), skipped_ticks: 1 }
+    Cycle {
+        snapshot,
+        transactions: Default::default(),
+        closer_failures: Vec::new(),
+        ledger: None,
+        duration: Duration::from_millis(200),
+        skipped_ticks: 1,
+    }
 }
 
 /// As the loop does it.

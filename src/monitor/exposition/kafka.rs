@@ -11,6 +11,7 @@ use crate::{
 
 /// One cluster with its labels, made once and copied into every series.
 pub(super) struct Prepared<'v> {
+    pub labels: Labels,
     pub topics: Vec<(Labels, &'v TopicView)>,
     pub groups: Vec<PreparedGroup<'v>>,
     /// Whether the values are of now: the last collection did not fail.
@@ -51,7 +52,7 @@ impl<'v> Prepared<'v> {
                 PreparedGroup { topics: details.into_iter().map(topic).collect(), labels, view: group }
             })
             .collect();
-        Self { topics, groups, current: !matches!(cluster.last_result, Some(Err(_))) }
+        Self { labels, topics, groups, current: !matches!(cluster.last_result, Some(Err(_))) }
     }
 }
 
@@ -75,6 +76,11 @@ pub(super) fn write(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Leve
             out.seconds(&labels.numbered("partition", number), age);
         }
     });
+    out.family(family::HUNG_TRANSACTIONS);
+    for cluster in current(clusters) {
+        let all = cluster.topics.iter().flat_map(|(_, topic)| &topic.transactions);
+        out.integer(&cluster.labels, all.filter(|one| one.hung).count() as u64);
+    }
     write_topics(out, clusters);
 }
 

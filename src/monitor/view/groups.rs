@@ -2,6 +2,7 @@
 
 use crate::lag::{
     Drain, GroupKind, GroupState, LogRange, Offset, Reading, Spark, Status, Thresholds, TimeLag, TimeLagSource,
+    UnknownReason, measure_read_committed,
 };
 use chrono::{DateTime, Utc};
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
@@ -77,6 +78,16 @@ impl GroupView {
     /// Whether the sum of the group's lag is too small, or cannot be made.
     pub fn is_incomplete(&self) -> bool {
         self.unknown_partitions > 0 || !self.lag.is_known()
+    }
+
+    /// What a read-committed reader has left in one of its partitions: up to the last stable offset. Unknown in a share
+    /// group, whose lag does not begin at its offset.
+    pub fn read_committed_lag(&self, partition: &PartitionView) -> Reading<u64> {
+        match (self.kind, partition.lag) {
+            (GroupKind::Share, _) => Reading::Unknown(UnknownReason::Unsupported),
+            (_, Reading::Known(1..)) => measure_read_committed(partition.committed, partition.range),
+            (_, nothing_or_unknown) => nothing_or_unknown,
+        }
     }
 
     pub fn partition_count(&self) -> usize {

@@ -9,7 +9,8 @@ use super::super::{
     verdict, words,
 };
 use super::topics;
-use crate::monitor::view::{ClusterView, GroupView, TopicView, View};
+use crate::lag::{Coordinated, Reading, UnknownReason};
+use crate::monitor::view::{ClusterView, GroupView, Tone, TopicView, TransactionView, View};
 use askama::Template;
 use axum::{
     extract::{Path, State},
@@ -40,6 +41,8 @@ struct PartitionRow {
     end: Cell,
     messages: Cell,
     stable: Cell,
+    /// Whose transaction it is, and what it holds back.
+    holder: String,
 }
 
 #[derive(Template)]
@@ -74,6 +77,43 @@ fn reader(f: &Frame, group: &GroupView, topic: &str) -> Option<ReaderRow> {
     })
 }
 
+fn transaction(topic: &TopicView, partition: usize) -> Option<&TransactionView> {
+    topic.transactions.iter().find(|one| usize::try_from(one.partition).is_ok_and(|number| number == partition))
+}
+
+/// Whose transaction it is, and what it holds back from read-committed readers.
+pub fn holder(one: &TransactionView) -> String {
+    let back = format!("holds back {}", words::plural(one.held_back, "record", "records"));
+    match &one.transaction {
+        Reading::Unknown(UnknownReason::NotAuthorized) => format!("{back}; whose it is takes READ on the topic"),
+        Reading::Unknown(reason) => format!("{back}; whose it is: {reason}"),
+        Reading::Known(open) => match &open.coordinated {
+            Coordinated::Known { transactional_id, .. } => {
+                format!("producer {} ({}) {back}", open.producer_id, words::shown(transactional_id))
+            }
+            Coordinated::ByNobody => format!(
+                "producer {} {back}; no coordinator names it, or not to us (DESCRIBE on its transactional id)",
+                open.producer_id
+            ),
+            Coordinated::Unread(reason) => format!("producer {} {back}; its coordinator: {reason}", open.producer_id),
+        },
+    }
+}
+
+pub fn transaction_json(one: &TransactionView) -> serde_json::Value {
+    let open = one.transaction.as_ref().known();
+    serde_json::json!({
+        "producer_id": open.map(|open| open.producer_id),
+        "producer_epoch": open.map(|open| open.producer_epoch),
+        "transactional_id": open.and_then(|open| open.transactional_id()).map(|id| id.as_ref()),
+        "start": open.map(|open| open.start.get()),
+        "age_seconds": one.age.as_secs_f64(),
+        "held_back": one.held_back,
+        "hung": one.hung,
+        "unknown": one.transaction.reason().map(|reason| reason.label()),
+    })
+}
+
 fn partition_rows(topic: &TopicView) -> Vec<PartitionRow> {
     let row = |(i, p): (usize, &crate::monitor::view::TopicPartitionView)| PartitionRow {
         id: format!("tp-{i}"),
@@ -85,10 +125,12 @@ fn partition_rows(topic: &TopicView) -> Vec<PartitionRow> {
         start: Cell::of(&p.range, |range| words::count(range.start.get())),
         end: Cell::of(&p.range, |range| words::count(range.end.get())),
         messages: Cell::of(&p.range, |range| words::count(range.end.distance_from(range.start))),
-        stable: match p.open_transaction_age {
-            None => Cell::Quiet("none".into()),
-            Some(age) => Cell::Text(words::duration(age)),
+        stable: match (p.open_transaction_age, transaction(topic, i).is_some_and(|one| one.hung)) {
+            (None, _) => Cell::Quiet("none".into()),
+            (Some(age), false) => Cell::Text(words::duration(age)),
+            (Some(age), true) => Cell::Toned(format!("{}, hangs", words::duration(age)), Tone::Bad),
         },
+        holder: transaction(topic, i).map(holder).unwrap_or_default(),
     };
     topic.partitions.iter().take(MAX_PARTITIONS).enumerate().map(row).collect()
 }
@@ -166,6 +208,7 @@ fn partitions_json(topic: &TopicView) -> serde_json::Value {
             "partition": i, "leader": p.leader, "start": range.map(|r| r.start.get()), "end": range.map(|r| r.end.get()),
             "last_stable": range.and_then(|r| r.last_stable).map(|offset| offset.get()),
             "open_transaction_seconds": p.open_transaction_age.map(|age| age.as_secs_f64()),
+            "transaction": transaction(topic, i).map(transaction_json),
             "unknown": p.range.reason().map(|reason| reason.label()),
         })
     };

@@ -12,6 +12,7 @@ mod share;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 pub use configs::describe_configs;
 pub use fetch::{FetchedPartition, fetch};
@@ -25,3 +26,4 @@ pub use metadata::{MetadataSink, PartitionMetadata, TopicMetadata, metadata};
 pub use offsets::{ListedOffset, OffsetSink, list_offsets, offset_fetch};
 pub use share::{SharePartition, ShareSink, share_offsets};
 pub use streams::{StreamsMember, Topology, describe_streams};
+pub use transactions::{ActiveProducer, describe_producers, describe_transactions, list_transactions};

@@ -2,6 +2,7 @@
 
 mod members;
 mod offsets;
+mod transactions;
 
 use super::*;
 use crate::kafka::wire::{
@@ -86,7 +87,7 @@ fn committed(cursor: &mut Cursor<'_>, version: i16, seen: &mut Seen) -> Result<(
     offset_fetch(cursor, version, &mut Sink(seen))
 }
 
-fn every_decoder() -> [(Decode, std::ops::RangeInclusive<i16>); 14] {
+fn every_decoder() -> [(Decode, std::ops::RangeInclusive<i16>); 17] {
     [
         (ends, 1..=10),
         (committed, 1..=9),
@@ -102,6 +103,9 @@ fn every_decoder() -> [(Decode, std::ops::RangeInclusive<i16>); 14] {
         (starts_of_shares, 0..=1),
         (streams_groups, 0..=0),
         (fetched, 4..=12),
+        (transactions::producers, 0..=0),
+        (transactions::listed, 0..=2),
+        (transactions::described, 0..=0),
     ]
 }
 

@@ -1,9 +1,9 @@
 //! One group as JSON, down to its partitions and members.
 
 use super::super::super::{links::Links, verdict::time_lag_source_label};
-use super::super::groups::GroupJson;
+use super::super::{groups::GroupJson, topic::transaction_json};
 use super::partitions::Part;
-use crate::monitor::view::{ClusterView, GroupTopicView, GroupView, PartitionView};
+use crate::monitor::view::{ClusterView, GroupTopicView, GroupView, PartitionView, TransactionView};
 use serde_json::{Value, json};
 
 pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
@@ -18,7 +18,7 @@ pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
     let parts = group.partitions();
     json!({
         "group": GroupJson::new(links, cluster, group),
-        "topics": group.topics.iter().map(|one| topic(one, &parts)).collect::<Vec<_>>(),
+        "topics": group.topics.iter().map(|one| topic(cluster, group, one, &parts)).collect::<Vec<_>>(),
         "members": members,
         "thresholds": {
             "lag_messages": { "warning": group.thresholds.lag_messages.warning, "critical": group.thresholds.lag_messages.critical },
@@ -28,8 +28,10 @@ pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
     })
 }
 
-fn topic(topic: &GroupTopicView, parts: &[Part<'_>]) -> Value {
+fn topic(cluster: &ClusterView, group: &GroupView, topic: &GroupTopicView, parts: &[Part<'_>]) -> Value {
     let own = parts.iter().filter(|(of, _)| of.topic == topic.topic);
+    let known = cluster.topics.iter().find(|known| known.name == topic.topic);
+    let held = |p: &PartitionView| known?.transactions.iter().find(|one| one.partition == p.partition);
     json!({
         "topic": &*topic.topic,
         "lag": topic.lag.known(),
@@ -38,11 +40,11 @@ fn topic(topic: &GroupTopicView, parts: &[Part<'_>]) -> Value {
         "consumed_total": topic.consumed_total,
         "rewound_total": topic.rewound_total,
         "unsubscribed": topic.unsubscribed,
-        "partitions": own.map(|(_, p)| partition(p)).collect::<Vec<_>>(),
+        "partitions": own.map(|(_, p)| partition(group, p, held(p))).collect::<Vec<_>>(),
     })
 }
 
-fn partition(p: &PartitionView) -> Value {
+fn partition(group: &GroupView, p: &PartitionView, held: Option<&TransactionView>) -> Value {
     let mut unknown = serde_json::Map::new();
     let mut note = |field: &str, reason: Option<crate::lag::UnknownReason>| {
         if let Some(reason) = reason {
@@ -61,6 +63,8 @@ fn partition(p: &PartitionView) -> Value {
         "start": p.range.known().map(|range| range.start.get()),
         "end": p.range.known().map(|range| range.end.get()),
         "lag": p.lag.known(),
+        "read_committed_lag": group.read_committed_lag(p).known(),
+        "transaction": held.map(transaction_json),
         "expired": p.expired,
         "beyond_end": p.beyond_end,
         "lag_seconds": p.time_lag.known().map(|lag| lag.age.as_secs_f64()),

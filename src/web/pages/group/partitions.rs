@@ -7,8 +7,9 @@ use super::super::super::{
     verdict::{drain_cell, note_words, sourced_time_lag_cell, status_tone, status_word},
     words,
 };
-use super::super::table::Row;
-use crate::monitor::view::{GroupTopicView, GroupView, PartitionView, View};
+use super::super::{table::Row, topic::holder};
+use crate::lag::Reading;
+use crate::monitor::view::{GroupTopicView, GroupView, PartitionView, TransactionView, View};
 use askama::Template;
 
 /// Rows of the table; the worst ones where there are more.
@@ -27,6 +28,8 @@ struct PartitionRow {
     owner: Cell,
     bar: Markup,
     lag: Cell,
+    /// What a read-committed reader has left, where that is less.
+    read_committed: String,
     oldest: Cell,
     drain: Cell,
     committed: Cell,
@@ -79,6 +82,9 @@ fn row(
     if p.expired > 0 {
         notes.push(format!("{} were deleted before they were read.", words::plural(p.expired, "record", "records")));
     }
+    if let Some(held) = transaction(view, group, topic, p) {
+        notes.push(format!("An open transaction: {}; {}.", words::duration(held.age), holder(held)));
+    }
     let template = PartitionRow {
         id: element_id("p", &[&topic.topic, &p.partition.to_string()]),
         topic: if several { words::shown(&topic.topic).into_owned() } else { String::new() },
@@ -91,6 +97,10 @@ fn row(
         },
         bar: svg::bar(p.lag.known().unwrap_or(0), max),
         lag: Cell::count(&p.lag),
+        read_committed: match (group.read_committed_lag(p), p.lag) {
+            (Reading::Known(left), Reading::Known(lag)) if left < lag => format!("{} read-committed", words::count(left)),
+            _ => String::new(),
+        },
         oldest: sourced_time_lag_cell(&p.time_lag, p.time_lag_at_least),
         drain: drain_cell(p.drain, true),
         committed: Cell::of(&p.committed, |offset| words::count(offset.get())),
@@ -106,6 +116,18 @@ fn row(
         notes: notes.join(" "),
     };
     Row { html: Markup::rendered(&template), id: template.id }
+}
+
+/// The transaction that holds the partition's last stable offset back.
+pub fn transaction<'a>(
+    view: &'a View,
+    group: &GroupView,
+    topic: &GroupTopicView,
+    p: &PartitionView,
+) -> Option<&'a TransactionView> {
+    let cluster = view.clusters.iter().find(|cluster| cluster.name == group.cluster)?;
+    let at = cluster.topics.binary_search_by(|known| known.name.cmp(&topic.topic)).ok()?;
+    cluster.topics.get(at)?.transactions.iter().find(|one| one.partition == p.partition)
 }
 
 /// How unevenly the lag lies: the largest partition against the mean.
