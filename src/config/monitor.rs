@@ -348,6 +348,42 @@ mod tests {
     }
 
     #[test]
+    fn a_property_in_a_file_has_the_rank_of_the_layer_that_names_it() {
+        let folder = std::env::temp_dir().join(format!("tidemark-layers-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let secret = |name: &str| {
+            let path = folder.join(name);
+            fs::write(&path, name).unwrap();
+            path.display().to_string()
+        };
+        let file = folder.join("tidemark.toml");
+        let text = format!(
+            "kafka = \"k:1\"\n[X]\n\"client.id\" = \"file\"\n[x-file]\n\"sasl.password\" = \"{}\"\n\"ssl.key.password\" = \"{}\"\n",
+            secret("of-file"),
+            secret("kept")
+        );
+        fs::write(&file, text).unwrap();
+        let connection = ConnectionArgs {
+            config: Some(file),
+            property_file_from_environment: vec![
+                format!("sasl.password={}", secret("of-environment")),
+                format!("client.id={}", secret("id")),
+            ],
+            property: vec!["sasl.password=of-flag".to_owned()],
+            ..ConnectionArgs::default()
+        };
+        let config = MonitorConfig::resolve(&connection, &CollectionArgs::default(), &WebArgs::default()).unwrap();
+        let shown: Vec<String> =
+            config.effective.iter().map(|setting| format!("{} {}", setting.key, setting.value)).collect();
+        fs::remove_dir_all(&folder).unwrap();
+        let properties = &config.clusters[0].properties;
+        assert_eq!(properties["sasl.password"], Property::from("of-flag"));
+        assert_eq!(properties["client.id"].path(), Some(folder.join("id").as_path()));
+        assert_eq!(properties["ssl.key.password"].path(), Some(folder.join("kept").as_path()));
+        assert!(shown.contains(&"cluster local property sasl.password = ***".to_owned()), "{shown:?}");
+    }
+
+    #[test]
     fn each_bad_value_is_refused_with_its_key() {
         let bad = |key: &str, collection: CollectionArgs, web: WebArgs| {
             assert_eq!(MonitorConfig::resolve(&args("k:1"), &collection, &web).unwrap_err().key, key);
