@@ -18,8 +18,13 @@ use kafka_protocol::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
+use tokio::time::sleep;
 
+/// A topic is there for all a moment after its creation.
+const LOOKS: u32 = 20;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 const CREATE_TIMEOUT_MS: i32 = 5_000;
 const ALREADY_EXISTS: i16 = 36;
 const NOT_CONTROLLER: i16 = 41;
@@ -45,11 +50,14 @@ pub async fn ensure_topics(
         link = open(address_of(&controller.host, controller.port), &settings);
     }
     create(&mut link, &missing, partitions).await?;
-    found.extend(existing(&read(&mut link).await.map_err(KafkaFailure::Call)?, topics));
-    match topics.iter().find(|topic| !found.contains_key(*topic)) {
-        Some(topic) => Err(KafkaFailure::Call(format!("topic {topic} is not there yet"))),
-        None => Ok(found),
+    for _ in 0..LOOKS {
+        found.extend(existing(&read(&mut link).await.map_err(KafkaFailure::Call)?, topics));
+        if found.len() == topics.len() {
+            return Ok(found);
+        }
+        sleep(BETWEEN_LOOKS).await;
     }
+    Err(KafkaFailure::Call("the topics that were created are not there yet".to_owned()))
 }
 
 fn settings(connection: &Connection) -> Arc<ConnectionSettings> {

@@ -137,7 +137,7 @@ async fn a_refusal_is_told_with_its_reason_and_without_a_secret() {
     let (certificate, key) = kafka.strange_identity();
     let identity = pairs(&[("ssl.certificate.pem", &certificate), ("ssl.key.pem", &key)]);
     let refused = |mechanism: &str, user: &str| format!("the broker refused SASL {mechanism} for user {user}: ");
-    let cases: [(String, Pairs, Vec<String>); 13] = [
+    let cases: [(String, Pairs, Vec<String>); 14] = [
         (
             kafka.address(Door::Sasl),
             password("sasl_plaintext", "PLAIN", PLAIN_USER, wrong),
@@ -182,6 +182,7 @@ async fn a_refusal_is_told_with_its_reason_and_without_a_secret() {
         ),
         (kafka.address(Door::Mutual), [tls(kafka), identity].concat(), vec!["does not take our certificate".to_string()]),
         (kafka.kafka.bootstrap(), tls(kafka), vec!["TLS".to_string()]),
+        (kafka.address(Door::Sasl), Vec::new(), vec!["as listeners do that ask for SASL".to_string()]),
         (kafka.address(Door::Tls), Vec::new(), vec!["set security.protocol to ssl or sasl_ssl".to_string()]),
     ];
     for (address, list, words) in cases {

@@ -102,3 +102,6 @@ fn authentication(cursor: &mut Cursor<'_>, version: i16) -> Result<Answer, Malfo
 fn short(words: &str) -> String {
     words.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,9 @@ pub struct Connection {
     broken: bool,
     /// The broker throttles us.
     quiet_until: Option<Instant>,
+    /// Exchanges that went well, and whether the broker knows who we are.
+    answered: u64,
+    proven: bool,
     /// The broker ends the session soon after.
     until: Option<Instant>,
 }
@@ -101,6 +104,7 @@ impl Connection {
         connection.negotiate().await?;
         if let Some(credentials) = credentials {
             let lifetime = authenticate(&mut connection, &credentials).await?;
+            connection.proven = true;
             connection.until = lifetime.map(|lifetime| Instant::now() + lifetime.mul_f64(SESSION_SHARE));
         }
         Ok(connection)
@@ -121,6 +125,8 @@ impl Connection {
             stats: Arc::clone(&settings.stats),
             broken: false,
             quiet_until: None,
+            answered: 0,
+            proven: false,
             until: None,
         }
     }
@@ -213,10 +219,19 @@ impl Connection {
         let outcome: Result<((), ()), WireError> = tokio::try_join!(write, read);
         self.reader.let_go();
         match outcome {
-            Ok(_) => self.broken = false,
+            Ok(_) => {
+                self.broken = false;
+                self.answered += 1;
+            }
             Err(_) => self.stats.failed(),
         }
-        outcome.map(|_| ())
+        outcome.map(|_| ()).map_err(|error| match error {
+            // The versions are told to everybody.
+            WireError::Closed(words) if self.answered == 1 && !self.proven => WireError::Closed(format!(
+                "{words} at the first request, as listeners do that ask for SASL (see security.protocol)"
+            )),
+            other => other,
+        })
     }
 }
 
