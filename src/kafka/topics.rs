@@ -52,7 +52,7 @@ pub async fn ensure_topics(
     create(&mut link, &missing, partitions).await?;
     for _ in 0..LOOKS {
         found.extend(existing(&read(&mut link).await.map_err(KafkaFailure::Call)?, topics));
-        if found.len() == topics.len() {
+        if topics.iter().all(|topic| found.contains_key(topic)) {
             return Ok(found);
         }
         sleep(BETWEEN_LOOKS).await;
