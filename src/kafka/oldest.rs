@@ -270,6 +270,3 @@ fn request(snapshot: &ClusterSnapshot, version: i16, crowd: &[RecordWanted], roo
     }
     request
 }
-
-#[cfg(test)]
-mod tests;
