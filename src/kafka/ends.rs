@@ -28,7 +28,7 @@ const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
 
 /// What is asked, in this order: each is at or after the one before it, so that a log that grows meanwhile never shows
-/// a start or a last stable offset beyond its end.
+/// a start or a last stable offset beyond its end. The committed offsets are read between the start and the two others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Edge {
     Start,
@@ -37,8 +37,6 @@ enum Edge {
 }
 
 impl Edge {
-    const ALL: [Self; 3] = [Self::Start, Self::LastStable, Self::End];
-
     const fn timestamp(self) -> i64 {
         match self {
             Self::Start => EARLIEST,
@@ -59,26 +57,42 @@ impl Edge {
 type Place = (u32, i32);
 type Edges = [Result<Offset, UnknownReason>; 3];
 
-/// Reads the log range of every partition: by topic of the table, then by partition.
-pub async fn read(links: &mut Links, topology: &Topology, failures: &mut Failures) -> Vec<Vec<PartitionSnapshot>> {
+/// What has been read of the logs so far, by the broker that leads them.
+pub struct Logs(BTreeMap<i32, LedLogs>);
+
+#[derive(Default)]
+struct LedLogs {
+    places: Vec<Place>,
+    edges: Vec<Edges>,
+    /// Why the broker is not asked any further.
+    error: Option<WireError>,
+}
+
+/// Reads where every log starts. It comes before the committed offsets: a group that deletes what it has committed (Kafka
+/// Streams does) would seem to have lost it otherwise.
+pub async fn read_starts(links: &mut Links, topology: &Topology) -> Logs {
+    let mut logs = Logs(by_leader(topology));
+    logs.ask(links, topology, &[Edge::Start]).await;
+    logs
+}
+
+/// Reads where every log ends, and gives the ranges: by topic of the table, then by partition.
+pub async fn read_ends(
+    mut logs: Logs,
+    links: &mut Links,
+    topology: &Topology,
+    failures: &mut Failures,
+) -> Vec<Vec<PartitionSnapshot>> {
+    logs.ask(links, topology, &[Edge::LastStable, Edge::End]).await;
     let mut table: Vec<Vec<PartitionSnapshot>> = topology.topics.iter().map(unread).collect();
-    let mut work = by_leader(topology);
-    let asking = links.iter_mut().filter_map(|(broker, link)| {
-        let asked = work.remove(broker)?;
-        Some(async move {
-            let mut edges = vec![[Err(UnknownReason::NotReadYet); 3]; asked.len()];
-            let error = ask_one(link, topology, &asked, &mut edges).await.err();
-            (*broker, asked, edges, error)
-        })
-    });
-    let answered = join_all(asking).await;
-    for (broker, places) in work {
-        failures.add("log ends of partitions", Some(broker), UnknownReason::Unreachable, places.len(), || {
-            "their leader is not among the brokers".to_owned()
-        });
-        fill(&mut table, &places, |_| Reading::Unknown(UnknownReason::Unreachable));
-    }
-    for (broker, places, edges, error) in answered {
+    for (broker, LedLogs { places, edges, error }) in logs.0 {
+        if !links.contains_key(&broker) {
+            failures.add("log ends of partitions", Some(broker), UnknownReason::Unreachable, places.len(), || {
+                "their leader is not among the brokers".to_owned()
+            });
+            fill(&mut table, &places, |_| Reading::Unknown(UnknownReason::Unreachable));
+            continue;
+        }
         let fallback = error.as_ref().map_or(UnknownReason::BadResponse, WireError::reason);
         let range = |index: usize| edges.get(index).map_or(Reading::Unknown(fallback), |edges| range_of(edges, fallback));
         let unknown = (0..places.len()).filter_map(|index| range(index).reason());
@@ -91,6 +105,18 @@ pub async fn read(links: &mut Links, topology: &Topology, failures: &mut Failure
     table
 }
 
+impl Logs {
+    async fn ask(&mut self, links: &mut Links, topology: &Topology, wanted: &[Edge]) {
+        let led = self.0.iter_mut().filter(|(_, led)| led.error.is_none());
+        let mut led: BTreeMap<i32, &mut LedLogs> = led.map(|(broker, led)| (*broker, led)).collect();
+        let asking = links.iter_mut().filter_map(|(broker, link)| {
+            let led = led.remove(broker)?;
+            Some(async move { led.error = ask_one(link, topology, &led.places, wanted, &mut led.edges).await.err() })
+        });
+        join_all(asking).await;
+    }
+}
+
 fn unread(topic: &super::cluster::Topic) -> Vec<PartitionSnapshot> {
     let one = |(index, leader): (usize, &super::cluster::Leader)| PartitionSnapshot {
         leader: leader.ok(),
@@ -100,12 +126,14 @@ fn unread(topic: &super::cluster::Topic) -> Vec<PartitionSnapshot> {
     topic.leaders.iter().enumerate().map(one).collect()
 }
 
-fn by_leader(topology: &Topology) -> BTreeMap<i32, Vec<Place>> {
-    let mut work: BTreeMap<i32, Vec<Place>> = BTreeMap::new();
+fn by_leader(topology: &Topology) -> BTreeMap<i32, LedLogs> {
+    let mut work: BTreeMap<i32, LedLogs> = BTreeMap::new();
     for (index, topic) in (0..).zip(&topology.topics) {
         for (partition, leader) in (0..).zip(&topic.leaders) {
             if let Ok(broker) = leader {
-                work.entry(*broker).or_default().push((index, partition));
+                let led = work.entry(*broker).or_default();
+                led.places.push((index, partition));
+                led.edges.push([Err(UnknownReason::NotReadYet); 3]);
             }
         }
     }
@@ -125,16 +153,24 @@ fn fill(table: &mut [Vec<PartitionSnapshot>], places: &[Place], range: impl Fn(u
 fn range_of(edges: &Edges, fallback: UnknownReason) -> Reading<LogRange> {
     let reason = |reason| if reason == UnknownReason::NotReadYet { fallback } else { reason };
     match *edges {
+        // The log was made again, or cut, in between.
+        [Ok(start), _, Ok(end)] if start > end => Reading::Unknown(UnknownReason::NoSuchPartition),
         [Ok(start), last_stable, Ok(end)] => Reading::Known(LogRange { start, end, last_stable: last_stable.ok() }),
         [_, _, Err(error)] | [Err(error), _, Ok(_)] => Reading::Unknown(reason(error)),
     }
 }
 
-async fn ask_one(link: &mut Link, topology: &Topology, asked: &[Place], edges: &mut [Edges]) -> Result<(), WireError> {
+async fn ask_one(
+    link: &mut Link,
+    topology: &Topology,
+    asked: &[Place],
+    wanted: &[Edge],
+    edges: &mut [Edges],
+) -> Result<(), WireError> {
     let chunks = asked.len().div_ceil(PARTITIONS_PER_REQUEST);
     // Below version 2 there are no transactions to stop at.
-    let wanted: &[Edge] =
-        if link.version::<ListOffsetsRequest>().await? >= 2 { &Edge::ALL } else { &[Edge::Start, Edge::End] };
+    let transactions = link.version::<ListOffsetsRequest>().await? >= 2;
+    let wanted: Vec<Edge> = wanted.iter().copied().filter(|edge| transactions || *edge != Edge::LastStable).collect();
     link.ask(
         |version| {
             let topics: Vec<Vec<ListOffsetsTopic>> =

@@ -1,5 +1,5 @@
-//! One collection of one cluster: metadata, groups, members, committed offsets, and only then the ends of the logs, so
-//! that lag is never understated. Brokers are asked in parallel; one that fails makes its own part unknown.
+//! One collection of one cluster: metadata, groups, members, where the logs start, committed offsets, and only then where
+//! the logs end, so that lag is never understated and nothing seems lost that was deleted after it had been committed. Brokers are asked in parallel; one that fails makes its own part unknown.
 
 use super::{
     BrokerAttempt, CollectError,
@@ -153,13 +153,14 @@ impl ClusterReader {
             failures.add_named("metadata of topics", None, *reason, topic);
         }
         let (mut groups, listing_complete) = self.find_groups(&topology, &mut failures).await;
+        let logs = ends::read_starts(&mut self.links, &topology).await;
         let scope = Scope { topology: &topology, topics: &self.config.topics };
         committed::read(&mut self.links, &mut groups, scope, &mut failures).await;
         groups.retain(exists);
         self.named.remember(&groups);
         self.hidden = hidden_topics(&mut groups, &topology, &self.config.topics);
         let (committed_at, elapsed) = (self.clock.now(), self.begun.elapsed());
-        let ends = ends::read(&mut self.links, &topology, &mut failures).await;
+        let ends = ends::read_ends(logs, &mut self.links, &topology, &mut failures).await;
         let ends_at = self.clock.now();
         if let Some(error) = self.nobody_answered() {
             return Err(error);

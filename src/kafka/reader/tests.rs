@@ -73,19 +73,21 @@ async fn a_collection_holds_everything_that_the_cluster_says() {
 }
 
 #[tokio::test]
-async fn committed_offsets_are_asked_for_before_the_ends() {
+async fn committed_offsets_are_asked_for_between_the_starts_and_the_ends() {
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let log = Arc::clone(&order);
     let broker = FakeBroker::start(move |ask| {
-        log.lock().unwrap().push(ask.key);
+        if ask.is::<OffsetFetchRequest>() {
+            log.lock().unwrap().push("committed");
+        } else if ask.is::<ListOffsetsRequest>() {
+            let request = ask.decoded::<ListOffsetsRequest>();
+            log.lock().unwrap().push(if request.topics[0].partitions[0].timestamp == -2 { "start" } else { "end" });
+        }
         None
     })
     .await;
     collected(&broker).await;
-    let order = order.lock().unwrap();
-    let last_committed = order.iter().rposition(|key| *key == OffsetFetchRequest::KEY).unwrap();
-    let first_end = order.iter().position(|key| *key == ListOffsetsRequest::KEY).unwrap();
-    assert!(last_committed < first_end, "{order:?}");
+    assert_eq!(*order.lock().unwrap(), ["start", "committed", "end", "end"]);
 }
 
 #[tokio::test]
