@@ -251,6 +251,7 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
                 Duration::from_secs(604_800 - shape.age)
             },
         ),
+        offsets_kept_until: None,
         last_commit_at: Some(now),
         rebalances_total: 2,
         read_at: None,

@@ -279,6 +279,7 @@ mod tests {
             listing_complete: true,
             not_found: Vec::new(),
             throttled: Duration::ZERO,
+            offsets_retention: Reading::Unknown(UnknownReason::NotReadYet),
             failures: vec![],
         }
     }

@@ -20,6 +20,7 @@ mod groups;
 mod hedge;
 mod members;
 mod named;
+mod offsets_retention;
 mod oldest;
 mod producer;
 mod properties;

@@ -13,6 +13,7 @@ use super::{
     hedge::first_answer,
     members,
     named::{self, NamedGroups},
+    offsets_retention::OffsetsRetention,
     oldest::{self, RecordBudget},
     properties::ClientProperties,
     transactions,
@@ -89,6 +90,7 @@ pub struct ClusterReader {
     /// Topics as they were last known, for those whose metadata fails.
     shapes: Shapes,
     named: NamedGroups,
+    offsets_retention: OffsetsRetention,
     /// Topics that members read and that no metadata showed: asked for by name, to learn why.
     hidden: BTreeSet<Arc<str>>,
     /// Address of the broker that described the cluster last.
@@ -121,6 +123,7 @@ impl ClusterReader {
             beside: Beside::default(),
             shapes: Shapes::default(),
             named: NamedGroups::default(),
+            offsets_retention: OffsetsRetention::default(),
             hidden: BTreeSet::new(),
             source: String::new(),
             settings,
@@ -168,7 +171,13 @@ impl ClusterReader {
         self.doubt_if(failures.any(&[UnknownReason::NotLeader, UnknownReason::CoordinatorNotReady]));
         self.beside.wait(self.config.extras_wait).await;
         self.beside.extras.keep(&topology, &mut failures);
+        let every = self.config.retention_every;
+        let offsets_retention = self.offsets_retention.refresh(&mut self.links, &groups, every).await;
+        if offsets_retention.reason() == Some(UnknownReason::NotAuthorized) {
+            failures.add("retention of offsets", None, UnknownReason::NotAuthorized, 0, String::new);
+        }
         Ok(ClusterSnapshot {
+            offsets_retention,
             committed_at,
             elapsed,
             ends_at,

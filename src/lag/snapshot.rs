@@ -24,6 +24,8 @@ pub struct ClusterSnapshot {
     pub listing_complete: bool,
     /// Groups that were asked for by name and do not exist.
     pub not_found: Vec<Arc<str>>,
+    /// How long Kafka keeps the offsets of a group without members (`offsets.retention.minutes`); read where there is one.
+    pub offsets_retention: Reading<Duration>,
     /// Time for which brokers held their answers back, because of a quota.
     pub throttled: Duration,
     /// Everything that failed without failing the whole collection.

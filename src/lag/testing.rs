@@ -26,6 +26,7 @@ pub(crate) fn cluster(seconds: i64) -> ClusterSnapshot {
         listing_complete: true,
         not_found: Vec::new(),
         throttled: Duration::ZERO,
+        offsets_retention: Reading::Unknown(UnknownReason::NotReadYet),
         failures: Vec::new(),
     }
 }

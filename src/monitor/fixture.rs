@@ -140,6 +140,7 @@ pub fn group(id: &str) -> GroupView {
         drain: Drain::CaughtUp,
         retention_risk: Reading::Known(0.0),
         runway: Reading::Unknown(UnknownReason::HistoryTooShort),
+        offsets_kept_until: None,
         last_commit_at: Some(at(1_700_000_000)),
         rebalances_total: 0,
         read_at: None,

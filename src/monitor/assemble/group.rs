@@ -142,6 +142,7 @@ fn view(
         drain: evidence.drain,
         retention_risk: sums::worst_risk(subscribed().map(|topic| topic.retention_risk)),
         runway: sums::runway(scene, counted),
+        offsets_kept_until: offsets_kept_until(scene, group, standpoint),
         last_commit_at: judged.iter().filter_map(|one| one.view.last_commit_at).max(),
         rebalances_total: 0,
         read_at: (!group.committed.is_known()).then(|| Some(standpoint.history.time(track?.read_at()?))).flatten(),
@@ -270,6 +271,19 @@ pub(super) fn judge_rows<'a>(scene: &Scene<'a>, group: &'a GroupSnapshot, standp
         Judged { left_out: is_left_out(scene, row.topic, &subscribed, track), row, pair, verdict, view }
     };
     rows::rows(scene, group, track).into_iter().map(judge_one).collect()
+}
+
+/// Kafka counts from when the last member left; where there never was one, from the commit of each offset.
+fn offsets_kept_until(
+    scene: &Scene<'_>,
+    group: &GroupSnapshot,
+    standpoint: Standpoint<'_>,
+) -> Option<Reading<DateTime<Utc>>> {
+    let nobody_since = standpoint.nobody_since.filter(|_| group.kind != GroupKind::Share)?;
+    let pairs = standpoint.track.map_or(&[][..], |track| &track.pairs);
+    let unchanged = pairs.iter().filter(|pair| pair.gone_since().is_none()).map(|pair| pair.unchanged_since()).min()?;
+    let since = standpoint.history.time(if group.kind == GroupKind::Simple { unchanged } else { nobody_since });
+    Some(scene.snapshot.offsets_retention.map(|kept| since + kept))
 }
 
 fn group_notes(judged: &[Judged<'_>], presence: Presence, listed: bool, unknown_partitions: usize) -> Vec<Note> {

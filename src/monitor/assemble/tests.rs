@@ -12,6 +12,8 @@ use crate::monitor::{
 use proptest::prelude::*;
 use std::{sync::RwLock, time::Duration};
 
+mod kinds;
+
 fn settings() -> Settings {
     Settings {
         interval: Duration::from_secs(10),

@@ -39,6 +39,9 @@ pub struct GroupView {
     pub retention_risk: Reading<f64>,
     /// Time until the oldest unread record may be deleted, for the worst partition.
     pub runway: Reading<Duration>,
+    /// When Kafka forgets the offsets of a group that nobody is in (`offsets.retention.minutes`), at the latest: the group
+    /// may have been empty before it was watched. `None` while somebody is in it.
+    pub offsets_kept_until: Option<Reading<DateTime<Utc>>>,
     pub last_commit_at: Option<DateTime<Utc>>,
     pub rebalances_total: u64,
     /// When the committed offsets were last read, where the last collection could not read them.

@@ -83,7 +83,9 @@ impl Kafka {
     /// Starts brokers 1 to `count` as one cluster. The first is also the only controller: it is not to be stopped.
     pub fn start_cluster(count: i32) -> Vec<Kafka> {
         let first: [u16; 2] = free_ports();
-        let shared = format!("offsets.topic.replication.factor={count}\ndefault.replication.factor=1\nbroker.session.timeout.ms=30000\n");
+        let shared = format!(
+            "offsets.topic.replication.factor={count}\ndefault.replication.factor=1\nbroker.session.timeout.ms=30000\n"
+        );
         let node = |id: i32| {
             let [port, _] = free_ports();
             let own = format!(

@@ -313,3 +313,54 @@ proptest! {
         });
     }
 }
+
+/// What a broker may send in place of an answer.
+fn nonsense(ask: &Ask, kind: usize) -> Reply {
+    let Reply::Body { flexible, body } = default_answer(ask) else { return Reply::Close };
+    match kind {
+        0 => Reply::Bytes(vec![0x41; 200]),
+        1 => Reply::Bytes(vec![0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1]),
+        2 => Reply::Stray { flexible, body },
+        3 => Reply::Body { flexible, body }.cut(9),
+        4 => Reply::Body { flexible, body: vec![0xff; 64] },
+        5 => Reply::Body { flexible, body: Vec::new() },
+        _ => Reply::Close,
+    }
+}
+
+#[tokio::test]
+async fn nonsense_in_place_of_any_answer_ends_the_connection_and_the_next_collection_is_right_again() {
+    let keys = FULL.map(|offer| offer.0);
+    for (key, kind) in keys.into_iter().flat_map(|key| (0..7).map(move |kind| (key, kind))) {
+        let talking = Arc::new(AtomicBool::new(true));
+        let spoils = Arc::clone(&talking);
+        let broker = FakeBroker::start(move |ask| {
+            if ask.is::<ListGroupsRequest>() && !(ask.key == key && spoils.load(Ordering::Relaxed)) {
+                let groups = [
+                    ("g", "Classic", "Stable"),
+                    ("k", "Consumer", "Stable"),
+                    ("s", "Share", "Stable"),
+                    ("x", "Streams", "Stable"),
+                ];
+                return Some(ask.answer::<ListGroupsRequest>(&listing(&groups, ask.version)));
+            }
+            (ask.key == key && spoils.load(Ordering::Relaxed)).then(|| nonsense(ask, kind))
+        })
+        .await;
+        let mut config = config(&broker.bootstrap());
+        (config.sizes_every, config.retention_every) = (Duration::ZERO, Duration::ZERO);
+        let mut reader = ClusterReader::new(config);
+        // A part of it may be unknown, or all of it where metadata or versions are spoilt: nothing else is asked of it.
+        let _ = reader.collect().await;
+        talking.store(false, Ordering::Relaxed);
+        let snapshot = reader.collect().await.unwrap();
+        assert_eq!(snapshot.failures, [], "request {key}, nonsense {kind}");
+        assert_eq!(snapshot.groups[0].committed, offsets(&[(0, 0, 5), (0, 1, 7)]), "request {key}, nonsense {kind}");
+        assert_eq!(
+            snapshot.groups.iter().filter(|group| group.members.is_known()).count(),
+            4,
+            "request {key}, nonsense {kind}"
+        );
+        assert_eq!(snapshot.topics[0].partitions[1].range, Reading::Known(RANGE), "request {key}, nonsense {kind}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Holds every decoder to the encoder of `kafka-protocol` in every version that is spoken, and to broken frames.
 
+mod fuzz;
 mod members;
 mod offsets;
 mod transactions;
@@ -61,6 +62,7 @@ fn check_frame<R: Call>(frame: &[u8], version: i16, decode: Decode, expected: &S
     for cut in 0..frame.len() {
         assert!(decoded::<R>(&frame[..cut], version, decode).is_err(), "{} version {version} cut at {cut}", R::NAME);
     }
+    fuzz::break_it::<R>(frame, version, decode);
 }
 
 fn versions<R: Call>() -> impl Iterator<Item = i16> {

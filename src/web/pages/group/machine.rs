@@ -1,6 +1,6 @@
 //! One group as JSON, down to its partitions and members.
 
-use super::super::super::{links::Links, verdict::time_lag_source_label};
+use super::super::super::{links::Links, verdict::time_lag_source_label, words};
 use super::super::{groups::GroupJson, topic::transaction_json};
 use super::partitions::Part;
 use crate::monitor::view::{ClusterView, GroupTopicView, GroupView, PartitionView, TransactionView};
@@ -20,6 +20,7 @@ pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
         "group": GroupJson::new(links, cluster, group),
         "topics": group.topics.iter().map(|one| topic(cluster, group, one, &parts)).collect::<Vec<_>>(),
         "members": members,
+        "offsets_kept_until": group.offsets_kept_until.and_then(crate::lag::Reading::known).map(words::iso),
         "thresholds": {
             "lag_messages": { "warning": group.thresholds.lag_messages.warning, "critical": group.thresholds.lag_messages.critical },
             "lag_seconds": { "warning": group.thresholds.lag_seconds.warning, "critical": group.thresholds.lag_seconds.critical },

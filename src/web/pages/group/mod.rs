@@ -49,6 +49,7 @@ pub struct GroupPage {
     sentence: String,
     advice: String,
     notes: Vec<&'static str>,
+    expiry: String,
     facts: Vec<facts::Fact>,
     tabs: Vec<tabs::Tab>,
     chart: chart::Chart,
@@ -105,6 +106,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         sentence: words::shown(&said.sentence).into_owned(),
         advice: said.advice.as_deref().map_or_else(String::new, |advice| words::shown(advice).into_owned()),
         notes: group.notes.iter().map(|note| note_words(*note)).collect(),
+        expiry: expiry(group, view.at),
         facts: facts::facts(group, duplicates_of(cluster, &group.id)),
         tabs: tabs::tabs(&href, tab, range),
         chart: chart::build(group, &series, range, &f.links, &href),
@@ -183,6 +185,18 @@ fn missing(dashboard: &DashboardState, visit: &Visit, view: &View, cluster: &str
         "A group that is left out by --groups-include or --groups-exclude is not read at all.",
     ];
     reply::message(dashboard, visit, StatusCode::NOT_FOUND, &title, text, &steps)
+}
+
+/// When Kafka forgets the offsets of a group that nobody is in.
+fn expiry(group: &GroupView, now: chrono::DateTime<chrono::Utc>) -> String {
+    match group.offsets_kept_until {
+        Some(crate::lag::Reading::Known(until)) => format!(
+            "Nobody is in it: Kafka forgets its committed offsets in {} at most (offsets.retention.minutes), unless somebody joins or \
+             commits.",
+            words::duration(words::between(now, until))
+        ),
+        Some(crate::lag::Reading::Unknown(_)) | None => String::new(),
+    }
 }
 
 /// Since when something is gone that was there.

@@ -1,0 +1,57 @@
+//! Share groups, whose lag is reported and not subtracted, and groups that nobody is in, whose offsets will be forgotten.
+
+use super::*;
+use crate::lag::ShareLag;
+
+/// A share group that starts at 40 of 100 records and has `unread` of them left.
+fn shared(seconds: i64, unread: Option<u64>) -> ClusterSnapshot {
+    cluster(seconds)
+        .topic("orders", 1, &[(0, 100)])
+        .group("s", &[("orders", 0, 40)])
+        .member("s", "worker", "orders", &[0])
+        .change_group("s", |group| {
+            group.kind = GroupKind::Share;
+            group.share_lag = vec![ShareLag { topic: 0, partition: 0, unread }];
+        })
+}
+
+#[test]
+fn a_share_group_has_the_lag_that_is_reported() {
+    let mut watch = Watch::new();
+    watch.see(&shared(0, Some(7)));
+    let group = watch.group("s");
+    assert_eq!((group.lag, group.unknown_partitions), (Reading::Known(7), 0), "not the 60 behind its start");
+    assert!(group.notes.contains(&Note::ShareGroup));
+    for seconds in (10..=200).step_by(10) {
+        watch.see(&shared(seconds, Some(0)));
+    }
+    let group = watch.group("s");
+    assert_eq!((group.lag, group.status), (Reading::Known(0), Status::Ok), "its start stands still, and nothing is left");
+}
+
+#[test]
+fn a_share_group_without_a_reported_lag_is_unknown_and_never_zero() {
+    let mut watch = Watch::new();
+    watch.see(&shared(0, None));
+    let group = watch.group("s");
+    assert_eq!((group.lag, group.status), (Reading::Unknown(UnknownReason::NotReported), Status::Unknown));
+    assert_eq!(watch.sentence("s"), "This broker does not report the lag of a share group; 60 messages wait at most.");
+    assert!(group.notes.contains(&Note::Partial));
+}
+
+#[test]
+fn the_offsets_of_a_group_expire_some_time_after_its_last_member_left() {
+    let at_second = |seconds: i64, member: bool| {
+        let mut snapshot = cluster(seconds).topic("orders", 1, &[(0, 100)]).group("g", &[("orders", 0, 40)]);
+        snapshot.offsets_retention = Reading::Known(Duration::from_secs(600));
+        if member { snapshot.member("g", "worker", "orders", &[0]) } else { snapshot }
+    };
+    let mut watch = Watch::new();
+    watch.see(&at_second(0, true));
+    assert_eq!(watch.group("g").offsets_kept_until, None, "somebody is in it");
+    watch.see(&at_second(10, false));
+    watch.see(&at_second(70, false));
+    assert_eq!(watch.group("g").offsets_kept_until, Some(Reading::Known(at(610))), "600 s after it was first seen empty");
+    watch.see(&at_second(80, true));
+    assert_eq!(watch.group("g").offsets_kept_until, None);
+}
