@@ -1,25 +1,29 @@
 #!/usr/bin/env bash
-# Measures one collection of many groups: the release monitor, and beside it klag-exporter if its binary is given, one after
-# the other on one broker in one run. Prints a table for docs/benchmarks.md.
+# Measures collections of many groups: the release monitor, the bare read, and beside them klag-exporter if its binary is given,
+# one after the other on one broker in one run. Prints tables for docs/benchmarks.md, and lines for scripts/bench-plot.py.
 #
-#   scripts/bench-collection.sh [GROUPS] [path of klag-exporter]      default: 2000 groups of 20 partitions
+#   scripts/bench-collection.sh [path of klag-exporter]
 #
-# CPU is user + system of the process over BENCH_SECONDS (60) of collections every 5 s, divided by their number; memory is the peak (VmHWM).
-# BENCH_NO_BUILD=1 measures the binaries that are there.
+# The workloads grow on one broker: 1,953 groups of 20 partitions; 10,000 more of 10; and, without klag-exporter, up to 65,000.
+# CPU is user + system of the process over BENCH_SECONDS (60), divided by the collections that it completed by its own count, at topic
+# granularity and without scrapes; memory is the peak (VmHWM). The broker's CPU is that of its process without
+# what it takes when nobody asks. BENCH_STAGES (m ml x1 x2) chooses workloads. BENCH_NO_BUILD=1 measures the binaries that are there, BENCH_DIR is where the broker keeps its data.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-groups=${1:-2000}
-klag=${2:-}
-interval=5
+klag=${1:-}
 window=${BENCH_SECONDS:-60}
-scratch=$(mktemp -d)
+stages=${BENCH_STAGES:-m ml x1 x2}
+interval=5
+scratch=$(mktemp -d "${BENCH_DIR:-${TMPDIR:-/tmp}}/tidemark-bench.XXXXXX")
 port=$((20000 + RANDOM % 5000))
+url=http://127.0.0.1:$((port + 2))/metrics
+klag_url=http://127.0.0.1:$((port + 3))/metrics
 pids=()
 
 clean_up() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    scripts/kafka.sh stop --dir "$scratch/kafka" 2>/dev/null || true
+    scripts/kafka.sh stop --dir "$scratch/kafka" >/dev/null 2>&1 || true
     rm -rf "$scratch"
 }
 trap clean_up EXIT
@@ -32,74 +36,128 @@ peak_mib() { # pid
     awk '/^VmHWM/ { printf "%.0f", $2 / 1024 }' "/proc/$1/status"
 }
 
-wait_for_sum() { # url metric: until the sum of all lags is the one that was seeded; prints the seconds that it took
-    local began=$EPOCHREALTIME
-    for _ in $(seq 1 600); do
-        if [ "$(sum "$1" "$2")" = "$lag" ]; then
-            awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'
-            return
-        fi
-        sleep 0.1
-    done
-    echo "never: $(sum "$1" "$2") instead of $lag" >&2
-    return 1
-}
+minus() { awk -v a="$1" -v b="$2" 'BEGIN { print a - b }'; }
+per() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.1f", a / b; else printf "-" }'; }
+page() { curl -s --compressed --max-time 60 "$1" || true; }
 
 sum() { # url metric
-    curl -s "$1" | awk -v name="$2{" 'index($1, name) == 1 || index($0, name) == 1 { total += $NF } END { printf "%d", total }'
+    page "$1" | awk -v name="$2{" 'index($0, name) == 1 { total += $NF } END { printf "%d", total }'
 }
 
-measure() { # name pid url metric
-    local name=$1 pid=$2 url=$3 metric=$4 first began took collections
-    first=$(wait_for_sum "$url" "$metric")
-    began=$(cpu_ms "$pid")
-    sleep "$window" # a steady state, without scrapes
-    took=$(awk -v a="$began" -v b="$(cpu_ms "$pid")" 'BEGIN { print b - a }')
-    collections=$((window / interval))
-    local scrape
-    scrape=$(curl -s -o /dev/null -w '%{time_total} s, %{size_download} bytes' "$url")
-    [ "$(sum "$url" "$metric")" = "$lag" ] || echo "$name: the sum of lags is wrong" >&2
-    printf '| %s | %s | %s | %s | %s |\n' "$name" \
-        "$(awk -v t="$took" -v n="$collections" 'BEGIN { printf "%.0f ms", t / n }')" "$(peak_mib "$pid") MiB" "$first s" "$scrape"
+wait_for_sum() { # url metric: until the sum of all lags is the one that was seeded; prints the seconds that it took
+    local began=$EPOCHREALTIME
+    for _ in $(seq 1 3000); do
+        if [ "$(sum "$1" "$2")" = "$lag" ]; then
+            awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }'
+            return
+        fi
+        sleep 0.05
+    done
+    echo "never: $(sum "$1" "$2") instead of $lag" >&2
+    printf 'never'
 }
 
-[ -n "${BENCH_NO_BUILD:-}" ] || cargo build --release --quiet --bin tidemark --example seed_groups
-target=${CARGO_TARGET_DIR:-target}/release
-KAFKA_HEAP=1g scripts/kafka.sh start --port "$port" --dir "$scratch/kafka" >/dev/null
-seeded=$("$target/examples/seed_groups" "127.0.0.1:$port" "$groups" 200 10 100)
-lag=${seeded##* }
-echo "$seeded; $(nproc) cores; Kafka $(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' scripts/kafka-jars.xml)"
-echo
-echo '| | CPU a collection | peak memory | first right answer after | one scrape |'
-echo '|---|---|---|---|---|'
+scrape_ms() { # url: the median of eleven scrapes, compressed where the program can
+    for _ in $(seq 1 11); do
+        curl -s --max-time 60 -H 'Accept-Encoding: gzip' -o /dev/null -w '%{time_total} %{size_download}\n' "$1"
+        sleep 0.7
+    done | sort -n | awk 'NR == 6 { printf "%.1f ms, %.2f MB", $1 * 1000, $2 / 1e6 }'
+}
 
-"$target/tidemark" monitor --kafka "127.0.0.1:$port" --interval ${interval}s --listen 127.0.0.1:$((port + 2)) \
-    >"$scratch/tidemark.log" 2>&1 &
-pids+=($!)
-measure "tidemark, every partition" $! "http://127.0.0.1:$((port + 2))/metrics" tidemark_group_lag_messages
-kill "${pids[-1]}"
+collections_of() { # kind: how many collections the program has completed
+    case $1 in
+    tidemark) curl -s --max-time 10 "${url%/metrics}/status?format=json" | sed 's/.*"collections":\([0-9]*\).*/\1/' ;;
+    bare) wc -l <"$scratch/bare.log" ;;
+    klag) grep -c "Collection cycle completed" "$scratch/klag.log" || true ;;
+    esac
+}
 
-[ -n "$klag" ] || exit 0
-for granularity in partition topic; do
+measure() { # name kind pid first scrape: over the window, CPU of the process and of the broker for each collection
+    local name=$1 kind=$2 pid=$3 first=$4 scrape=$5 counted own broker
+    counted=$(collections_of "$kind")
+    own=$(cpu_ms "$pid")
+    broker=$(cpu_ms "$broker_pid")
+    sleep "$window"
+    own=$(minus "$(cpu_ms "$pid")" "$own")
+    broker=$(minus "$(minus "$(cpu_ms "$broker_pid")" "$broker")" "$idle")
+    counted=$(minus "$(collections_of "$kind")" "$counted")
+    printf '| %s | %s | %s ms | %s MiB | %s | %s | %s ms |\n' "$name" "$counted" "$(per "$own" "$counted")" "$(peak_mib "$pid")" \
+        "$first" "$scrape" "$(per "$broker" "$counted")"
+    echo "point $kind $pairs $(per "$own" "$counted") $(peak_mib "$pid")" >>"$scratch/points"
+}
+
+stop() {
+    kill "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
+seed() { # groups topics partitions prefix each first
+    local seeded
+    seeded=$("$target/examples/seed_groups" "127.0.0.1:$port" "$1" "$2" "$3" 100 "$4" "$5" "$6")
+    lag=$((lag + ${seeded##* }))
+    groups=$((groups + $1))
+    pairs=$((pairs + $1 * $3 * $5))
+}
+
+stage() { # name
+    case $1 in
+    m) seed 1953 200 10 m 2 0 ;;
+    ml) seed 10000 1000 1 l 10 0 ;;
+    x1) seed 20000 1000 1 l 10 10000 ;;
+    x2) seed 33047 1000 1 l 10 30000 ;;
+    esac
+    sleep 5
+    idle=$(cpu_ms "$broker_pid")
+    sleep "$window"
+    idle=$(minus "$(cpu_ms "$broker_pid")" "$idle")
+    echo
+    echo "$groups groups, $pairs pairs"
+    echo
+    echo '| | collections | CPU a collection | peak memory | complete and right after | scrape, median | broker CPU a collection |'
+    echo '|---|---|---|---|---|---|---|'
+
+    "$target/examples/bare_read" "127.0.0.1:$port" $interval >"$scratch/bare.log" 2>&1 &
+    pids+=($!)
+    sleep 11
+    measure "the bare read" bare $! - -
+    stop "${pids[-1]}"
+
+    RUST_LOG=warn "$target/tidemark" monitor --kafka "127.0.0.1:$port" --interval ${interval}s --granularity topic \
+        --listen "127.0.0.1:$((port + 2))" >"$scratch/tidemark.log" 2>&1 &
+    pids+=($!)
+    local pid=$! first
+    first="$(wait_for_sum "$url" tidemark_group_lag_messages) s"
+    sleep 11
+    measure "tidemark" tidemark $pid "$first" "$(scrape_ms "$url")"
+    stop $pid
+
+    [ -n "$klag" ] && { [ "$1" = m ] || [ "$1" = ml ]; } || return 0
     cat >"$scratch/klag.toml" <<EOF
 [exporter]
 poll_interval = "${interval}s"
 http_host = "127.0.0.1"
 http_port = $((port + 3))
-granularity = "$granularity"
+granularity = "topic"
 
 [[clusters]]
 name = "local"
 bootstrap_servers = "127.0.0.1:$port"
 topic_blacklist = ["^__.*"]
 EOF
-    "$klag" -c "$scratch/klag.toml" -l error >"$scratch/klag.log" 2>&1 &
+    "$klag" -c "$scratch/klag.toml" -l klag_exporter::cluster::manager=debug >"$scratch/klag.log" 2>&1 &
     pids+=($!)
-    case $granularity in
-    partition) metric=kafka_consumergroup_group_lag ;;
-    topic) metric=kafka_consumergroup_group_topic_sum_lag ;;
-    esac
-    measure "klag-exporter $("$klag" --version | awk '{ print $2 }'), $granularity" $! "http://127.0.0.1:$((port + 3))/metrics" "$metric"
-    kill "${pids[-1]}"
-    wait "${pids[-1]}" 2>/dev/null || true
-done
+    pid=$!
+    first="$(wait_for_sum "$klag_url" kafka_consumergroup_group_topic_sum_lag) s"
+    measure "klag-exporter $("$klag" --version | awk '{ print $2 }')" klag $pid "$first" "$(scrape_ms "$klag_url")"
+    stop $pid
+}
+
+[ -n "${BENCH_NO_BUILD:-}" ] || cargo build --release --quiet --bin tidemark --example seed_groups --example bare_read
+target=${CARGO_TARGET_DIR:-target}/release
+KAFKA_HEAP=2g scripts/kafka.sh start --port "$port" --dir "$scratch/kafka" >/dev/null
+broker_pid=$(cat "$scratch/kafka/pid")
+lag=0 groups=0 pairs=0
+echo "$(nproc) cores; Kafka $(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' scripts/kafka-jars.xml); load $(cut -d' ' -f1 /proc/loadavg)"
+for name in $stages; do stage "$name"; done
+echo
+cat "$scratch/points"

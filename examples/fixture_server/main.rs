@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 use tidemark::{
-    metrics::ProcessMetrics,
+    metrics::{ProcessMetrics, TextWriter},
     monitor::{
         Published,
         lookup::{ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpFuture, OrderStep, OrderTimeline},
@@ -136,7 +136,12 @@ async fn main() -> anyhow::Result<()> {
     let process = ProcessMetrics::new().context("metrics")?;
     let dashboard = DashboardState::new(published.clone(), settings(&prefix), process.clone(), stop.clone())
         .with_look_up(Arc::new(MadeUpLookUp(published.clone())))
-        .with_metrics(|| PreparedMetrics { plain: "# made up\n".into(), gzip: Vec::new().into() });
+        .with_metrics(|| {
+            let mut out = TextWriter::compressing();
+            out.text("# made up\n");
+            let (gzip, text_bytes) = out.finish_compressed();
+            Box::pin(async move { PreparedMetrics { gzip, text_bytes } })
+        });
 
     let scenario = Arc::new(Mutex::new(Scenario::Normal));
     let paused = Arc::new(AtomicBool::new(false));

@@ -4,14 +4,23 @@
 //! not a number is not written: unknown is an absent series.
 
 use super::{Family, Kind, Labels, label::SeriesLabels};
-use std::{fmt::Write as _, time::Duration};
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use std::{fmt::Write as _, io::Write as _, time::Duration};
 
 /// The content type of `/metrics`.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Text that waits before it is compressed.
+const WAITING_BYTES: usize = 64 << 10;
+
 /// Writes families one after the other; all samples of a family stand together.
 pub struct TextWriter {
     out: String,
+    /// Takes the text as it grows, so that all of it never stands in memory.
+    gzip: Option<GzEncoder<Vec<u8>>>,
+    /// Bytes that have been compressed.
+    taken: usize,
     family: Family,
     header_due: bool,
     samples: usize,
@@ -22,7 +31,41 @@ impl TextWriter {
     /// Writes at most `limit` samples and goes on counting. `capacity` in bytes: the size of the last page is a good guess.
     pub fn new(capacity: usize, limit: usize) -> Self {
         let family = Family { name: "", kind: Kind::Gauge, labels: &[], help: "" };
-        Self { out: String::with_capacity(capacity), family, header_due: false, samples: 0, limit }
+        let out = String::with_capacity(capacity);
+        Self { out, gzip: None, taken: 0, family, header_due: false, samples: 0, limit }
+    }
+
+    /// Writes nothing and counts the samples.
+    pub fn counting() -> Self {
+        Self::new(0, 0)
+    }
+
+    /// Compresses what is written. Level 1: level 6 took twelve times as long for a tenth less.
+    pub fn compressing() -> Self {
+        let gzip = GzEncoder::new(Vec::new(), Compression::new(1));
+        Self { gzip: Some(gzip), ..Self::new(WAITING_BYTES + 4_096, usize::MAX) }
+    }
+
+    /// Adds text that is in the format already.
+    pub fn text(&mut self, text: &str) {
+        self.out.push_str(text);
+        self.compress();
+    }
+
+    fn compress(&mut self) {
+        if let Some(gzip) = &mut self.gzip {
+            // Writing to a Vec cannot fail.
+            let _ = gzip.write_all(self.out.as_bytes());
+            self.taken += self.out.len();
+            self.out.clear();
+        }
+    }
+
+    /// The compressed text, and how long it is uncompressed; empty where it was not to be compressed.
+    pub fn finish_compressed(mut self) -> (Bytes, usize) {
+        self.compress();
+        let compressed = self.gzip.and_then(|gzip| gzip.finish().ok()).unwrap_or_default();
+        (Bytes::from(compressed), self.taken)
     }
 
     /// Makes `family` the one that the next samples belong to.
@@ -94,6 +137,9 @@ impl TextWriter {
         self.out.push(' ');
         value(&mut self.out);
         self.out.push('\n');
+        if self.gzip.is_some() && self.out.len() >= WAITING_BYTES {
+            self.compress();
+        }
     }
 }
 

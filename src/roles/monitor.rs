@@ -68,8 +68,8 @@ pub fn start_monitor<S: Store>(
     }
     let published = Monitor { clusters, settings, notifier, clock: options.clock }.start(tasks, stop);
     let exposition = ExpositionSettings { granularity: config.granularity, max_series: config.max_series };
-    let exporter = Exporter::new(exposition, process.clone(), &published);
-    tasks.spawn(Arc::clone(&exporter).run(Arc::clone(&published), stop.clone()));
+    let exporter = Exporter::new(exposition, process.clone(), Arc::clone(&published));
+    tasks.spawn(Arc::clone(&exporter).run(stop.clone()));
     let formats = FormatPages::new(exposition, Arc::clone(&published));
 
     let look_up = Arc::new(LedgerLookUp::new(watched, Arc::clone(&published)));
@@ -86,8 +86,8 @@ pub fn start_monitor<S: Store>(
         .with_look_up(look_up)
         .with_formats(formats)
         .with_metrics(move || {
-            let page = exporter.latest();
-            PreparedMetrics { plain: page.plain.clone(), gzip: page.gzip.clone() }
+            let exporter = Arc::clone(&exporter);
+            Box::pin(async move { PreparedMetrics::of(exporter.page().await.as_ref()) })
         });
     let address = listener.local_addr().ok();
     tracing::info!(?address, clusters = config.clusters.len(), "the monitor serves its pages");

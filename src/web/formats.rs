@@ -1,6 +1,10 @@
 //! `/metrics/{format}`: the latest view under the names of other exporters.
 
-use super::{frame::Visit, probes, state::DashboardState};
+use super::{
+    frame::Visit,
+    probes,
+    state::{DashboardState, PreparedMetrics},
+};
 use crate::monitor::exposition::formats::{Format, Missing};
 use axum::{
     extract::{Path, State},
@@ -29,7 +33,7 @@ pub async fn page(
     };
     let cluster = Some(visit.params.get("cluster")).filter(|name| !name.is_empty());
     match pages.page(format, strict, cluster).await {
-        Ok(page) => probes::exposition(&headers, &page.plain, &page.gzip),
+        Ok(page) => probes::exposition(&headers, PreparedMetrics::of(&page)).await,
         Err(Missing::NoSuchCluster) => (StatusCode::NOT_FOUND, "no such cluster\n").into_response(),
         Err(Missing::NotWritten) => (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written\n").into_response(),
     }

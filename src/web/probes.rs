@@ -2,14 +2,13 @@
 //!
 //! Kafka or Redis being down does not make the monitor unready: its pages have to be reachable to say so.
 
-use super::state::DashboardState;
-use crate::metrics::CONTENT_TYPE;
+use super::state::{DashboardState, PreparedMetrics};
+use crate::{metrics::CONTENT_TYPE, monitor::exposition::inflate};
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 
 /// The process runs, and does all that it should: only a new start helps where a defect ended the watch over a cluster.
 pub async fn livez(State(dashboard): State<DashboardState>) -> Response {
@@ -51,12 +50,11 @@ pub async fn metrics(State(dashboard): State<DashboardState>, headers: HeaderMap
     let Some(source) = &dashboard.metrics else {
         return (StatusCode::SERVICE_UNAVAILABLE, "no metrics are collected by this process\n").into_response();
     };
-    let prepared = source();
-    exposition(&headers, &prepared.plain, &prepared.gzip)
+    exposition(&headers, source().await).await
 }
 
 /// A page of metrics, compressed where the scraper takes that.
-pub fn exposition(headers: &HeaderMap, plain: &Bytes, gzip: &Bytes) -> Response {
+pub async fn exposition(headers: &HeaderMap, page: PreparedMetrics) -> Response {
     let wants_gzip = headers
         .get_all(header::ACCEPT_ENCODING)
         .iter()
@@ -68,8 +66,15 @@ pub fn exposition(headers: &HeaderMap, plain: &Bytes, gzip: &Bytes) -> Response 
         (header::VARY, HeaderValue::from_static("accept-encoding")),
     ];
     match wants_gzip {
-        true => (common, [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))], gzip.clone()).into_response(),
-        false => (common, plain.clone()).into_response(),
+        true => (common, [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))], page.gzip).into_response(),
+        // Off the async threads: a large page takes a while.
+        false => match tokio::task::spawn_blocking(move || inflate(&page.gzip, page.text_bytes)).await {
+            Ok(text) => (common, text).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "a page of metrics could not be unpacked");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        },
     }
 }
 

@@ -2,8 +2,13 @@
 
 use super::{assets::Assets, links::Links, live::FragmentCache, settings::Settings};
 use crate::metrics::ProcessMetrics;
-use crate::monitor::{Published, exposition::formats::FormatPages, lookup::LookUp};
+use crate::monitor::{
+    Published,
+    exposition::{Exposition, formats::FormatPages},
+    lookup::LookUp,
+};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -11,11 +16,18 @@ use tokio_util::sync::CancellationToken;
 /// The text for `/metrics`, encoded and compressed once per view.
 #[derive(Clone, Debug)]
 pub struct PreparedMetrics {
-    pub plain: Bytes,
     pub gzip: Bytes,
+    /// Length of the text.
+    pub text_bytes: usize,
 }
 
-type MetricsSource = Arc<dyn Fn() -> PreparedMetrics + Send + Sync>;
+impl PreparedMetrics {
+    pub fn of(page: &Exposition) -> Self {
+        Self { gzip: page.gzip.clone(), text_bytes: page.text_bytes }
+    }
+}
+
+type MetricsSource = Arc<dyn Fn() -> BoxFuture<'static, PreparedMetrics> + Send + Sync>;
 
 /// Everything that the dashboard reads. Cloning shares it.
 #[derive(Clone)]
@@ -65,7 +77,7 @@ impl DashboardState {
 
     /// Serves `/metrics` from what `source` has prepared; it must not encode anything by itself.
     #[must_use]
-    pub fn with_metrics(self, source: impl Fn() -> PreparedMetrics + Send + Sync + 'static) -> Self {
+    pub fn with_metrics(self, source: impl Fn() -> BoxFuture<'static, PreparedMetrics> + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared { metrics: Some(Arc::new(source)), ..Shared::clone(&self.0) }))
     }
 

@@ -36,6 +36,10 @@ pub enum Counter {
 }
 
 impl Counter {
+    const fn is_of_kafka(self) -> bool {
+        matches!(self, Self::Lost | Self::Rewound | Self::Rebalances)
+    }
+
     const fn window(self) -> Duration {
         match self {
             Self::Lost => LOST_WINDOW,
@@ -69,6 +73,8 @@ struct Track {
 #[derive(Debug, Default)]
 pub struct Counters {
     tracks: HashMap<Key, Track>,
+    /// Groups of which a counter of Kafka has ever left 0.
+    groups: HashSet<Arc<str>>,
     /// Clusters whose ledger has been read: a counter that is born there later is born at 0.
     ledgers: HashSet<Arc<str>>,
 }
@@ -82,6 +88,13 @@ impl Counters {
         }
         // A gap of the readings is shorter than this, or what lies behind it is history.
         self.tracks.retain(|key, track| age(track.seen_at, now) <= key.counter.window().max(Duration::from_secs(3_600)));
+        self.groups.clear();
+        self.groups.extend(self.tracks.keys().filter(|key| key.counter.is_of_kafka()).map(|key| Arc::clone(&key.group)));
+    }
+
+    /// Whether a counter of Kafka has left 0 for a group of this name, in whatever cluster.
+    pub(super) fn has_moved(&self, group: &str) -> bool {
+        !self.groups.is_empty() && self.groups.contains(group)
     }
 
     /// Growth of a counter of `cluster` and `group` within its window up to `now`.

@@ -101,7 +101,7 @@ pub fn evaluate(view: &View, engine: &mut Engine, now: DateTime<Utc>) -> Evaluat
 type Holding = BTreeMap<InstanceKey, (&'static Definition, Finding)>;
 
 fn findings(view: &View, counters: &Counters, now: DateTime<Utc>) -> Holding {
-    let scene = Scene { view, now, counters };
+    let scene = Scene::new(view, now, counters);
     let mut holding = Holding::new();
     let mut found = Vec::new();
     for definition in definitions() {

@@ -179,7 +179,7 @@ fn the_built_in_engine_and_prometheus_say_the_same_about_every_minute_that_is_ch
     let mut fired = std::collections::BTreeSet::new();
     for minute in 0..MINUTES {
         let view = story(minute);
-        let page = parse(std::str::from_utf8(&encode(&view, settings, &process, 0).plain).unwrap()).unwrap();
+        let page = parse(&encode(&view, settings, &process).text()).unwrap();
         for (name, labels, value) in page.samples {
             let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
             let values = series.entry(format!("{name}{{{}}}", labels.join(","))).or_default();

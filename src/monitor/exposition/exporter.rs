@@ -1,49 +1,65 @@
-//! Keeps the page of the latest view ready.
+//! The page of the latest view, written once for it.
+//!
+//! Ahead of a scrape while somebody scrapes: a page that nobody fetched has no successor until one is asked for.
 
 use super::{Exposition, ExpositionSettings, encode};
 use crate::{metrics::ProcessMetrics, monitor::Published};
-use arc_swap::ArcSwap;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// The latest page: written by [`Self::run`], read by the handler of `/metrics`.
+/// The latest page: written by [`Self::run`] or when it is asked for, read by the handler of `/metrics`.
 pub struct Exporter {
     settings: ExpositionSettings,
     process: ProcessMetrics,
-    latest: ArcSwap<Exposition>,
+    published: Arc<Published>,
+    latest: Mutex<Arc<Exposition>>,
+    /// Whether the latest page has been fetched.
+    fetched: AtomicBool,
 }
 
 impl Exporter {
     /// An exporter whose first page is of the view that is published now.
-    pub fn new(settings: ExpositionSettings, process: ProcessMetrics, published: &Published) -> Arc<Self> {
-        let first = encode(&published.latest(), settings, &process, 0);
-        Arc::new(Self { settings, process, latest: ArcSwap::from_pointee(first) })
+    pub fn new(settings: ExpositionSettings, process: ProcessMetrics, published: Arc<Published>) -> Arc<Self> {
+        let first = Arc::new(encode(&published.latest(), settings, &process));
+        Arc::new(Self { settings, process, published, latest: Mutex::new(first), fetched: AtomicBool::new(false) })
     }
 
-    pub fn latest(&self) -> Arc<Exposition> {
-        self.latest.load_full()
+    /// The page of the latest view. One is written at a time; who asks meanwhile waits for it.
+    pub async fn page(self: &Arc<Self>) -> Arc<Exposition> {
+        self.fetched.store(true, Ordering::Relaxed);
+        self.write().await
     }
 
-    /// Writes one page for each new view, off the async threads, until `stop`. A view that is replaced while a page is
-    /// being written is skipped.
-    pub async fn run(self: Arc<Self>, published: Arc<Published>, stop: CancellationToken) {
-        let mut ticks = published.ticks();
+    /// Writes a page for each new view whose forerunner was fetched, until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = self.published.ticks();
         ticks.mark_changed();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = ticks.changed() => if changed.is_err() { return },
             }
-            let (exporter, view) = (Arc::clone(&self), published.latest());
-            let written = tokio::task::spawn_blocking(move || {
-                let capacity = exporter.latest().plain.len() + 4_096;
-                let page = encode(&view, exporter.settings, &exporter.process, capacity);
-                exporter.latest.store(Arc::new(page));
-            });
-            if let Err(error) = written.await {
-                tracing::error!(%error, "the page of metrics could not be written");
+            if self.fetched.swap(false, Ordering::Relaxed) {
+                self.write().await;
             }
         }
+    }
+
+    /// Writes the page off the async threads, unless it is there.
+    async fn write(self: &Arc<Self>) -> Arc<Exposition> {
+        let mut latest = self.latest.lock().await;
+        let (exporter, view) = (Arc::clone(self), self.published.latest());
+        if latest.tick != view.tick {
+            match tokio::task::spawn_blocking(move || encode(&view, exporter.settings, &exporter.process)).await {
+                Ok(page) => *latest = Arc::new(page),
+                Err(error) => tracing::error!(%error, "the page of metrics could not be written"),
+            }
+        }
+        Arc::clone(&latest)
     }
 }
 
@@ -76,24 +92,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_new_view_becomes_a_page_until_the_stop() {
+    async fn views_become_pages_while_somebody_fetches_them() {
         let first = fixture::empty_view(fixture::at(0));
         let published = Published::new(first.clone(), Box::new(NoCharts));
         let settings = ExpositionSettings { granularity: Granularity::Partition, max_series: 1_000 };
-        let exporter = Exporter::new(settings, ProcessMetrics::new().unwrap(), &published);
-        assert_eq!(exporter.latest().tick, first.tick);
+        let exporter = Exporter::new(settings, ProcessMetrics::new().unwrap(), Arc::clone(&published));
+        assert_eq!(exporter.page().await.tick, first.tick);
 
         let stop = CancellationToken::new();
-        let running = tokio::spawn(Arc::clone(&exporter).run(Arc::clone(&published), stop.clone()));
-        for tick in [8, 9] {
-            published.publish(View { tick, ..first.clone() });
-            let written = async {
-                while exporter.latest().tick != tick {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::time::timeout(Duration::from_secs(30), written).await.unwrap();
+        let running = tokio::spawn(Arc::clone(&exporter).run(stop.clone()));
+        published.publish(View { tick: 8, ..first.clone() });
+        let written = async {
+            while exporter.latest.lock().await.tick != 8 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), written).await.unwrap();
+        published.publish(View { tick: 9, ..first.clone() });
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
         }
+        assert_eq!(exporter.latest.lock().await.tick, 8, "nobody has fetched the last one");
+        assert_eq!(exporter.page().await.tick, 9, "who asks gets the latest");
         stop.cancel();
         running.await.unwrap();
     }

@@ -2,7 +2,7 @@
 //!
 //! Counters stay while the cluster cannot be read; gauges of its last good reading would be stale and are left out.
 
-use super::Level;
+use super::{Level, Naming};
 use crate::{
     lag::{LogRange, Retention},
     metrics::{Family, Labels, TextWriter, family},
@@ -32,20 +32,29 @@ pub(super) struct PreparedTopic<'v> {
 }
 
 impl<'v> Prepared<'v> {
-    pub fn new(cluster: &'v ClusterView, level: Level) -> Self {
+    pub fn new(cluster: &'v ClusterView, level: Level, naming: Naming) -> Self {
+        let named = |labels: &Labels, name: &str, value: &str| match naming {
+            Naming::Names => labels.with(name, value),
+            Naming::Nothing => Labels::default(),
+        };
+        let of_topic = |labels: &Labels, topic: &str| match level {
+            // Nothing is written of single topics.
+            Level::GroupOnly => Labels::default(),
+            Level::Partition | Level::Topic | Level::Group => named(labels, "topic", topic),
+        };
         let labels = Labels::new(&[("cluster_name", &cluster.name)]);
-        let topics = cluster.topics.iter().map(|topic| (labels.with("topic", &topic.name), topic.as_ref())).collect();
+        let topics = cluster.topics.iter().map(|topic| (named(&labels, "topic", &topic.name), topic.as_ref())).collect();
         let groups = cluster
             .groups
             .iter()
             .map(|group| {
-                let labels = labels.with("group", &group.id);
+                let labels = named(&labels, "group", &group.id);
                 let details = match level {
                     Level::Partition => group.detailed().topics,
                     _ => group.topics.iter().map(|view| DetailedTopic { view, partitions: Vec::new() }).collect(),
                 };
                 let topic = |of: DetailedTopic<'v>| PreparedTopic {
-                    labels: labels.with("topic", &of.view.topic),
+                    labels: of_topic(&labels, &of.view.topic),
                     view: of.view,
                     partitions: of.partitions,
                 };

@@ -24,8 +24,8 @@ use crate::{
     monitor::view::View,
 };
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
-use std::io::Write as _;
+use flate2::read::GzDecoder;
+use std::io::Read as _;
 
 /// How fine the page is, and its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +36,15 @@ pub struct ExpositionSettings {
     pub max_series: usize,
 }
 
-/// One page of metrics, ready to be sent.
+/// One page of metrics, ready to be sent. It is kept compressed: thousands of groups make ten megabytes of text.
 #[derive(Clone, Debug, Default)]
 pub struct Exposition {
     /// The view that it was written from.
     pub tick: u64,
-    pub plain: Bytes,
-    /// The same, compressed with gzip.
+    /// The text, compressed with gzip.
     pub gzip: Bytes,
+    /// Length of the text.
+    pub text_bytes: usize,
     /// Series of the view on the page.
     pub series: usize,
     /// Series that the cap left out.
@@ -52,49 +53,65 @@ pub struct Exposition {
     pub level: Level,
 }
 
-/// Writes the page of one view. `capacity` in bytes: the size of the last page is a good guess.
-pub fn encode(view: &View, settings: ExpositionSettings, process: &ProcessMetrics, capacity: usize) -> Exposition {
+impl Exposition {
+    /// The text; takes a while for a large page.
+    pub fn text(&self) -> String {
+        inflate(&self.gzip, self.text_bytes)
+    }
+}
+
+/// Takes a page's text out of its compressed form.
+pub fn inflate(gzip: &[u8], text_bytes: usize) -> String {
+    let mut text = String::with_capacity(text_bytes);
+    // We have compressed it ourselves; were it broken, what could be read of it is shown.
+    let _ = GzDecoder::new(gzip).read_to_string(&mut text);
+    text
+}
+
+/// Writes the page of one view. How fine it is, is decided before it is written.
+pub fn encode(view: &View, settings: ExpositionSettings, process: &ProcessMetrics) -> Exposition {
     let mut level = Level::from(settings.granularity);
-    let (mut text, wanted) = write_view(view, level, settings.max_series, capacity);
+    let wanted = count(view, level);
     let mut series = wanted;
+    // The coarsest level is bounded by the number of groups; nothing of it is left out.
     while series > settings.max_series
         && let Some(coarser) = level.coarser()
     {
         level = coarser;
-        // The coarsest level is bounded by the number of groups; nothing of it is left out.
-        let limit = if level.coarser().is_some() { settings.max_series } else { usize::MAX };
-        (text, series) = write_view(view, level, limit, capacity);
+        series = count(view, level);
     }
     let dropped = wanted - series.min(wanted);
-    let mut tail = TextWriter::new(256, 1);
-    tail.family(family::SERIES_DROPPED).integer(&Labels::default(), dropped as u64);
-    text.push_str(&tail.finish());
+    let mut out = TextWriter::compressing();
+    write_view(&mut out, view, level, Naming::Names);
+    out.family(family::SERIES_DROPPED).integer(&Labels::default(), dropped as u64);
     match process.encode() {
-        Ok((own, _)) => text.push_str(&own),
+        Ok((own, _)) => out.text(&own),
         Err(error) => tracing::error!(%error, "the process's own metrics cannot be written"),
     }
-    Exposition { tick: view.tick, gzip: compress(text.as_bytes()), plain: Bytes::from(text), series, dropped, level }
+    let (gzip, text_bytes) = out.finish_compressed();
+    Exposition { tick: view.tick, gzip, text_bytes, series, dropped, level }
 }
 
-fn write_view(view: &View, level: Level, limit: usize, capacity: usize) -> (String, usize) {
-    let mut out = TextWriter::new(capacity, limit);
-    monitor::write(&mut out, view);
-    let prepared: Vec<_> = view.clusters.iter().map(|cluster| kafka::Prepared::new(cluster, level)).collect();
-    kafka::write(&mut out, &prepared, level);
-    groups::write(&mut out, &prepared, level, view.at);
-    ledger::write(&mut out, view);
-    let samples = out.samples();
-    (out.finish(), samples)
+/// Series of the view at this level.
+fn count(view: &View, level: Level) -> usize {
+    let mut out = TextWriter::counting();
+    write_view(&mut out, view, level, Naming::Nothing);
+    out.samples()
 }
 
-/// Level 1: level 6 took twelve times as long for a tenth less.
-fn compress(text: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::new(1));
-    // Writing to a Vec cannot fail; were it to, an empty body tells the handler to send the plain one.
-    match encoder.write_all(text).and_then(|()| encoder.finish()) {
-        Ok(bytes) => Bytes::from(bytes),
-        Err(_) => Bytes::new(),
-    }
+/// Whether labels are made: who counts needs none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    Names,
+    Nothing,
+}
+
+fn write_view(out: &mut TextWriter, view: &View, level: Level, naming: Naming) {
+    monitor::write(out, view);
+    let prepared: Vec<_> = view.clusters.iter().map(|cluster| kafka::Prepared::new(cluster, level, naming)).collect();
+    kafka::write(out, &prepared, level);
+    groups::write(out, &prepared, level, view.at);
+    ledger::write(out, view);
 }
 
 /// The time of a sample in seconds since 1970.

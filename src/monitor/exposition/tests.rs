@@ -8,12 +8,11 @@ use crate::{
     metrics::{Family, ProcessMetrics, family},
     monitor::{fixture, view::*},
 };
-use flate2::read::GzDecoder;
 use proptest::prelude::*;
 use std::{
     collections::BTreeMap,
     fs,
-    io::{Read as _, Write as _},
+    io::Write as _,
     process::{Command, Stdio},
     sync::Arc,
 };
@@ -26,8 +25,8 @@ fn page_of(view: &View, settings: ExpositionSettings) -> (String, super::Exposit
     let process = ProcessMetrics::new().unwrap();
     process.register_receiver("hook");
     process.observe_request("GET", "/groups", 200, std::time::Duration::from_millis(3));
-    let page = encode(view, settings, &process, 0);
-    (String::from_utf8(page.plain.to_vec()).unwrap(), page)
+    let page = encode(view, settings, &process);
+    (page.text(), page)
 }
 
 fn parsed(view: &View) -> Parsed {
@@ -55,11 +54,17 @@ fn promtool_has_nothing_to_say_about_the_page() {
 }
 
 #[test]
-fn the_compressed_page_is_the_same_page() {
-    let (text, page) = page_of(&fixture::view(fixture::at(0)), settings(Granularity::Partition, 200_000));
-    let mut unzipped = String::new();
-    GzDecoder::new(&page.gzip[..]).read_to_string(&mut unzipped).unwrap();
-    assert_eq!(unzipped, text);
+fn a_large_page_is_compressed_piece_by_piece_and_comes_back_whole() {
+    let names: Vec<String> = (0..2_000).map(|number| format!("group-{number}")).collect();
+    let groups = names
+        .iter()
+        .map(|name| fixture::reading(fixture::group(name), vec![("orders", vec![fixture::pair(0, Some(1), 2)])]));
+    let now = fixture::at(0);
+    let view = View { clusters: vec![Arc::new(fixture::cluster("c", now, groups.collect()))], ..fixture::empty_view(now) };
+    let (text, page) = page_of(&view, settings(Granularity::Partition, 200_000));
+    assert_eq!(text.len(), page.text_bytes);
+    assert!(page.gzip.len() < text.len() / 10, "{} of {}", page.gzip.len(), text.len());
+    assert_eq!(parse(&text).unwrap().of("tidemark_group_lag_messages").count(), names.len());
 }
 
 /// Name to kind, help and labels (without `le`) of a page.

@@ -10,7 +10,10 @@ mod protection;
 mod snapshots;
 
 use super::{DashboardState, PreparedMetrics, Settings, router};
-use crate::{metrics::ProcessMetrics, monitor::Published};
+use crate::{
+    metrics::{ProcessMetrics, TextWriter},
+    monitor::Published,
+};
 use axum::{
     Router,
     body::Body,
@@ -31,6 +34,13 @@ struct Dashboard {
     router: Router,
 }
 
+fn prepared(text: &str) -> PreparedMetrics {
+    let mut out = TextWriter::compressing();
+    out.text(text);
+    let (gzip, text_bytes) = out.finish_compressed();
+    PreparedMetrics { gzip, text_bytes }
+}
+
 fn noon() -> DateTime<Utc> {
     DateTime::parse_from_rfc3339("2026-03-01T12:00:00Z").unwrap().to_utc()
 }
@@ -48,7 +58,7 @@ fn dashboard_with(
     let process = ProcessMetrics::new().unwrap();
     let stop = CancellationToken::new();
     let state = DashboardState::new(published.clone(), settings, process.clone(), stop.clone())
-        .with_metrics(|| PreparedMetrics { plain: "plain\n".into(), gzip: "compressed".into() });
+        .with_metrics(|| Box::pin(async { prepared("plain\n") }));
     let state = extend(state);
     Dashboard { published, process, stop, router: router(state.clone()), state }
 }

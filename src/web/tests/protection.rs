@@ -107,7 +107,8 @@ async fn metrics_are_served_as_they_were_prepared() {
     assert!(plain.header(header::CONTENT_TYPE).starts_with("text/plain; version=0.0.4"));
     let request = Request::get("/metrics").header(header::ACCEPT_ENCODING, "br, gzip").body(Body::empty()).unwrap();
     let gzip = dashboard.send(request).await;
-    assert_eq!((gzip.body.as_str(), gzip.header(header::CONTENT_ENCODING)), ("compressed", "gzip"));
+    assert!(gzip.body.starts_with('\u{1f}'), "the first byte of gzip");
+    assert_eq!(gzip.header(header::CONTENT_ENCODING), "gzip");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Conditions over groups, topics and offsets.
 
-use super::{Finding, Scene, largest_time_lag, summed_lag};
+use super::{Finding, Scene};
 use crate::{
     lag::{Levels, Status},
     monitor::{
@@ -10,14 +10,14 @@ use crate::{
 };
 
 pub fn lag_high(scene: &Scene<'_>, found: &mut Vec<Finding>) {
-    for group in scene.groups() {
-        above_levels(group, summed_lag(group), group.thresholds.lag_messages, found);
+    for one in &scene.groups {
+        above_levels(one.group, one.lag, one.group.thresholds.lag_messages, found);
     }
 }
 
 pub fn time_lag_high(scene: &Scene<'_>, found: &mut Vec<Finding>) {
-    for group in scene.groups() {
-        above_levels(group, largest_time_lag(group, scene.now), group.thresholds.lag_seconds, found);
+    for one in &scene.groups {
+        above_levels(one.group, one.time_lag, one.group.thresholds.lag_seconds, found);
     }
 }
 
@@ -37,17 +37,17 @@ pub fn stalled(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 }
 
 pub fn falling_behind(scene: &Scene<'_>, found: &mut Vec<Finding>) {
-    for group in scene.groups().filter(|group| group.status == Status::FallingBehind) {
-        if let Some(lag) = summed_lag(group) {
-            found.push(Finding::of_group(&group.cluster, &group.id, lag));
+    for one in scene.groups.iter().filter(|one| one.group.status == Status::FallingBehind) {
+        if let Some(lag) = one.lag {
+            found.push(Finding::of_group(&one.group.cluster, &one.group.id, lag));
         }
     }
 }
 
 pub fn group_down(scene: &Scene<'_>, found: &mut Vec<Finding>) {
-    for group in scene.groups().filter(|group| group.status == Status::NoMembers) {
-        if let Some(lag) = summed_lag(group).filter(|&lag| lag > 0.0) {
-            found.push(Finding::of_group(&group.cluster, &group.id, lag));
+    for one in scene.groups.iter().filter(|one| one.group.status == Status::NoMembers) {
+        if let Some(lag) = one.lag.filter(|&lag| lag > 0.0) {
+            found.push(Finding::of_group(&one.group.cluster, &one.group.id, lag));
         }
     }
 }
@@ -57,14 +57,15 @@ const SLOW_DRAIN_SECONDS: f64 = 3_600.0;
 
 pub fn drain_too_slow(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     // Who stands still needs no estimate: another alert says so.
-    let stands = |group: &&GroupView| matches!(group.status, Status::Stalled | Status::NoMembers);
-    for group in scene.groups().filter(|group| !stands(group)) {
+    let stands = |group: &GroupView| matches!(group.status, Status::Stalled | Status::NoMembers);
+    for one in scene.groups.iter().filter(|one| !stands(one.group)) {
+        let group = one.group;
         let thresholds = &group.thresholds;
         let above =
             |value: Option<f64>, levels: Levels| value.is_some_and(|value| value > levels.warning.min(levels.critical));
         let behind = group.status == Status::FallingBehind
-            || above(summed_lag(group), thresholds.lag_messages)
-            || above(largest_time_lag(group, scene.now), thresholds.lag_seconds);
+            || above(one.lag, thresholds.lag_messages)
+            || above(one.time_lag, thresholds.lag_seconds);
         if !behind {
             continue;
         }
@@ -85,7 +86,7 @@ pub fn drain_too_slow(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 const RISKY_RETENTION: f64 = 0.8;
 
 pub fn retention_risk(scene: &Scene<'_>, found: &mut Vec<Finding>) {
-    for group in scene.groups() {
+    for group in scene.groups.iter().filter(|one| one.risk > RISKY_RETENTION).map(|one| one.group) {
         for topic in subscribed(group) {
             if let Some(risk) = topic.retention_risk.known().filter(|&risk| risk > RISKY_RETENTION) {
                 found.push(of_topic(group, topic, risk));
@@ -95,7 +96,8 @@ pub fn retention_risk(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 }
 
 pub fn messages_lost(scene: &Scene<'_>, found: &mut Vec<Finding>) {
-    for group in scene.groups() {
+    let may_have_lost = |group: &GroupView| scene.counters.has_moved(&group.id);
+    for group in scene.groups.iter().filter(|one| one.expired || may_have_lost(one.group)).map(|one| one.group) {
         for topic in subscribed(group) {
             let grown = || scene.growth(&group.cluster, &group.id, Some(&topic.topic), Counter::Lost);
             let lost = if topic.expired > 0 { topic.expired } else { grown() };
@@ -120,7 +122,7 @@ pub fn beyond_the_end(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 const STORM_REBALANCES: u64 = 5;
 
 pub fn rebalance_storm(scene: &Scene<'_>, found: &mut Vec<Finding>) {
-    for group in scene.groups() {
+    for group in scene.groups().filter(|group| scene.counters.has_moved(&group.id)) {
         let grown = scene.growth(&group.cluster, &group.id, None, Counter::Rebalances);
         if grown > STORM_REBALANCES {
             found.push(Finding::of_group(&group.cluster, &group.id, grown as f64));
@@ -129,7 +131,7 @@ pub fn rebalance_storm(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 }
 
 pub fn offsets_rewound(scene: &Scene<'_>, found: &mut Vec<Finding>) {
-    for group in scene.groups() {
+    for group in scene.groups().filter(|group| scene.counters.has_moved(&group.id)) {
         for topic in subscribed(group) {
             let grown = scene.growth(&group.cluster, &group.id, Some(&topic.topic), Counter::Rewound);
             if grown > 0 {

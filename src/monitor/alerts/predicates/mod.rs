@@ -5,7 +5,7 @@ pub(super) mod ledger;
 pub(super) mod monitor;
 
 use super::counters::{Counter, Counters};
-use crate::monitor::view::{GroupTopicView, GroupView, Severity, View};
+use crate::monitor::view::{GroupView, Severity, View};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,6 +14,35 @@ pub struct Scene<'a> {
     pub view: &'a View,
     pub now: DateTime<Utc>,
     pub counters: &'a Counters,
+    groups: Vec<Summed<'a>>,
+}
+
+/// A group and what its topics come to, found once for all conditions.
+pub struct Summed<'a> {
+    pub group: &'a GroupView,
+    /// As the metrics sum it: `None` when no part of it is known.
+    pub lag: Option<f64>,
+    /// The largest time lag of its partitions in seconds.
+    pub time_lag: Option<f64>,
+    /// The largest retention risk that is known.
+    pub risk: f64,
+    pub expired: bool,
+}
+
+impl<'a> Summed<'a> {
+    fn of(group: &'a GroupView, now: DateTime<Utc>) -> Self {
+        let (mut lag, mut time_lag, mut risk, mut expired) = (None, None, 0.0_f64, false);
+        for topic in group.topics.iter().filter(|topic| !topic.unsubscribed) {
+            lag = topic.counted.map(|counted| counted.saturating_add(lag.unwrap_or(0))).or(lag);
+            let age = topic.time_lag.map(|time_lag| group.grown(time_lag, now).age);
+            time_lag = time_lag.max(age);
+            risk = topic.retention_risk.known().map_or(risk, |known| known.max(risk));
+            expired |= topic.expired > 0;
+        }
+        // A bound counts as well.
+        let time_lag = time_lag.max(group.time_lag_at_least_at(now)).map(|age| age.as_secs_f64());
+        Self { group, lag: lag.map(|lag| lag as f64), time_lag, risk, expired }
+    }
 }
 
 /// One subject for which a condition holds now.
@@ -47,24 +76,17 @@ impl Finding {
     }
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
+    pub fn new(view: &'a View, now: DateTime<Utc>, counters: &'a Counters) -> Self {
+        let groups = view.clusters.iter().flat_map(|cluster| &cluster.groups);
+        Self { view, now, counters, groups: groups.map(|group| Summed::of(group, now)).collect() }
+    }
+
     fn groups(&self) -> impl Iterator<Item = &GroupView> {
-        self.view.clusters.iter().flat_map(|cluster| cluster.groups.iter().map(Arc::as_ref))
+        self.groups.iter().map(|summed| summed.group)
     }
 
     fn growth(&self, cluster: &Arc<str>, group: &Arc<str>, topic: Option<&Arc<str>>, counter: Counter) -> u64 {
         self.counters.growth(cluster, group, topic, counter, self.now)
     }
-}
-
-/// The group's lag as the metrics sum it: `None` when no part of it is known.
-fn summed_lag(group: &GroupView) -> Option<f64> {
-    group.topics.iter().filter_map(GroupTopicView::counted_lag).reduce(u64::saturating_add).map(|lag| lag as f64)
-}
-
-/// The largest time lag of the group's partitions in seconds; a bound counts as well.
-fn largest_time_lag(group: &GroupView, now: DateTime<Utc>) -> Option<f64> {
-    let known = group.topics.iter().filter_map(GroupTopicView::counted_time_lag);
-    let known = known.map(|time_lag| group.grown(time_lag, now).age);
-    known.chain(group.time_lag_at_least_at(now)).max().map(|age| age.as_secs_f64())
 }

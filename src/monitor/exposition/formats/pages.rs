@@ -1,12 +1,8 @@
 //! Pages in other exporters' formats: written when asked for, kept until the next view.
 
 use super::{ExpositionSettings, Format, Order, write};
-use crate::monitor::{
-    Published,
-    exposition::{Exposition, compress},
-    view::View,
-};
-use bytes::Bytes;
+use crate::metrics::TextWriter;
+use crate::monitor::{Published, exposition::Exposition, view::View};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -45,7 +41,7 @@ impl FormatPages {
         if let Some(page) = last.as_ref().filter(|page| page.tick >= view.tick) {
             return Ok(Arc::clone(page));
         }
-        let (settings, capacity) = (self.settings, last.map_or(0, |page| page.plain.len() + 4_096));
+        let (settings, capacity) = (self.settings, last.map_or(0, |page| page.text_bytes + 4_096));
         let page = tokio::task::spawn_blocking(move || encode(&view, order, settings, capacity)).await;
         let page = Arc::new(page.map_err(|error| {
             tracing::error!(%error, "a page in another exporter's format could not be written");
@@ -63,11 +59,8 @@ fn index_of(view: &View, name: &str) -> Option<usize> {
 
 fn encode(view: &View, order: Order, settings: ExpositionSettings, capacity: usize) -> Exposition {
     let (text, dropped) = write(view, order, settings, capacity);
-    Exposition {
-        tick: view.tick,
-        gzip: compress(text.as_bytes()),
-        plain: Bytes::from(text),
-        dropped,
-        ..Exposition::default()
-    }
+    let mut out = TextWriter::compressing();
+    out.text(&text);
+    let (gzip, text_bytes) = out.finish_compressed();
+    Exposition { tick: view.tick, gzip, text_bytes, dropped, ..Exposition::default() }
 }
