@@ -389,6 +389,62 @@ async fn filters_leave_out_groups_and_topics_without_a_trace() {
 }
 
 #[tokio::test]
+async fn what_is_filtered_out_is_not_asked_about() {
+    let asked = Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+    let log = Arc::clone(&asked);
+    let broker = FakeBroker::start(move |ask| {
+        let mut log = log.lock().unwrap();
+        if ask.is::<MetadataRequest>() {
+            let cluster = cluster_of(&[(1, ask.port)], &[("t", &[1]), ("secret", &[1])]);
+            return Some(ask.answer::<MetadataRequest>(&cluster));
+        }
+        if ask.is::<ListGroupsRequest>() {
+            let groups = [("g", "classic", "Stable"), ("hidden", "classic", "Stable")];
+            return Some(ask.answer::<ListGroupsRequest>(&listing(&groups, ask.version)));
+        }
+        if ask.is::<OffsetFetchRequest>() {
+            log.extend(
+                ask.decoded::<OffsetFetchRequest>().groups.iter().map(|group| format!("offsets of {}", &*group.group_id)),
+            );
+        }
+        if ask.is::<DescribeGroupsRequest>() {
+            log.extend(ask.decoded::<DescribeGroupsRequest>().groups.iter().map(|group| format!("members of {}", &**group)));
+        }
+        if ask.is::<ListOffsetsRequest>() {
+            log.extend(ask.decoded::<ListOffsetsRequest>().topics.iter().map(|topic| format!("ends of {}", &*topic.name)));
+        }
+        if ask.is::<DescribeConfigsRequest>() {
+            let resources = ask.decoded::<DescribeConfigsRequest>().resources;
+            log.extend(resources.iter().map(|resource| format!("retention of {}", &*resource.resource_name)));
+        }
+        None
+    })
+    .await;
+    let mut filtered = config(&broker.bootstrap());
+    filtered.topics = NameFilter::from_args("topics", &Some("t".to_owned()), &None).unwrap();
+    filtered.groups = NameFilter::from_args("groups", &None, &Some("hid.*".to_owned())).unwrap();
+    let mut reader = ClusterReader::new(filtered);
+    reader.collect().await.unwrap();
+    let mut named = std::mem::take(&mut *asked.lock().unwrap());
+    named.sort();
+    named.dedup();
+    assert_eq!(named, ["ends of t", "members of g", "offsets of g", "retention of t"]);
+
+    let mut nothing = config(&broker.bootstrap());
+    nothing.topics = NameFilter::from_args("topics", &Some("none".to_owned()), &None).unwrap();
+    nothing.groups = NameFilter::from_args("groups", &Some("none".to_owned()), &None).unwrap();
+    let mut idle = ClusterReader::new(nothing);
+    idle.collect().await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), Vec::<String>::new(), "no group and no topic is left to ask about");
+    assert!(
+        idle.totals().requests < reader.totals().requests,
+        "{} and {}",
+        idle.totals().requests,
+        reader.totals().requests
+    );
+}
+
+#[tokio::test]
 async fn more_groups_than_one_request_takes_are_asked_in_several() {
     let names: Vec<String> = (0..450).map(|index| format!("g{index:03}")).collect();
     let all = names.clone();

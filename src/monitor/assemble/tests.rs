@@ -397,6 +397,18 @@ fn a_topic_that_was_left_out_stays_so_when_the_group_is_empty_and_what_it_read_c
 }
 
 #[test]
+fn a_topic_that_is_filtered_out_is_no_part_of_a_group_whose_member_owns_it() {
+    let mut watch = Watch::new();
+    let logs = cluster(0).topic("orders", 1, &[(0, 100)]).group("g", &[("orders", 0, 90)]);
+    watch.see(&logs.member("g", "w", "orders", &[0]).member("g", "v", "filtered-out", &[0, 1]));
+    let group = watch.group("g");
+    assert_eq!(group.topics.iter().map(|topic| &*topic.topic).collect::<Vec<_>>(), ["orders"]);
+    assert_eq!((group.lag, group.unknown_partitions, group.partition_count()), (Reading::Known(10), 0, 1));
+    assert_eq!(group.members.as_ref().known().map(Vec::len), Some(2));
+    assert_eq!(group.notes, []);
+}
+
+#[test]
 fn rebalances_rewinds_and_lost_members_are_told_once() {
     let mut watch = Watch::new();
     let logs = |seconds, committed| {
