@@ -17,7 +17,7 @@ pub use spark::{SPARK_POINTS, Spark};
 pub use topic::{PartitionTrack, TopicTrack};
 pub use windows::{PairWindow, WindowShape};
 
-use super::{ClusterSnapshot, GroupSnapshot, Reading, Runs, Tick, TopicPartition};
+use super::{ClusterSnapshot, GroupSnapshot, Offset, Reading, Runs, Tick, TopicPartition};
 use chrono::{DateTime, Utc};
 use std::{
     borrow::Cow,
@@ -266,6 +266,14 @@ impl History {
         let (now, bucket) = (self.now(), self.limits.spark_bucket);
         if let (Some(track), Some(now)) = (self.groups.get_mut(id), now) {
             track.stand_until(now.committed, bucket);
+        }
+    }
+
+    /// Says that the log was looked at from the pair's committed offset up to `up_to`, and holds no record there.
+    pub fn note_empty(&mut self, group: &str, (slot, partition): (TopicSlot, i32), up_to: Offset) {
+        let Some(track) = self.groups.get_mut(group) else { return };
+        if let Some(index) = track.position(slot, partition) {
+            track.pairs[index].note_empty(up_to);
         }
     }
 

@@ -23,6 +23,8 @@ pub struct PairTrack {
     rhythm: Rhythm,
     /// Records before this one are not counted as lost again, nor are those that were lost before we watched.
     lost_up_to: Option<Offset>,
+    /// From the committed offset up to here the log was looked at and holds no records: markers of transactions at most.
+    empty_up_to: Option<Offset>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,7 @@ impl PairTrack {
             rewound: None,
             rhythm: Rhythm::default(),
             lost_up_to: None,
+            empty_up_to: None,
         };
         pair.observe_range(reading);
         pair
@@ -92,6 +95,7 @@ impl PairTrack {
             let former = self.rewound.map_or(before, |rewound| rewound.former.max(before));
             self.rewound = Some(Rewound { at: reading.at, former, by });
             step.rewound = Some(by);
+            self.empty_up_to = None;
         }
         if self.rewound.is_some_and(|rewound| reading.committed >= rewound.former) {
             self.rewound = None;
@@ -117,7 +121,7 @@ impl PairTrack {
             return 0;
         };
         self.lost_up_to = Some(counted.max(start));
-        start.distance_from(counted.max(reading.committed))
+        start.distance_from(counted.max(self.next_record(reading.committed)))
     }
 
     /// Says that nothing has changed up to `now`, neither here nor in the log.
@@ -137,6 +141,16 @@ impl PairTrack {
 
     pub(super) fn is_remembered(&self, now: Tick) -> bool {
         self.gone_since.is_none_or(|since| now.since(since) < GONE_KEPT)
+    }
+
+    /// Says that no record lies between the committed offset and `up_to`.
+    pub(super) fn note_empty(&mut self, up_to: Offset) {
+        self.empty_up_to = Some(up_to);
+    }
+
+    /// The first place from `committed` on that may hold a record: what is deleted before it is no loss.
+    pub fn next_record(&self, committed: Offset) -> Offset {
+        self.empty_up_to.map_or(committed, |empty| empty.max(committed))
     }
 
     pub(super) fn note_gone(&mut self, now: Tick) {

@@ -63,6 +63,24 @@ fn records_deleted_unread_are_counted_once_and_not_those_from_before_we_watched(
 }
 
 #[test]
+fn markers_that_are_deleted_are_no_lost_records() {
+    let mut history = history();
+    let mut see = |seconds, start, end, committed, empty_up_to: Option<u64>| {
+        history.observe(&cluster(seconds).topic("orders", 1, &[(start, end)]).group("g", &[("orders", 0, committed)]));
+        if let Some(up_to) = empty_up_to {
+            history.note_empty("g", (history.slot("orders").unwrap(), 0), Offset::new(up_to));
+        }
+        totals(&history, "g", "orders").lost
+    };
+    assert_eq!(see(0, 50, 101, 100, Some(101)), 0, "the marker of the last transaction is left");
+    assert_eq!(see(10, 101, 101, 100, None), 0);
+    assert_eq!(see(20, 101, 101, 100, None), 0, "it was deleted");
+    assert_eq!(see(30, 106, 110, 100, None), 0);
+    assert_eq!(see(40, 106, 110, 100, None), 5, "records after it were deleted as well");
+    assert_eq!(see(50, 106, 110, 40, None), 0 + 5, "moved back: what was deleted is counted once");
+}
+
+#[test]
 fn a_topic_that_is_made_again_starts_with_an_empty_history() {
     let mut history = history();
     history.observe(&cluster(0).topic("orders", 1, &[(0, 100)]).group("g", &[("orders", 0, 50)]));

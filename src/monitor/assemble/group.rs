@@ -227,6 +227,7 @@ fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
     let mut lag: Option<u64> = None;
     let mut hidden = false;
     let mut unsubscribed: Vec<TopicSlot> = Vec::new();
+    let mut empty = Vec::new();
     let track = history.group(&group.id);
     for pair in track.map_or(&[][..], |track| &track.pairs).iter().filter(|pair| pair.gone_since().is_none()) {
         let Some(topic) = scene.index_of(pair.slot()) else { continue };
@@ -236,6 +237,13 @@ fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
             }
             continue;
         }
+        // What was deleted before it was looked at may have been records.
+        let is_whole = scene.snapshot.range(topic, pair.partition()).known().is_some_and(|range| {
+            pair.committed().latest().value() >= range.start.get()
+        });
+        empty.extend(unread::empty_up_to(scene, topic, pair).filter(|_| is_whole).map(|end| {
+            ((pair.slot(), pair.partition()), end)
+        }));
         let was_read = pair.was_read_at(scene.moment.committed);
         match unread::lag(scene, group, topic, pair).and_then(Lag::unread) {
             Reading::Known(unread) if was_read => lag = Some(lag.unwrap_or(0).saturating_add(unread)),
@@ -243,6 +251,9 @@ fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
             Reading::Unknown(UnknownReason::BeyondEnd) if was_read => {}
             Reading::Known(_) | Reading::Unknown(_) => hidden = true,
         }
+    }
+    for (pair, end) in empty {
+        history.note_empty(&group.id, pair, end);
     }
     history.note_lag(&group.id, lag.filter(|_| !hidden), unsubscribed);
 }

@@ -66,11 +66,15 @@ fn oldest_of_share(offset: Offset, log: &PartitionTrack, scene: &Scene<'_>) -> O
 pub(super) fn lag(scene: &Scene<'_>, group: &GroupSnapshot, topic: u32, pair: &PairTrack) -> Reading<Lag> {
     let range = scene.snapshot.range(topic, pair.partition());
     let committed = Offset::new(pair.committed().latest().value());
-    let is_empty = range.known().is_some_and(|range| {
-        let offset = next_readable(committed, range);
-        let place = RecordPlace { slot: pair.slot(), partition: pair.partition(), offset };
-        scene.records.is_empty_from(place, range.end)
-    });
+    let is_empty = empty_up_to(scene, topic, pair).is_some();
     let lag = group.lag(topic, pair.partition(), Reading::Known(committed), range);
     if is_empty { lag.map(Lag::without_unread) } else { lag }
+}
+
+/// The end of the pair's log, where it was looked at from the group's place on and holds no record.
+pub(super) fn empty_up_to(scene: &Scene<'_>, topic: u32, pair: &PairTrack) -> Option<Offset> {
+    let range = scene.snapshot.range(topic, pair.partition()).known()?;
+    let offset = next_readable(Offset::new(pair.committed().latest().value()), range);
+    let place = RecordPlace { slot: pair.slot(), partition: pair.partition(), offset };
+    scene.records.is_empty_from(place, range.end).then_some(range.end)
 }
