@@ -353,7 +353,11 @@ fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTra
         beyond_end: rows.iter().filter_map(|one| one.view.beyond_end).reduce(u64::saturating_add),
         drain: sums::drain(&all),
         retention_risk: sums::retention_risk(scene, &all),
-        unassigned: group.members.as_ref().map(|_| unowned),
+        unassigned: if members::are_moving(group) {
+            Reading::Unknown(UnknownReason::NotReadYet)
+        } else {
+            group.members.as_ref().map(|_| unowned)
+        },
         unsubscribed: rows.first().is_some_and(|one| one.left_out),
     }
 }

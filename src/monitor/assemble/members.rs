@@ -12,6 +12,20 @@ pub(super) fn presence(group: &GroupSnapshot) -> Presence {
     }
 }
 
+/// Whether the group rebalances: what its members own then is told when it is done.
+pub(super) const fn are_moving(group: &GroupSnapshot) -> bool {
+    match group.state {
+        Reading::Known(
+            GroupState::PreparingRebalance
+            | GroupState::CompletingRebalance
+            | GroupState::Assigning
+            | GroupState::Reconciling,
+        ) => true,
+        Reading::Known(GroupState::Stable | GroupState::Empty | GroupState::Dead | GroupState::NotReady)
+        | Reading::Unknown(_) => false,
+    }
+}
+
 pub(super) fn views(group: &GroupSnapshot) -> Reading<Vec<MemberView>> {
     group.members.as_ref().map(|members| {
         let view = |member: &crate::lag::Member| MemberView {

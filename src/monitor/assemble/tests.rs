@@ -440,8 +440,12 @@ fn a_rebalance_that_is_seen_half_way_counts_once() {
     watch.see(&read(10, [&[], &[]]).change_group("g", |group| {
         group.state = Reading::Known(GroupState::CompletingRebalance);
     }));
+    let group = watch.group("g");
+    assert_eq!((group.topics[0].unassigned.known(), group.idle_members()), (None, None), "it is not done");
     watch.see(&read(20, [&[1], &[0]]));
     assert_eq!(watch.group("g").rebalances_total, 1);
+    watch.see(&read(30, [&[0, 1], &[]]));
+    assert_eq!((watch.group("g").topics[0].unassigned.known(), watch.group("g").idle_members()), (Some(0), Some(1)));
 }
 
 #[test]

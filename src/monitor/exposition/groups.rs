@@ -61,8 +61,7 @@ fn write_members(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
     }
     out.family(family::GROUP_IDLE_MEMBERS);
     for group in current_groups(clusters) {
-        if let Some(members) = group.view.members.as_ref().known() {
-            let idle = members.iter().filter(|member| member.assignment.is_empty()).count();
+        if let Some(idle) = group.view.idle_members() {
             out.integer(&group.labels, idle as u64);
         }
     }

@@ -93,6 +93,14 @@ impl GroupView {
         }
     }
 
+    /// Members of a stable group without a partition. `None` where nobody is told to own one: in other protocols (Kafka
+    /// Connect) the assignment is not one of partitions.
+    pub fn idle_members(&self) -> Option<usize> {
+        let members = self.members.as_ref().known().filter(|_| self.state == Reading::Known(GroupState::Stable))?;
+        let idle = members.iter().filter(|member| member.assignment.is_empty()).count();
+        (idle < members.len()).then_some(idle)
+    }
+
     pub fn partition_count(&self) -> usize {
         self.topics.iter().map(|topic| topic.partitions).sum()
     }
