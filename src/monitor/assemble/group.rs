@@ -238,12 +238,14 @@ fn note_lag(scene: &Scene<'_>, group: &GroupSnapshot, history: &mut History) {
             continue;
         }
         // What was deleted before it was looked at may have been records.
-        let is_whole = scene.snapshot.range(topic, pair.partition()).known().is_some_and(|range| {
-            pair.committed().latest().value() >= range.start.get()
-        });
-        empty.extend(unread::empty_up_to(scene, topic, pair).filter(|_| is_whole).map(|end| {
-            ((pair.slot(), pair.partition()), end)
-        }));
+        let is_whole = scene
+            .snapshot
+            .range(topic, pair.partition())
+            .known()
+            .is_some_and(|range| pair.committed().latest().value() >= range.start.get());
+        empty.extend(
+            unread::empty_up_to(scene, topic, pair).filter(|_| is_whole).map(|end| ((pair.slot(), pair.partition()), end)),
+        );
         let was_read = pair.was_read_at(scene.moment.committed);
         match unread::lag(scene, group, topic, pair).and_then(Lag::unread) {
             Reading::Known(unread) if was_read => lag = Some(lag.unwrap_or(0).saturating_add(unread)),
