@@ -5,6 +5,8 @@
 //! topics and pairs that are gone are forgotten.
 
 mod budget;
+mod forget;
+mod group;
 mod pair;
 mod series;
 mod spark;
@@ -21,7 +23,7 @@ use super::{ClusterSnapshot, GroupSnapshot, Offset, Reading, Runs, Tick, TopicPa
 use chrono::{DateTime, Utc};
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -45,11 +47,6 @@ const MAX_GROUP_RUNS: usize = 64;
 
 /// Ticks have 32 bits: a history begins anew before they are used up, after more than a year without a restart.
 const LONGEST: Duration = Duration::from_secs(490 * 86_400);
-
-/// How long a group that no listing names is kept while no complete one has confirmed that it is gone.
-const UNLISTED_KEPT: Duration = Duration::from_secs(24 * 3_600);
-/// So many such groups are kept at least; beyond, no more than were ever listed at once.
-const UNLISTED_MIN: usize = 1_000;
 
 /// When the two halves of one collection were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -410,157 +407,6 @@ impl History {
         }
         track.add_pairs(fresh);
         self.note_missing(group, moment.committed, changes);
-    }
-
-    /// Pairs that a successful reading did not name any more: their offsets are gone. After a day they are forgotten.
-    fn note_missing(&mut self, group: &GroupSnapshot, now: Tick, changes: &mut Vec<Change>) {
-        let topics = &self.topics;
-        let Some(track) = self.groups.get_mut(&group.id) else { return };
-        for pair in track.pairs.iter_mut().filter(|pair| !pair.was_read_at(now) && pair.gone_since().is_none()) {
-            let Some(topic) = topics.get(pair.slot().0 as usize).and_then(Option::as_ref) else { continue };
-            let at = TopicPartition { topic: topic.name().clone(), partition: pair.partition() };
-            if !group.unreadable.contains_key(&at) && topic.was_seen_at_or_after(now) {
-                pair.note_gone(now);
-                changes.push(Change::OffsetsGone { group: group.id.clone(), at });
-            }
-        }
-        track.pairs.retain(|pair| pair.is_remembered(now));
-    }
-
-    /// A group is gone when two complete listings in a row leave it out: while a broker takes over metadata, it may name
-    /// fewer groups than it has without a word. What no complete listing decides is forgotten in the end as well. A group
-    /// that is not named was not read.
-    fn forget_groups(&mut self, snapshot: &ClusterSnapshot, changes: &mut Vec<Change>) {
-        let Some(now) = self.now().map(|moment| moment.committed) else { return };
-        self.most_listed = self.most_listed.max(snapshot.groups.len());
-        if self.groups.len() == snapshot.groups.len() {
-            // Every group of the snapshot has a track, so there are no others.
-            return;
-        }
-        let listed = |id: &Arc<str>| snapshot.groups.binary_search_by(|group| group.id.as_ref().cmp(id)).is_ok();
-        let (mut gone, mut unlisted) = (Vec::new(), Vec::new());
-        for (id, track) in self.groups.iter_mut().filter(|(id, _)| !listed(id)) {
-            if let Some(last) = self.last {
-                track.stand_until(last.committed, self.limits.spark_bucket);
-            }
-            track.seen = Some(now);
-            let since = *track.unlisted_since.get_or_insert(now);
-            if snapshot.listing_complete && track.left_out {
-                gone.push(id.clone());
-            } else {
-                track.left_out |= snapshot.listing_complete;
-                unlisted.push((since, id.clone()));
-            }
-        }
-        gone.sort_unstable();
-        for group in gone {
-            self.forget_group(&group);
-            changes.push(Change::GroupGone { group });
-        }
-        // The newest first.
-        unlisted.sort_unstable_by(|a, b| b.cmp(a));
-        let most = self.most_listed.max(UNLISTED_MIN);
-        for (index, (since, group)) in unlisted.iter().enumerate() {
-            if index >= most || now.since(*since) >= UNLISTED_KEPT {
-                self.forget_group(group);
-            }
-        }
-    }
-
-    fn forget_group(&mut self, id: &str) {
-        let bytes = self.groups.remove(id).map_or(0, |track| track.bytes());
-        self.group_bytes = self.group_bytes.saturating_sub(bytes);
-    }
-
-    /// Forgets topics that are gone or were made again, with everything that refers to their former slot.
-    fn free_slots(&mut self, live: &[TopicSlot], changes: &mut Vec<Change>) {
-        let live: BTreeSet<_> = live.iter().copied().collect();
-        let dead = |slot: TopicSlot| !live.contains(&slot);
-        let mut any = false;
-        for (index, topic) in (0..).zip(self.topics.iter_mut()) {
-            if let Some(freed) = topic.take_if(|_| dead(TopicSlot(index))) {
-                any = true;
-                if self.slots.get(freed.name()).is_some_and(|&slot| slot == TopicSlot(index)) {
-                    self.slots.remove(freed.name());
-                    changes.push(Change::TopicGone { topic: freed.name().clone() });
-                }
-            }
-        }
-        if any {
-            for group in self.groups.values_mut() {
-                group.pairs.retain(|pair| !dead(pair.slot()));
-                group.totals.retain(|totals| !dead(totals.slot));
-                group.unsubscribed.retain(|&slot| !dead(slot));
-            }
-        }
-    }
-}
-
-impl GroupTrack {
-    fn reaches(&self, now: Tick) -> bool {
-        self.seen != self.read || self.seen.is_none_or(|seen| seen >= now)
-    }
-
-    /// Says that nothing has changed up to `now` since the group was last looked at.
-    fn stand_until(&mut self, now: Tick, spark_bucket: Duration) {
-        if self.reaches(now) {
-            return;
-        }
-        self.pairs.retain(|pair| pair.is_remembered(now));
-        let read_at = self.seen;
-        for pair in self.pairs.iter_mut().filter(|pair| read_at.is_some_and(|seen| pair.was_read_at(seen))) {
-            pair.stand_until(now);
-        }
-        if self.lag_known
-            && let Some(lag) = &mut self.lag
-        {
-            lag.extend_to(now);
-            self.spark.hold(now, spark_bucket, lag.latest().value() as f64);
-        }
-        self.seen = Some(now);
-        self.read = self.seen;
-    }
-
-    /// Whether the offset of one of its pairs was read in the collection of `now`, by itself or by standing.
-    pub fn is_read_at(&self, pair: &PairTrack, now: Tick) -> bool {
-        pair.was_read_at(now) || (!self.reaches(now) && self.seen.is_some_and(|seen| pair.was_read_at(seen)))
-    }
-
-    /// When its offsets were last read.
-    pub const fn read_at(&self) -> Option<Tick> {
-        self.read
-    }
-
-    fn position(&self, slot: TopicSlot, partition: i32) -> Option<usize> {
-        self.pairs.binary_search_by_key(&(slot, partition), |pair| (pair.slot(), pair.partition())).ok()
-    }
-
-    pub fn pair(&self, slot: TopicSlot, partition: i32) -> Option<&PairTrack> {
-        self.position(slot, partition).map(|index| &self.pairs[index])
-    }
-
-    pub fn totals(&self, slot: TopicSlot) -> TopicTotals {
-        self.totals
-            .binary_search_by_key(&slot, |totals| totals.slot)
-            .map_or(TopicTotals::new(slot), |index| self.totals[index])
-    }
-
-    fn totals_mut(&mut self, slot: TopicSlot) -> &mut TopicTotals {
-        let index = self.totals.binary_search_by_key(&slot, |totals| totals.slot).unwrap_or_else(|index| {
-            self.totals.insert(index, TopicTotals::new(slot));
-            index
-        });
-        &mut self.totals[index]
-    }
-
-    fn add_pairs(&mut self, fresh: Vec<PairTrack>) {
-        if !fresh.is_empty() {
-            self.pairs.reserve_exact(fresh.len());
-            self.pairs.extend(fresh);
-            self.pairs.sort_unstable_by_key(|pair| (pair.slot(), pair.partition()));
-            // Kafka names a pair once; should an answer name it twice, the first reading stays.
-            self.pairs.dedup_by_key(|pair| (pair.slot(), pair.partition()));
-        }
     }
 }
 
