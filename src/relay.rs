@@ -8,7 +8,8 @@
 use crate::consumer::LedgerAccess;
 use crate::kafka::{OutgoingRecord, Producer};
 use crate::store::{
-    At, FencingToken, Ledger, OutboxEntry, OutboxId, Owner, RelayLease, ShardNumber, Store, StoreResult, SweepCursor, Trim,
+    At, FencingToken, Ledger, OutboxEntry, OutboxId, Owner, RelayLease, ShardNumber, Store, StoreError, StoreResult,
+    SweepCursor, Trim,
 };
 use futures_util::future::join_all;
 use std::{
@@ -210,6 +211,16 @@ impl<S: Store> ShardRelay<S> {
         if entries.is_empty() {
             return Ok(Wave::Empty);
         }
+        // What has left cannot be taken back, so that the state that it tells of must be safe first.
+        let Some(open) = self.setup.access.latest_open() else { return Ok(Wave::Stuck) };
+        match self.setup.store.confirm(&open.ledger, &open.server).await {
+            Ok(()) => {}
+            Err(StoreError::Unconfirmed(why)) => {
+                tracing::debug!(why, shard = self.shard.get(), "events wait");
+                return Ok(Wave::Stuck);
+            }
+            Err(error) => return Err(error),
+        }
         let wave = one_a_key(entries);
         let records: Vec<(OutboxId, OutgoingRecord)> = wave.into_iter().map(|entry| (entry.id, outgoing(entry))).collect();
         let sends = join_all(records.iter().map(|(_, record)| self.setup.producer.send(record))).await;
@@ -303,7 +314,7 @@ mod tests {
         let connection = Connection::new(kafka.bootstrap(), Properties::new()).unwrap();
         let (gate, access) = ledger_access();
         let ledger = Arc::new(ledger);
-        gate.open(Arc::clone(&ledger));
+        gate.open(Arc::clone(&ledger), crate::store::ServerId::new("memory", "0"));
         let topics_ready = CancellationToken::new();
         topics_ready.cancel();
         let setup = RelaySetup {

@@ -27,7 +27,7 @@ pub struct ServiceCommand {
 pub async fn run(service: Service, command: ServiceCommand, stop: CancellationToken) -> Result<ExitCode, Failure> {
     let config = ServiceConfig::resolve(&command.connection, &command.service, default_listen(service))?;
     let url = config.cluster.redis.as_ref().context("a service has a ledger")?;
-    let store = super::redis_store(url)?;
+    let store = super::redis_store(url)?.with_durability(config.durability);
     let listener = super::bind(config.listen).await?;
     run_service(service, config, store, ServiceOptions::default(), listener, Stop::clean(stop)).await?;
     Ok(ExitCode::SUCCESS)

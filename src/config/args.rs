@@ -139,6 +139,12 @@ pub struct ServiceArgs {
     /// How long a claim holds without a sign of life [default: 15s]
     #[arg(long, env = "TIDEMARK_LEASE", value_name = "DURATION")]
     pub lease: Option<String>,
+    /// What offsets wait for: none, replica (where there is one), fsync (and the server's disk) [default: replica]
+    #[arg(long, env = "TIDEMARK_DURABILITY", value_name = "LEVEL")]
+    pub durability: Option<String>,
+    /// What was settled within this time is read again when Redis may have lost something [default: 5m]
+    #[arg(long, env = "TIDEMARK_REREAD_WINDOW", value_name = "DURATION")]
+    pub reread_window: Option<String>,
     #[command(flatten)]
     pub ledger: LedgerArgs,
 }

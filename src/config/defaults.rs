@@ -25,6 +25,8 @@ pub const LEDGER_SHARDS: u16 = 4;
 /// Ids that one window is expected to hold; decides the number of buckets.
 pub const LEDGER_EXPECT: u64 = 1_000_000;
 pub const LEASE: Duration = Duration::from_secs(15);
+/// What was settled within this time is read again when the store may have lost something.
+pub const REREAD_WINDOW: Duration = Duration::from_secs(5 * 60);
 pub const MAX_FAILURES: u32 = 5;
 pub const OUTBOX_LIMIT: u64 = 10_000;
 pub const TOPIC_PARTITIONS: i32 = 12;

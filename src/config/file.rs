@@ -37,6 +37,8 @@ pub struct FileConfig {
     pub shards: Option<u16>,
     pub expect: Option<u64>,
     pub lease: Option<String>,
+    pub durability: Option<String>,
+    pub reread_window: Option<String>,
     pub max_failures: Option<u32>,
     pub outbox_limit: Option<u64>,
     pub cluster: Vec<FileCluster>,

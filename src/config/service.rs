@@ -6,7 +6,7 @@ use super::{
     defaults,
     monitor::{layered_duration, layered_listen, resolve_clusters},
 };
-use crate::store::Shape;
+use crate::store::{Durability, Shape};
 use std::{net::SocketAddr, time::Duration};
 
 /// One of `order`, `payment`, `delivery`.
@@ -22,6 +22,10 @@ pub struct ServiceConfig {
     pub outbox_limit: u64,
     /// How long a claim holds without a sign of life.
     pub lease: Duration,
+    /// How safe the ledger's answers have to be before offsets are committed on them.
+    pub durability: Durability,
+    /// What was settled within this time is read again when the store may have lost something.
+    pub reread_window: Duration,
     pub ledger: LedgerConfig,
 }
 
@@ -58,6 +62,24 @@ impl ServiceConfig {
                 "must be at least 1s: a living owner has to extend it in time",
             ));
         }
+        let (label, origin) = match (&args.durability, &file.durability) {
+            (Some(label), _) => (label.as_str(), ARGS),
+            (None, Some(label)) => (label.as_str(), file.origin.as_str()),
+            (None, None) => (Durability::default().label(), ARGS),
+        };
+        let durability = Durability::from_label(label)
+            .ok_or_else(|| ConfigError::new(origin, "durability", label, "must be none, replica or fsync"))?;
+        let reread_window = layered_duration(
+            "reread-window",
+            &args.reread_window,
+            &file.reread_window,
+            &file.origin,
+            defaults::REREAD_WINDOW,
+        )?;
+        if reread_window < Duration::from_secs(1) {
+            let value = humantime::format_duration(reread_window).to_string();
+            return Err(ConfigError::new(ARGS, "reread-window", value, "must be at least 1s"));
+        }
         let max_failures = args.max_failures.or(file.max_failures).unwrap_or(defaults::MAX_FAILURES);
         if max_failures == 0 {
             return Err(ConfigError::new(ARGS, "max-failures", "0", "must be at least 1"));
@@ -69,6 +91,8 @@ impl ServiceConfig {
             max_failures,
             outbox_limit: args.outbox_limit.or(file.outbox_limit).unwrap_or(defaults::OUTBOX_LIMIT),
             lease,
+            durability,
+            reread_window,
             ledger: LedgerConfig::resolve(&args.ledger, &file)?,
         })
     }
@@ -142,6 +166,18 @@ mod tests {
         assert_eq!(config.listen.port(), 8722);
         assert_eq!((config.max_failures, config.outbox_limit, config.lease), (5, 10_000, Duration::from_secs(15)));
         assert_eq!(config.ledger, LedgerConfig::default());
+    }
+
+    #[test]
+    fn what_offsets_wait_for_is_named_in_words() {
+        let of = |word: &str| {
+            let args = ServiceArgs { durability: Some(word.to_owned()), ..ServiceArgs::default() };
+            ServiceConfig::resolve(&connection(), &args, defaults::ORDER_LISTEN).map(|config| config.durability)
+        };
+        assert_eq!(of("fsync").unwrap(), Durability::Fsync);
+        assert_eq!(of("D1").unwrap_err().key, "durability");
+        let config = ServiceConfig::resolve(&connection(), &ServiceArgs::default(), defaults::ORDER_LISTEN).unwrap();
+        assert_eq!((config.durability, config.reread_window), (Durability::Replica, Duration::from_secs(300)));
     }
 
     #[test]

@@ -3,21 +3,28 @@
 //! The consumer loop alone opens ledgers. Whoever meets an error of the ledger tells it, so that an idle consumer notices
 //! too that the store went away or has forgotten.
 
-use crate::store::{Ledger, Remedy, StoreError};
+use crate::store::{Ledger, Remedy, ServerId, StoreError};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
+
+/// An open ledger, and the server that it was found on.
+#[derive(Clone, Debug)]
+pub struct Open {
+    pub ledger: Arc<Ledger>,
+    pub server: ServerId,
+}
 
 /// The side of those that use the ledger.
 #[derive(Clone, Debug)]
 pub struct LedgerAccess {
-    opened: watch::Receiver<Option<Arc<Ledger>>>,
+    opened: watch::Receiver<Option<Open>>,
     doubts: mpsc::Sender<StoreError>,
 }
 
 /// The side of the consumer loop.
 #[derive(Debug)]
 pub struct LedgerGate {
-    opened: watch::Sender<Option<Arc<Ledger>>>,
+    opened: watch::Sender<Option<Open>>,
     doubts: mpsc::Receiver<StoreError>,
 }
 
@@ -32,6 +39,11 @@ pub fn ledger_access() -> (LedgerGate, LedgerAccess) {
 impl LedgerAccess {
     /// The ledger that is open; `None` while none is.
     pub fn latest(&self) -> Option<Arc<Ledger>> {
+        self.opened.borrow().as_ref().map(|open| Arc::clone(&open.ledger))
+    }
+
+    /// The same, with its server.
+    pub fn latest_open(&self) -> Option<Open> {
         self.opened.borrow().clone()
     }
 
@@ -42,6 +54,9 @@ impl LedgerAccess {
 
     /// Tells the consumer loop of an error of the ledger, unless the fault lies with the call.
     pub fn doubt(&self, error: &StoreError) {
+        if matches!(error, StoreError::Unconfirmed(_)) {
+            return; // the store works, and what it did is there
+        }
         if error.remedy() == Remedy::Fix {
             tracing::error!(%error, "the ledger refused a call");
             return;
@@ -52,8 +67,8 @@ impl LedgerAccess {
 }
 
 impl LedgerGate {
-    pub fn open(&self, ledger: Arc<Ledger>) {
-        self.opened.send_replace(Some(ledger));
+    pub fn open(&self, ledger: Arc<Ledger>, server: ServerId) {
+        self.opened.send_replace(Some(Open { ledger, server }));
     }
 
     pub fn close(&self) {

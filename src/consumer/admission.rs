@@ -1,10 +1,8 @@
 //! May this consumer work? Only with the ledger that its group has worked with before, or with a first one.
 
+use super::reread::mark_of;
 use crate::kafka::poll_loop::CommittedPlace;
 use crate::store::{Init, Ledger, LedgerName, Shape, Store, StoreError};
-
-/// What stands before the incarnation in the metadata of committed offsets.
-const METADATA_PREFIX: &str = "led2:";
 
 /// Opens the group's ledger. It is created only when nobody can have worked with one before: `first_start` (this process
 /// has not met one either), no committed offset, and no metadata that names an incarnation.
@@ -21,7 +19,7 @@ pub async fn admit<S: Store>(
     if let Some(ledger) = store.open(name).await? {
         return Ok(ledger);
     }
-    let known = committed.iter().find_map(|place| incarnation_of(&place.metadata));
+    let known = committed.iter().find_map(|place| mark_of(&place.metadata).map(|mark| mark.incarnation));
     let worked_before = !first_start || known.is_some() || committed.iter().any(|place| place.offset.is_some());
     if worked_before {
         let expected = known.unwrap_or("that of the group's committed offsets").to_owned();
@@ -34,14 +32,4 @@ pub async fn admit<S: Store>(
         }
         Init::Exists(ledger) => Ok(ledger),
     }
-}
-
-/// The text that is committed beside an offset.
-pub fn offset_metadata(ledger: &Ledger) -> String {
-    format!("{METADATA_PREFIX}{}:", ledger.incarnation)
-}
-
-/// The incarnation that a committed offset's metadata names.
-pub fn incarnation_of(metadata: &str) -> Option<&str> {
-    metadata.strip_prefix(METADATA_PREFIX)?.split(':').next().filter(|incarnation| !incarnation.is_empty())
 }

@@ -3,6 +3,7 @@
 use super::{
     batch::{Batch, Hold},
     dead_letter::{GiveUpReason, dead_letter, without_value},
+    finishes::Ending,
     in_hand::{InHand, Standing},
     worker::{SHORT_PAUSE, Worker},
 };
@@ -103,9 +104,10 @@ pub(super) async fn give_up<S: Store>(
     let attempt = batch.held_attempt(slot).unwrap_or(1);
     copy(worker, batch, slot, reason, attempt).await?;
     let Some((record, grant)) = batch.slot(slot).and_then(|record| Some((record, record.grant()?))) else { return Ok(()) };
-    let finishes = worker.store.fail(worker.at(record), &worker.terms.owner, &[grant]).await?;
+    let finishes = worker.store.fail(worker.at(record), &worker.terms.owner, std::slice::from_ref(&grant)).await?;
     match finishes.first() {
         Some(Finish::Done | Finish::Again | Finish::Orphan) => {
+            worker.finishes.note(record.shard, Ending::Failed, grant);
             batch.settle(slot);
             Ok(())
         }

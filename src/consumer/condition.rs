@@ -7,16 +7,18 @@ use tokio::sync::watch;
 pub struct Condition {
     pub kafka: Option<String>,
     pub ledger: Option<String>,
+    /// Offsets are not committed because what they rest on is not safe yet.
+    pub confirmation: Option<String>,
 }
 
 impl Condition {
     /// Before the first contact with either.
     pub fn starting() -> Self {
-        Self { kafka: Some("not connected yet".to_owned()), ledger: Some("not opened yet".to_owned()) }
+        Self { kafka: Some("not connected yet".to_owned()), ledger: Some("not opened yet".to_owned()), confirmation: None }
     }
 
     pub const fn is_ready(&self) -> bool {
-        self.kafka.is_none() && self.ledger.is_none()
+        self.kafka.is_none() && self.ledger.is_none() && self.confirmation.is_none()
     }
 }
 
@@ -44,6 +46,11 @@ impl ConditionBoard {
     pub fn ledger(&self, problem: Option<String>) {
         let changed = self.sender.send_if_modified(|condition| replace(&mut condition.ledger, problem.clone()));
         self.log(changed, "ledger", problem.as_deref());
+    }
+
+    pub fn confirmation(&self, problem: Option<String>) {
+        let changed = self.sender.send_if_modified(|condition| replace(&mut condition.confirmation, problem.clone()));
+        self.log(changed, "confirmation", problem.as_deref());
     }
 
     fn log(&self, changed: bool, what: &'static str, problem: Option<&str>) {

@@ -17,6 +17,8 @@ mod condition;
 mod letting_go;
 mod opening;
 mod partition;
+mod reread;
+mod rereading;
 mod run;
 mod topics;
 
@@ -24,6 +26,7 @@ mod batch;
 mod claims;
 mod commits;
 mod dead_letter;
+mod finishes;
 mod in_hand;
 mod keep_alive;
 mod metrics;
@@ -33,7 +36,7 @@ mod worker;
 
 mod order_desk;
 
-pub use access::{LedgerAccess, LedgerGate, ledger_access};
+pub use access::{LedgerAccess, LedgerGate, Open, ledger_access};
 pub use commits::STATE_FIELD;
 pub use condition::{Condition, ConditionBoard};
 pub use metrics::ConsumerMetrics;

@@ -2,20 +2,23 @@
 
 use super::{
     access::LedgerGate,
-    admission::{admit, offset_metadata},
+    admission::admit,
+    finishes::Finishes,
     partition::Partition,
+    rereading::take_stock,
     run::{Loop, OpenFailure, Opened},
     setup::ConsumerSetup,
     worker::Worker,
 };
 use crate::services::Service;
-use crate::store::{At, Ledger, Store, StoreError, Terms};
+use crate::store::{At, Findings, Ledger, Store, StoreError, Terms};
 use std::{collections::BTreeMap, convert::Infallible, future::pending, sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 impl<S: Store> Loop<S> {
     /// Stops working until the ledger has been opened again.
     pub(super) fn close_ledger(&mut self, error: &StoreError) {
+        self.loss |= matches!(error, StoreError::Lost { .. } | StoreError::Replaced { .. });
         self.gate.close();
         if self.worker.take().is_none() {
             return;
@@ -31,8 +34,11 @@ impl<S: Store> Loop<S> {
         }
         let (setup, handle, all) = (Arc::clone(&self.setup), self.handle.clone(), self.all.clone());
         let first_start = self.last_incarnation.is_none();
+        let (loss, finishes) = (self.loss, Arc::clone(&self.finishes));
         self.opening.spawn(async move {
             sleep(delay).await;
+            // Before anything else: whatever is read and done from here on is of this server, or of a later one.
+            let server = setup.store.server().await.map_err(OpenFailure::Ledger)?;
             let ledger = match existing(&setup).await.map_err(OpenFailure::Ledger)? {
                 Some(ledger) => ledger,
                 None => {
@@ -46,23 +52,36 @@ impl<S: Store> Loop<S> {
                 let number = setup.store.topic_number(&setup.ledger_name.namespace, topic.name()).await;
                 numbers.insert(topic.name().into(), number.map_err(OpenFailure::Ledger)?);
             }
-            Ok((worker(&setup, ledger), numbers))
+            if loss {
+                take_stock(&setup.store, &ledger, &finishes, &setup.owner).await.map_err(OpenFailure::Ledger)?;
+            }
+            Ok((worker(&setup, ledger, finishes), numbers, server))
         });
     }
 
     pub(super) fn opened(&mut self, opened: Result<Result<Opened<S>, OpenFailure>, tokio::task::JoinError>) {
         match opened {
-            Ok(Ok((worker, numbers))) => {
+            Ok(Ok((worker, numbers, server))) => {
                 let incarnation: Arc<str> = worker.ledger.incarnation.as_str().into();
                 // What an earlier ledger has said about records in hand is void in another one.
-                if self.last_incarnation.replace(Arc::clone(&incarnation)).is_some_and(|last| last != incarnation) {
+                let last = self.last_incarnation.replace(Arc::clone(&incarnation));
+                let is_other = last.as_ref().is_some_and(|last| *last != incarnation);
+                if is_other {
                     self.partitions.values_mut().for_each(Partition::forget_ledger);
+                    self.finishes.clear();
                 }
-                self.metadata = Some(offset_metadata(&worker.ledger));
+                let was_replaced = self.server.replace(server.clone()).is_some_and(|last| last != server);
+                let has_lost = (std::mem::take(&mut self.loss) || was_replaced) && last.is_some() && !is_other;
                 self.setup.condition.ledger(None);
-                self.gate.open(Arc::new(worker.ledger.clone()));
+                let ledger = Arc::new(worker.ledger.clone());
+                self.ledger = Some(Arc::clone(&ledger));
+                self.gate.open(ledger, server);
                 self.numbers = numbers;
                 self.worker = Some(Arc::new(worker));
+                if has_lost {
+                    self.read_again();
+                }
+                self.compare_stands();
             }
             Ok(Err(OpenFailure::Ledger(error))) => {
                 self.gate.close();
@@ -86,10 +105,14 @@ impl<S: Store> Loop<S> {
 /// does not exist is created later: only the group's committed offsets say whether it may be.
 pub(super) async fn keep_existing_open<S: Store>(setup: &ConsumerSetup<S>, gate: &mut LedgerGate) -> Infallible {
     loop {
-        match existing(setup).await {
-            Ok(Some(ledger)) => {
+        let found = match setup.store.server().await {
+            Ok(server) => existing(setup).await.map(|ledger| ledger.map(|ledger| (ledger, server))),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(Some((ledger, server))) => {
                 setup.condition.ledger(None);
-                gate.open(Arc::new(ledger));
+                gate.open(Arc::new(ledger), server);
                 let Some(error) = gate.doubted().await else { match pending::<Infallible>().await {} };
                 gate.close();
                 setup.condition.ledger(Some(complaint(setup.service, &error)));
@@ -111,7 +134,7 @@ async fn existing<S: Store>(setup: &ConsumerSetup<S>) -> Result<Option<Ledger>, 
 /// Finds out whether the store takes calls at all.
 async fn look_at_shards<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger) -> Result<Ledger, StoreError> {
     for shard in ledger.shards() {
-        setup.store.stats(At::new(&ledger, shard)).await?;
+        setup.store.note(At::new(&ledger, shard), Findings::default()).await?;
     }
     Ok(ledger)
 }
@@ -126,6 +149,9 @@ fn complaint(service: Service, error: &StoreError) -> String {
         ),
         StoreError::Clock
         | StoreError::Lost { .. }
+        | StoreError::Replaced { .. }
+        | StoreError::Unconfirmed(_)
+        | StoreError::Unsupported(_)
         | StoreError::Stale { .. }
         | StoreError::BadArgument(_)
         | StoreError::OutOfMemory
@@ -134,7 +160,7 @@ fn complaint(service: Service, error: &StoreError) -> String {
     }
 }
 
-fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger) -> Worker<S> {
+fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger, finishes: Arc<Finishes>) -> Worker<S> {
     Worker {
         store: setup.store.clone(),
         ledger,
@@ -146,5 +172,6 @@ fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger) -> Worker<S> {
         work_time: Arc::clone(&setup.work_time),
         clock: setup.clock.clone(),
         metrics: setup.metrics.clone(),
+        finishes,
     }
 }

@@ -1,7 +1,7 @@
 //! Taking orders: state and `ORDER_CREATED` in one atomic step, before anything goes to Kafka; and looking one up.
 
 use super::{
-    access::LedgerAccess,
+    access::{LedgerAccess, Open},
     commits::{STATE_FIELD, change},
 };
 use crate::clock::Clock;
@@ -70,7 +70,7 @@ impl<S: Store> OrderDesk<S> {
     /// # Errors
     /// The ledger is closed or does not answer: the order may or may not have been accepted.
     pub async fn place(&self, order: NewOrder) -> Result<Placed, DeskClosed> {
-        let ledger = self.access.latest().ok_or(DeskClosed::NoLedger)?;
+        let Open { ledger, server } = self.access.latest_open().ok_or(DeskClosed::NoLedger)?;
         let now = self.clock.now();
         let order_id = order.idempotency_key.as_deref().map_or_else(|| root_id(now, &rand::random()), order_id_for_key);
         let event_id = root_id(now, &rand::random());
@@ -94,11 +94,16 @@ impl<S: Store> OrderDesk<S> {
         let key = order_id.to_string();
         let at = At::new(&ledger, ledger.shard_of(Some(key.as_bytes()), &key));
         let unsent_max = self.outbox_limit.div_ceil(u64::from(ledger.shape().shards).max(1));
-        match self.store.begin(at, &change(key, verdict, self.step_deadline), unsent_max).await {
-            Ok(Begin::Done { .. }) => Ok(Placed::Accepted(state)),
-            Ok(Begin::Full { unsent }) => Ok(Placed::Busy { unsent }),
-            Ok(Begin::Exists) => self.compare(&ledger, order_id, &order).await,
-            Err(error) => Err(self.closed(error)),
+        let begun = self.store.begin(at, &change(key, verdict, self.step_deadline), unsent_max).await;
+        let begun = begun.map_err(|error| self.closed(error))?;
+        if let Begin::Full { unsent } = begun {
+            return Ok(Placed::Busy { unsent });
+        }
+        // Nobody is told of an order that a failover may take back.
+        self.store.confirm(&ledger, &server).await.map_err(|error| self.closed(error))?;
+        match begun {
+            Begin::Done { .. } | Begin::Full { .. } => Ok(Placed::Accepted(state)),
+            Begin::Exists => self.compare(&ledger, order_id, &order).await,
         }
     }
 

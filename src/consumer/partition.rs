@@ -2,7 +2,8 @@
 
 use super::in_hand::{BatchEnd, InHand, Next};
 use super::offset_ledger::OffsetLedger;
-use crate::kafka::IncomingRecord;
+use super::reread::{Progress, Start};
+use crate::kafka::{IncomingRecord, poll_loop::CommittedPlace};
 use crate::store::{EventDigest, Ledger, StoreError, TopicNumber};
 use std::{
     collections::{HashSet, VecDeque},
@@ -22,12 +23,27 @@ const BATCH_TIME: Duration = Duration::from_millis(500);
 /// A hold shorter than this is not worth a pause.
 const HOLD_WORTH_A_PAUSE: Duration = Duration::from_millis(100);
 
+/// Whether a partition's records may be worked on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Just assigned: what its group has committed is not known, or not compared with the ledger yet.
+    Unknown(Option<CommittedPlace>),
+    /// What arrives lies behind the offset from which it is to be read again.
+    GoingBack,
+    On,
+}
+
 /// An assigned partition.
 pub struct Partition {
     waiting: VecDeque<IncomingRecord>,
     /// Records of an earlier round that are not settled, in order; they come before `waiting`.
     again: VecDeque<InHand>,
     pub offsets: OffsetLedger,
+    /// How far its group was when.
+    progress: Progress,
+    /// The first record that came.
+    first: Option<u64>,
+    pub reading: Reading,
     /// Of the records that are here, in bytes: all of them, and those of the batch that is being worked on.
     bytes: usize,
     working_bytes: usize,
@@ -43,11 +59,14 @@ pub struct Partition {
 }
 
 impl Partition {
-    pub fn new(now: Instant, epoch: u64) -> Self {
+    pub fn new(now: Instant, epoch: u64, reread_window: Duration) -> Self {
         Self {
             waiting: VecDeque::new(),
             again: VecDeque::new(),
             offsets: OffsetLedger::default(),
+            progress: Progress::new(reread_window),
+            first: None,
+            reading: Reading::Unknown(None),
             bytes: 0,
             working_bytes: 0,
             not_before: None,
@@ -60,6 +79,10 @@ impl Partition {
     }
 
     pub fn receive(&mut self, record: IncomingRecord) {
+        if self.reading == Reading::GoingBack {
+            return;
+        }
+        self.first = self.first.or(Some(record.offset));
         self.offsets.receive(record.offset);
         self.bytes += record.bytes();
         self.waiting.push_back(record);
@@ -80,12 +103,13 @@ impl Partition {
 
     /// Whether a batch can be taken now.
     pub fn is_due(&self, now: Instant) -> bool {
-        !self.is_working() && self.waiting_records() > 0 && self.not_before.is_none_or(|time| time <= now)
+        let ready = self.reading == Reading::On && !self.is_working() && self.waiting_records() > 0;
+        ready && self.not_before.is_none_or(|time| time <= now)
     }
 
     /// When a batch can be taken, if that is only a matter of time.
     pub fn due_at(&self) -> Option<Instant> {
-        self.not_before.filter(|_| !self.is_working() && self.waiting_records() > 0)
+        self.not_before.filter(|_| self.reading == Reading::On && !self.is_working() && self.waiting_records() > 0)
     }
 
     /// Takes the next batch, in order, each event id once: a second copy is asked about when the first is done.
@@ -145,6 +169,64 @@ impl Partition {
         !has_ledger || held || self.offsets.open_records() >= bound || self.bytes >= bytes
     }
 
+    /// Takes note of where its group stands; the answer is the offset to go back to, if that is what it says, and how many
+    /// records lie between.
+    pub fn begin(&mut self, start: Start, now: Instant) -> Option<(u64, u64)> {
+        match start {
+            Start::Committed { floor, offset } => {
+                self.progress.note(now, floor);
+                self.progress.note(now, offset);
+                self.reading = Reading::On;
+                None
+            }
+            Start::Nowhere => {
+                self.reading = Reading::On;
+                None
+            }
+            Start::Back { floor, offset } => Some((floor, offset - floor)),
+        }
+    }
+
+    /// From where to read again if the store should lose something now.
+    pub fn floor(&self, now: Instant) -> Option<u64> {
+        self.progress.floor(now).or(self.first)
+    }
+
+    /// Notes that Kafka has acknowledged a commit.
+    pub fn committed(&mut self, offset: u64, now: Instant) {
+        self.offsets.committed(offset);
+        if let (None, Some(first)) = (self.progress.latest(), self.first) {
+            self.progress.note(now, first);
+        }
+        self.progress.note(now, offset);
+    }
+
+    /// From where to read again because the store has lost something, and how many records lie between; `None` when
+    /// nothing of the partition can be concerned.
+    pub fn way_back(&self, now: Instant) -> Option<(u64, u64)> {
+        match &self.reading {
+            // The comparison with the store that answers now is still to come.
+            Reading::Unknown(_) => None,
+            Reading::GoingBack | Reading::On => {
+                let floor = self.floor(now)?;
+                let latest = self.progress.latest().unwrap_or(floor);
+                let untouched = floor == latest && self.offsets.open_records() == 0 && !self.is_working();
+                (!untouched).then_some((floor, latest.saturating_sub(floor)))
+            }
+        }
+    }
+
+    /// Drops what is here: all that follows is to be read again from `offset` on, as another assignment. Gives the records
+    /// that hold grants, or might.
+    pub fn go_back(&mut self, offset: u64, epoch: u64, now: Instant) -> Vec<InHand> {
+        self.stop_working();
+        let mut progress = self.progress.clone();
+        progress.note(now, offset);
+        let fresh =
+            Self { progress, reading: Reading::GoingBack, paused: self.paused, ..Self::new(now, epoch, Duration::ZERO) };
+        std::mem::replace(self, fresh).into_unsettled()
+    }
+
     /// Gives up what an earlier ledger has said: the records are looked at anew.
     pub fn forget_ledger(&mut self) {
         while let Some(record) = self.again.pop_back() {
@@ -181,6 +263,12 @@ mod tests {
         Ledger { name, incarnation: Incarnation::new(uuid::Uuid::nil(), shape) }
     }
 
+    fn begun(now: Instant, epoch: u64) -> Partition {
+        let mut partition = Partition::new(now, epoch, Duration::from_secs(300));
+        assert_eq!(partition.begin(Start::Nowhere, now), None);
+        partition
+    }
+
     fn take(partition: &mut Partition, now: Instant) -> Vec<InHand> {
         partition.take_batch(&ledger(), TopicNumber::new(1), now).0
     }
@@ -188,7 +276,7 @@ mod tests {
     #[test]
     fn the_end_of_an_earlier_assignments_batch_leaves_the_batch_of_this_one_alone() {
         let now = Instant::now();
-        let mut partition = Partition::new(now, 2);
+        let mut partition = begun(now, 2);
         partition.receive(record(7, 1));
         let unsettled = take(&mut partition, now);
         let end = |next| BatchEnd { settled: vec![7], unsettled: unsettled.clone(), next };
@@ -204,7 +292,7 @@ mod tests {
     #[test]
     fn a_few_large_records_pause_reading_until_most_of_their_bytes_are_gone() {
         let now = Instant::now();
-        let mut partition = Partition::new(now, 1);
+        let mut partition = begun(now, 1);
         (0..4).for_each(|offset| partition.receive(record(offset, 5 << 20)));
         assert!(partition.wants_pause(true, now));
         partition.paused = true;
@@ -217,5 +305,58 @@ mod tests {
         let end = BatchEnd { settled: vec![3], unsettled: Vec::new(), next: Next::AtOnce };
         assert_eq!(partition.end_batch(1, end, now), Some(Ok(())));
         assert!(!partition.wants_pause(true, now));
+    }
+
+    #[test]
+    fn nothing_is_worked_on_before_it_is_known_where_the_group_stood() {
+        let now = Instant::now();
+        let mut partition = Partition::new(now, 1, Duration::from_secs(300));
+        partition.receive(record(7, 1));
+        assert!(!partition.is_due(now));
+        assert_eq!(partition.begin(Start::Committed { floor: 3, offset: 7 }, now), None);
+        assert!(partition.is_due(now));
+        assert_eq!(partition.way_back(now), Some((3, 4)));
+    }
+
+    #[test]
+    fn a_partition_that_goes_back_drops_what_still_comes_and_the_end_of_its_batch() {
+        let now = Instant::now();
+        let mut partition = begun(now, 1);
+        partition.progress.note(now, 5);
+        partition.progress.note(now, 7);
+        partition.receive(record(7, 1));
+        let unsettled = take(&mut partition, now);
+        assert_eq!(partition.way_back(now), Some((5, 2)));
+        assert!(partition.go_back(5, 2, now).is_empty(), "the batch has them");
+        partition.receive(record(8, 1));
+        assert_eq!((partition.waiting_records(), partition.is_due(now)), (0, false));
+        let end = BatchEnd { settled: vec![7], unsettled, next: Next::AtOnce };
+        assert_eq!(partition.end_batch(1, end, now), None);
+        partition.reading = Reading::On;
+        partition.receive(record(5, 1));
+        assert!(partition.is_due(now));
+        assert_eq!(partition.way_back(now), Some((5, 0)), "a second loss before anything was committed");
+    }
+
+    #[test]
+    fn a_loss_does_not_concern_a_partition_that_stood_still_with_nothing_in_hand() {
+        let now = Instant::now();
+        let mut partition = begun(now, 1);
+        assert_eq!(partition.way_back(now), None, "nothing ever came");
+        partition.progress.note(now, 5);
+        assert_eq!(partition.way_back(now), None);
+        partition.progress.note(now + Duration::from_secs(30), 9);
+        assert_eq!(partition.way_back(now + Duration::from_secs(31)), Some((5, 4)));
+        assert_eq!(partition.way_back(now + Duration::from_secs(331)), None);
+    }
+
+    #[test]
+    fn the_first_records_of_a_group_are_read_again_too() {
+        let now = Instant::now();
+        let mut partition = begun(now, 1);
+        partition.receive(record(3, 1));
+        assert_eq!((partition.floor(now), partition.way_back(now)), (Some(3), Some((3, 0))), "settled, not committed yet");
+        partition.committed(4, now);
+        assert_eq!(partition.way_back(now), Some((3, 1)));
     }
 }

@@ -2,9 +2,12 @@
 
 use super::{
     access::LedgerGate,
+    finishes::Finishes,
     in_hand::BatchEnd,
+    letting_go::CommitEnd,
     opening::keep_existing_open,
     partition::Partition,
+    rereading::Stand,
     setup::{ConsumerSetup, Stop},
     topics::wait_for_topics,
     worker::Worker,
@@ -12,7 +15,7 @@ use super::{
 use crate::kafka::poll_loop::{ConsumerEvent, ConsumerHandle, connect};
 use crate::kafka::{FilesSeen, IncomingRecord, KafkaFailure};
 use crate::lag::TopicPartition;
-use crate::store::{Store, StoreError, TopicNumber};
+use crate::store::{Ledger, ServerId, Store, StoreError, StoreResult, TopicNumber};
 use std::{
     collections::BTreeMap,
     future::pending,
@@ -80,8 +83,8 @@ pub(super) struct Ended {
     end: BatchEnd,
 }
 
-/// A ledger that is open, with the numbers of the topics in it.
-pub(super) type Opened<S> = (Worker<S>, BTreeMap<Arc<str>, TopicNumber>);
+/// A ledger that is open, with the numbers of the topics in it and the server that it was found on.
+pub(super) type Opened<S> = (Worker<S>, BTreeMap<Arc<str>, TopicNumber>, ServerId);
 
 pub(super) struct Loop<S> {
     pub(super) setup: Arc<ConsumerSetup<S>>,
@@ -91,20 +94,30 @@ pub(super) struct Loop<S> {
     pub(super) all: Vec<TopicPartition>,
     pub(super) partitions: BTreeMap<TopicPartition, Partition>,
     /// Assignments so far.
-    epochs: u64,
+    pub(super) epochs: u64,
     /// `None` while there is no ledger to work with.
     pub(super) worker: Option<Arc<Worker<S>>>,
-    /// Committed beside offsets; of the ledger that was open last.
-    pub(super) metadata: Option<String>,
     pub(super) numbers: BTreeMap<Arc<str>, TopicNumber>,
-    /// Incarnation of the ledger that was open last.
+    /// The ledger that was open last, and its incarnation.
+    pub(super) ledger: Option<Arc<Ledger>>,
     pub(super) last_incarnation: Option<Arc<str>>,
     pub(super) work: JoinSet<Ended>,
     pub(super) opening: JoinSet<Result<Opened<S>, OpenFailure>>,
-    pub(super) commits: JoinSet<Result<BTreeMap<TopicPartition, u64>, KafkaFailure>>,
+    pub(super) commits: JoinSet<CommitEnd>,
     pub(super) probes: JoinSet<bool>,
     /// What the consumer was made with.
     files: FilesSeen,
+    /// What was committed in partitions that were just assigned.
+    pub(super) stands: JoinSet<Stand>,
+    /// Which server the store was found on last, and when that was looked at.
+    pub(super) server: Option<ServerId>,
+    pub(super) looked: Instant,
+    pub(super) looks: JoinSet<StoreResult<ServerId>>,
+    /// The store has lost something: to be seen to when it is opened again.
+    pub(super) loss: bool,
+    pub(super) finishes: Arc<Finishes>,
+    /// Ledger calls whose end nobody waits for.
+    pub(super) aftercare: JoinSet<()>,
 }
 
 pub(super) enum OpenFailure {
@@ -120,6 +133,7 @@ impl<S: Store> Loop<S> {
         all: Vec<TopicPartition>,
         files: FilesSeen,
     ) -> Self {
+        let finishes = Arc::new(Finishes::new(setup.timing.reread_window));
         Self {
             setup,
             gate,
@@ -128,14 +142,21 @@ impl<S: Store> Loop<S> {
             partitions: BTreeMap::new(),
             epochs: 0,
             worker: None,
-            metadata: None,
             numbers: BTreeMap::new(),
+            ledger: None,
             last_incarnation: None,
             work: JoinSet::new(),
             opening: JoinSet::new(),
             commits: JoinSet::new(),
             probes: JoinSet::new(),
             files,
+            stands: JoinSet::new(),
+            server: None,
+            looked: Instant::now(),
+            looks: JoinSet::new(),
+            loss: false,
+            finishes,
+            aftercare: JoinSet::new(),
         }
     }
 
@@ -174,7 +195,13 @@ impl<S: Store> Loop<S> {
                     }
                     self.probed(reached);
                 }
-                _ = commit_tick.tick() => self.commit_settled(),
+                Some(stand) = self.stands.join_next() => self.stand_known(stand),
+                Some(seen) = self.looks.join_next() => self.server_seen(seen),
+                Some(_) = self.aftercare.join_next() => {}
+                _ = commit_tick.tick() => {
+                    self.commit_settled();
+                    self.look_at_server();
+                }
                 () = wait_until(wake) => {}
             }
             self.dispatch();
@@ -186,6 +213,7 @@ impl<S: Store> Loop<S> {
             ConsumerEvent::Records(records) => self.receive(records),
             ConsumerEvent::Assigned(assigned) => self.assigned(assigned),
             ConsumerEvent::Revoked { partitions, let_go } => self.revoked(partitions, let_go).await,
+            ConsumerEvent::WentBack { partition, epoch } => self.went_back(&partition, epoch),
             ConsumerEvent::Unreachable(problem) => {
                 self.setup.condition.kafka(Some(problem));
                 self.probe();
@@ -210,13 +238,16 @@ impl<S: Store> Loop<S> {
         tracing::info!(group = self.setup.service.group(), partitions = assigned.len(), "assigned");
         let now = Instant::now();
         self.epochs += 1;
-        for key in assigned {
+        self.stay(&assigned);
+        for key in &assigned {
             // A pause of an earlier assignment must not outlive it.
-            if let Err(error) = self.handle.resume(&key) {
+            if let Err(error) = self.handle.resume(key) {
                 tracing::debug!(%error, "a new partition could not be resumed");
             }
-            self.partitions.insert(key, Partition::new(now, self.epochs));
+            let partition = self.fresh_partition(now);
+            self.partitions.insert(key.clone(), partition);
         }
+        self.ask_for_stand(assigned, self.epochs, false);
     }
 
     pub(super) fn batch_ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
@@ -229,6 +260,10 @@ impl<S: Store> Loop<S> {
             }
         };
         let Some(partition) = self.partitions.get_mut(&key) else { return };
+        if partition.epoch() != epoch {
+            // The partition went back, or away and came again: what the batch still held is of use to nobody.
+            return self.hand_back(end.unsettled);
+        }
         let Some(result) = partition.end_batch(epoch, end, Instant::now()) else { return };
         if self.last_incarnation.as_ref() != Some(&incarnation) {
             partition.forget_ledger();

@@ -41,6 +41,10 @@ pub struct Timing {
     pub reopen_interval: Duration,
     /// How long a step of a saga may take before it counts as stuck.
     pub step_deadline: Duration,
+    /// What was settled within this time is read again when the store may have lost something.
+    pub reread_window: Duration,
+    /// Between two looks at which server answers.
+    pub server_interval: Duration,
 }
 
 impl Default for Timing {
@@ -50,6 +54,8 @@ impl Default for Timing {
             commit_interval: Duration::from_millis(250),
             reopen_interval: Duration::from_secs(1),
             step_deadline: Duration::from_secs(60),
+            reread_window: crate::config::defaults::REREAD_WINDOW,
+            server_interval: Duration::from_secs(1),
         }
     }
 }

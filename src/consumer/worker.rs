@@ -14,6 +14,7 @@ use super::{
     claims,
     commits::{Plan, States},
     dead_letter::GiveUpReason,
+    finishes::{Ending, Finishes},
     in_hand::{BatchEnd, Content, InHand, Next, Standing},
     keep_alive::keep_alive,
     metrics::ConsumerMetrics,
@@ -43,6 +44,8 @@ pub struct Worker<S> {
     pub work_time: WorkTime,
     pub clock: Clock,
     pub metrics: ConsumerMetrics,
+    /// What was settled by `complete` and `fail`.
+    pub finishes: Arc<Finishes>,
 }
 
 /// Before a record is asked for again that somebody else has taken, or whose dead letter could not be written.
@@ -157,9 +160,10 @@ impl<S: Store> Worker<S> {
     async fn complete(&self, batch: &mut Batch, slot: usize) -> Result<(), Hold> {
         let Some(record) = batch.slot(slot) else { return Ok(()) };
         let Some(grant) = record.grant() else { return Ok(()) };
-        let finishes = self.store.complete(self.at(record), &self.terms.owner, &[grant]).await?;
+        let finishes = self.store.complete(self.at(record), &self.terms.owner, std::slice::from_ref(&grant)).await?;
         match finishes.first() {
             Some(Finish::Done | Finish::Again | Finish::Orphan) => {
+                self.finishes.note(record.shard, Ending::Completed, grant);
                 self.settled(batch, slot);
                 Ok(())
             }

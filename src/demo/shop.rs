@@ -6,7 +6,7 @@ use crate::{
     consumer::{Stop, Timing},
     roles::{ServiceOptions, run_service},
     services::Service,
-    store::Store,
+    store::{Durability, Store},
 };
 use anyhow::Context;
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
@@ -127,6 +127,8 @@ impl<S: Store> Shop<S> {
             max_failures: defaults::MAX_FAILURES,
             outbox_limit: defaults::OUTBOX_LIMIT,
             lease: self.settings.lease,
+            durability: Durability::default(),
+            reread_window: defaults::REREAD_WINDOW,
             ledger: self.settings.ledger,
         };
         let stop = Stop::default();

@@ -9,6 +9,7 @@ use super::client_config::{Connection, KafkaFailure, forward_log, is_outage};
 use super::record::IncomingRecord;
 use super::service_context::{Refusal, TokenGiver, give};
 use crate::lag::TopicPartition;
+use chrono::{DateTime, Utc};
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
     client::OAuthToken,
@@ -20,7 +21,7 @@ use std::{
     collections::BTreeMap,
     error::Error,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -40,6 +41,11 @@ pub enum ConsumerEvent {
         partitions: Vec<TopicPartition>,
         let_go: oneshot::Sender<()>,
     },
+    /// The partition goes on from where it was told to go back to: what comes after this was read there.
+    WentBack {
+        partition: TopicPartition,
+        epoch: u64,
+    },
     /// No broker answers, in words.
     Unreachable(String),
     /// The client cannot go on.
@@ -58,7 +64,17 @@ pub struct CommittedPlace {
 #[derive(Clone)]
 pub struct ConsumerHandle {
     consumer: Arc<BaseConsumer<LoopContext>>,
+    going_back: GoingBack,
 }
+
+/// A partition that is to be read again from an offset; one a partition.
+struct WayBack {
+    partition: TopicPartition,
+    offset: u64,
+    epoch: u64,
+}
+
+type GoingBack = Arc<Mutex<Vec<WayBack>>>;
 
 /// The poll thread; it closes the consumer when it is told to stop or when nobody listens any more.
 pub struct PollThread {
@@ -70,6 +86,7 @@ const RECORDS_PER_EVENT: usize = 256;
 const EVENTS_IN_CHANNEL: usize = 4;
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+const GO_BACK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Makes a consumer of `group` that does not poll or subscribe yet.
 ///
@@ -101,7 +118,7 @@ pub fn connect(
     let (events, receiver) = mpsc::channel(EVENTS_IN_CHANNEL);
     let context = LoopContext { events, closing: Arc::default(), tokens: connection.tokens(), refusal: Refusal::default() };
     let consumer = connection.configure(&defaults, &enforced)?.create_with_context(context)?;
-    Ok((ConsumerHandle { consumer: Arc::new(consumer) }, receiver))
+    Ok((ConsumerHandle { consumer: Arc::new(consumer), going_back: GoingBack::default() }, receiver))
 }
 
 impl ConsumerHandle {
@@ -113,8 +130,8 @@ impl ConsumerHandle {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         self.consumer.subscribe(&names)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (consumer, flag) = (Arc::clone(&self.consumer), Arc::clone(&stop));
-        let thread = tokio::task::spawn_blocking(move || poll_until(&consumer, &flag));
+        let (consumer, flag, going_back) = (Arc::clone(&self.consumer), Arc::clone(&stop), Arc::clone(&self.going_back));
+        let thread = tokio::task::spawn_blocking(move || poll_until(&consumer, &flag, &going_back));
         Ok(PollThread { stop, thread })
     }
 
@@ -127,14 +144,49 @@ impl ConsumerHandle {
         Ok(self.consumer.resume(&list([partition]))?)
     }
 
-    /// Commits the next record to read of each partition, with `metadata` beside it, and waits for the answer.
-    pub async fn commit(&self, offsets: &BTreeMap<TopicPartition, u64>, metadata: &str) -> Result<(), KafkaFailure> {
+    /// Reads an assigned partition again from `offset` on, as soon as its client can; [`ConsumerEvent::WentBack`] says when.
+    /// Another call for the same partition replaces this one.
+    pub fn go_back(&self, partition: &TopicPartition, offset: u64, epoch: u64) {
+        let mut ways = self.going_back.lock().unwrap_or_else(PoisonError::into_inner);
+        ways.retain(|way| way.partition != *partition);
+        ways.push(WayBack { partition: partition.clone(), offset, epoch });
+    }
+
+    /// Gives up going back in partitions that go away.
+    pub fn stay(&self, partitions: &[TopicPartition]) {
+        self.going_back.lock().unwrap_or_else(PoisonError::into_inner).retain(|way| !partitions.contains(&way.partition));
+    }
+
+    /// For each partition, the first record written at or after `time`; none for those without one, and where the broker
+    /// does not say.
+    pub async fn offsets_at(
+        &self,
+        partitions: &[TopicPartition],
+        time: DateTime<Utc>,
+    ) -> Result<BTreeMap<TopicPartition, u64>, KafkaFailure> {
+        let mut wanted = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            wanted.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(time.timestamp_millis()))?;
+        }
+        let answer = self.blocking(move |consumer| consumer.offsets_for_times(wanted, CALL_TIMEOUT)).await?;
+        let mut offsets = BTreeMap::new();
+        for place in answer.elements() {
+            if let (Ok(()), Offset::Offset(offset)) = (place.error(), place.offset()) {
+                let partition = TopicPartition { topic: place.topic().into(), partition: place.partition() };
+                offsets.extend(u64::try_from(offset).ok().map(|offset| (partition, offset)));
+            }
+        }
+        Ok(offsets)
+    }
+
+    /// Commits the next record to read of each partition, with its metadata beside it, and waits for the answer.
+    pub async fn commit(&self, offsets: &BTreeMap<TopicPartition, (u64, String)>) -> Result<(), KafkaFailure> {
         if offsets.is_empty() {
             return Ok(()); // librdkafka calls an empty list an error
         }
         let mut places = TopicPartitionList::with_capacity(offsets.len());
-        for (partition, &offset) in offsets {
-            let offset = Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
+        for (partition, (offset, metadata)) in offsets {
+            let offset = Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
             let mut place = places.add_partition(&partition.topic, partition.partition);
             place.set_offset(offset)?;
             place.set_metadata(metadata);
@@ -215,10 +267,13 @@ fn partitions_of(places: &TopicPartitionList) -> Vec<TopicPartition> {
         .collect()
 }
 
-fn poll_until(consumer: &BaseConsumer<LoopContext>, stop: &AtomicBool) {
+fn poll_until(consumer: &BaseConsumer<LoopContext>, stop: &AtomicBool, going_back: &Mutex<Vec<WayBack>>) {
     let events = consumer.context().events.clone();
     let mut topics: BTreeMap<String, Arc<str>> = BTreeMap::new();
     while !stop.load(Ordering::Acquire) && !events.is_closed() {
+        if go_back(consumer, going_back, &events).is_err() {
+            break;
+        }
         let mut batch = Vec::new();
         let mut timeout = POLL_TIMEOUT;
         while let Some(polled) = consumer.poll(timeout) {
@@ -240,6 +295,40 @@ fn poll_until(consumer: &BaseConsumer<LoopContext>, stop: &AtomicBool) {
     }
     consumer.context().closing.store(true, Ordering::Release);
 }
+
+/// Goes back where that is wanted. A partition that was assigned a moment ago cannot be told yet: it is tried again with the
+/// next poll. All that was polled before has been handed over by now.
+fn go_back(
+    consumer: &BaseConsumer<LoopContext>,
+    going_back: &Mutex<Vec<WayBack>>,
+    events: &mpsc::Sender<ConsumerEvent>,
+) -> Result<(), Closed> {
+    let mut ways = going_back.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = std::mem::take(&mut *ways);
+    drop(ways);
+    let mut later = Vec::new();
+    for way in wanted {
+        let WayBack { partition, offset, epoch } = &way;
+        let target = Offset::Offset(i64::try_from(*offset).unwrap_or(i64::MAX));
+        match consumer.seek(&partition.topic, partition.partition, target, GO_BACK_TIMEOUT) {
+            Ok(()) => {
+                let event = ConsumerEvent::WentBack { partition: partition.clone(), epoch: *epoch };
+                events.blocking_send(event).map_err(|_| Closed)?;
+            }
+            Err(error) => {
+                tracing::debug!(%error, topic = &*partition.topic, partition = partition.partition, "cannot go back yet");
+                later.push(way);
+            }
+        }
+    }
+    let mut ways = going_back.lock().unwrap_or_else(PoisonError::into_inner);
+    later.retain(|way| ways.iter().all(|newer| newer.partition != way.partition));
+    ways.append(&mut later);
+    Ok(())
+}
+
+/// Nobody listens any more.
+struct Closed;
 
 fn report(context: &LoopContext, error: &KafkaError) {
     let event = match error {

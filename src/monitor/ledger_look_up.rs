@@ -75,7 +75,10 @@ impl<S: Store> LookUp for LedgerLookUp<S> {
 fn in_words(error: StoreError) -> LookUpError {
     match error {
         StoreError::Amnesia { .. } | StoreError::Clock | StoreError::Lost { .. } => LookUpError::Forgot(error.to_string()),
-        StoreError::Stale { .. }
+        StoreError::Replaced { .. }
+        | StoreError::Unconfirmed(_)
+        | StoreError::Unsupported(_)
+        | StoreError::Stale { .. }
         | StoreError::BadArgument(_)
         | StoreError::OutOfMemory
         | StoreError::Unreachable(_)

@@ -10,7 +10,7 @@ use crate::consumer::{
 use crate::kafka::{Connection, Producer};
 use crate::relay::{RelaySetup, relay};
 use crate::services::Service;
-use crate::store::{Intent, LedgerName, Namespace, Owner, Shape, Store};
+use crate::store::{Intent, LedgerName, Namespace, Owner, Shape, Store, StoreError};
 use crate::web::{order_routes, serve, service_probes};
 use anyhow::Context;
 use prometheus::Registry;
@@ -71,7 +71,11 @@ pub async fn run_service<S: Store>(
     let registry = Registry::new();
     let (gate, access) = ledger_access();
     let topics_ready = CancellationToken::new();
-    let timing = Timing { lease: config.lease, ..options.timing };
+    let timing = Timing { lease: config.lease, reread_window: config.reread_window, ..options.timing };
+    // A server that is away is waited for; one that can never do is a mistake.
+    if let Err(error @ StoreError::Unsupported(_)) = store.server().await {
+        return Err(error.into());
+    }
     let setup = ConsumerSetup {
         connection,
         client_id: instance.clone(),

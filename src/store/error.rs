@@ -1,5 +1,7 @@
 //! Why a whole call to the ledger failed, and what its caller has to do about it.
 
+use super::ServerId;
+
 /// A call that failed as a whole: nothing of it was done, except where [`StoreError::Unreachable`] leaves that open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -11,6 +13,15 @@ pub enum StoreError {
     /// The store answers no call later than this one of the lane: it lost calls that it had answered.
     #[error("the store lost calls of this lane after number {last}")]
     Lost { last: u64 },
+    /// Another server answers than the one that has answered before: it may not know what that one did.
+    #[error("the store was replaced: {now} answers instead of {was}")]
+    Replaced { was: ServerId, now: ServerId },
+    /// What was answered is not as safe yet as was asked for.
+    #[error("not confirmed: {0}")]
+    Unconfirmed(String),
+    /// The server cannot do what was asked for.
+    #[error("{0}")]
+    Unsupported(String),
     #[error("the lane has gone on to call number {last}")]
     Stale { last: u64 },
     #[error("bad argument: {0}")]
@@ -39,9 +50,9 @@ pub enum Remedy {
 impl StoreError {
     pub const fn remedy(&self) -> Remedy {
         match self {
-            Self::OutOfMemory | Self::Unreachable(_) => Remedy::Retry,
-            Self::Amnesia { .. } | Self::Clock | Self::Lost { .. } => Remedy::FailClosed,
-            Self::Stale { .. } | Self::BadArgument(_) | Self::Refused(_) => Remedy::Fix,
+            Self::OutOfMemory | Self::Unreachable(_) | Self::Unconfirmed(_) => Remedy::Retry,
+            Self::Amnesia { .. } | Self::Clock | Self::Lost { .. } | Self::Replaced { .. } => Remedy::FailClosed,
+            Self::Unsupported(_) | Self::Stale { .. } | Self::BadArgument(_) | Self::Refused(_) => Remedy::Fix,
         }
     }
 }

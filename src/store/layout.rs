@@ -52,6 +52,10 @@ impl Prefix {
         format!("{}:y", self.0)
     }
 
+    pub(super) fn mark(&self) -> String {
+        format!("{}:c", self.0)
+    }
+
     pub(super) fn outbox(&self) -> String {
         format!("{}:o", self.0)
     }

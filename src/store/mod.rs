@@ -15,6 +15,7 @@ mod answers;
 mod books;
 mod calls;
 mod changes;
+mod durability;
 mod error;
 mod ids;
 mod lanes;
@@ -24,6 +25,7 @@ mod names;
 mod packing;
 mod redis;
 mod redis_books;
+mod redis_link;
 mod redis_store;
 mod replies;
 mod scripts;
@@ -39,6 +41,7 @@ pub use books::{
 };
 pub use calls::{At, Delivery, EVENTS_PER_CALL_MAX, Findings, Grant, Intent, LaneCall, ReleaseReason, Report, Terms};
 pub use changes::{AggregateState, Change, CommitRequest, Deadline, OutboxEntry, OutboxId, OutboxMessage, StateFields};
+pub use durability::{Durability, ServerId};
 pub use error::{Remedy, StoreError};
 pub use ids::{
     EventDigest, EventKey, FencingToken, LaneName, LaneNumber, PayloadHash, RecordPlace, ShardNumber, TopicNumber,
@@ -129,6 +132,16 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Counts the calls that this process was answered and that the shard does not know any more, writes them into the books
     /// and begins new lanes: for who has heard that the store lost something. Gives their number.
     fn take_stock(&self, at: At<'_>) -> impl Future<Output = StoreResult<u64>> + Send;
+
+    /// The server that answers now. Another one than before may not know what that one has answered.
+    fn server(&self) -> impl Future<Output = StoreResult<ServerId>> + Send;
+
+    /// Waits until all that `server` has answered is as safe as the store was told to see to; bounded, and short where the
+    /// server is well.
+    ///
+    /// # Errors
+    /// `Unconfirmed` when it is not safe yet, `Replaced` when another server answers.
+    fn confirm(&self, ledger: &Ledger, server: &ServerId) -> impl Future<Output = StoreResult<()>> + Send;
 
     // ---- relay and clean-up ---------------------------------------------------------------------------------------
 

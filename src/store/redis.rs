@@ -6,10 +6,10 @@
 use super::lanes::Lanes;
 use super::layout::{self, Prefix};
 use super::packing::{self, Packed};
+use super::redis_link::Links;
 use super::scripts::{Script, Scripts};
-use super::{At, LaneNumber, StoreError, StoreResult};
+use super::{At, Durability, LaneNumber, StoreError, StoreResult};
 use crate::clock::Clock;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{RedisError, Value};
 use sha1::{Digest, Sha1};
 use std::{
@@ -38,14 +38,14 @@ impl Default for RedisTimeouts {
     }
 }
 
-/// Clones share one connection.
+/// Clones share their connections: one for calls, one for waiting until what was written is safe.
 #[derive(Clone)]
 pub struct RedisStore {
-    connection: ConnectionManager,
+    links: Arc<Links>,
+    confirming: Arc<Links>,
     scripts: Arc<Scripts>,
     lanes: Arc<Lanes>,
     clock: Clock,
-    limit: Duration,
     address: Arc<str>,
 }
 
@@ -72,19 +72,21 @@ impl RedisStore {
         let bad = |error: RedisError| StoreError::BadArgument(format!("redis url: {error}"));
         let client = redis::Client::open(url).map_err(bad)?;
         let address = client.get_connection_info().addr().to_string().into();
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(timeouts.connect))
-            .set_response_timeout(Some(timeouts.call));
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(bad)?;
+        let links = |durability| Links::new(client.clone(), timeouts.connect, timeouts.call, durability);
         Ok(Self {
-            connection,
+            confirming: Arc::new(links(Durability::None)),
+            links: Arc::new(links(Durability::None)),
             scripts: Arc::new(Scripts::new(edit)),
             lanes: Arc::default(),
             clock,
-            limit: timeouts.call,
             address,
         })
+    }
+
+    /// As `self`, with offsets committed only on what is as safe as this. To be called before it is used.
+    pub fn with_durability(self, durability: Durability) -> Self {
+        let with = |links: &Links| Arc::new(links.with_durability(durability));
+        Self { links: with(&self.links), confirming: with(&self.confirming), ..self }
     }
 
     pub(super) fn scripts(&self) -> &Scripts {
@@ -106,23 +108,19 @@ impl RedisStore {
 
     /// Sends several commands at once, in order; not atomic.
     pub(super) async fn pipeline(&self, commands: &[redis::Cmd]) -> StoreResult<Vec<Value>> {
-        let mut pipe = redis::pipe();
-        for command in commands {
-            pipe.add_command(command.clone());
-        }
-        let mut connection = self.connection.clone();
-        let reply = tokio::time::timeout(self.limit, pipe.query_async::<Vec<Value>>(&mut connection)).await;
-        reply.map_err(|_| self.too_late())?.map_err(store_error)
+        let link = self.links.link().await?;
+        let replies = link.send_all(commands, self.links.limit).await;
+        self.links.watch(&link, replies).await
     }
 
     pub(super) async fn command(&self, command: redis::Cmd) -> StoreResult<Value> {
-        let mut connection = self.connection.clone();
-        let reply = tokio::time::timeout(self.limit, command.query_async::<Value>(&mut connection)).await;
-        reply.map_err(|_| self.too_late())?.map_err(store_error)
+        let link = self.links.link().await?;
+        let reply = link.send(&command, self.links.limit).await;
+        self.links.watch(&link, reply).await
     }
 
-    fn too_late(&self) -> StoreError {
-        StoreError::Unreachable(format!("no answer within {:?}", self.limit))
+    pub(super) fn links(&self) -> (&Links, &Links) {
+        (&self.links, &self.confirming)
     }
 
     /// Runs a script by its digest; a server that does not have it yet is sent the text.
@@ -155,7 +153,7 @@ impl RedisStore {
         let (at, begun) = (at.in_lane(slot.call()), Instant::now());
         let mut reply = self.call_once(at, script, &packed).await;
         for pause in REPEATS_AFTER {
-            if !matches!(reply, Err(StoreError::Unreachable(_))) || begun.elapsed() + pause >= self.limit {
+            if !matches!(reply, Err(StoreError::Unreachable(_))) || begun.elapsed() + pause >= self.links.limit {
                 break;
             }
             tokio::time::sleep(pause).await;
@@ -227,7 +225,7 @@ pub(super) fn unexpected(reply: &[String]) -> StoreError {
     StoreError::Refused(format!("unexpected reply {:?}", reply.iter().take(4).collect::<Vec<_>>()))
 }
 
-fn store_error(error: RedisError) -> StoreError {
+pub(super) fn store_error(error: RedisError) -> StoreError {
     /// Codes of servers that will take the call later: starting, failing over, or unable to persist.
     const LATER: [&str; 6] = ["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF"];
     let message = error.to_string();

@@ -197,6 +197,17 @@ impl Store for RedisStore {
         self.call_once(at, &self.scripts().note, &packing::pack_findings(findings, &[])).await.map(drop)
     }
 
+    async fn server(&self) -> StoreResult<ServerId> {
+        self.links().0.server().await
+    }
+
+    async fn confirm(&self, ledger: &Ledger, server: &ServerId) -> StoreResult<()> {
+        let (writes, confirming) = self.links();
+        let mut mark = cmd("EVAL");
+        mark.arg(&self.scripts().mark.text).arg(1).arg(Prefix::new(&ledger.name, ShardNumber::new(0)).mark());
+        confirming.confirm(writes, server, &mark).await
+    }
+
     async fn take_stock(&self, at: At<'_>) -> StoreResult<u64> {
         let Stock { lost_calls, lanes } = self.lanes().take_stock(&Prefix::new(&at.ledger.name, at.shard));
         let packed = packing::pack_findings(Findings { lost_calls, ..Findings::default() }, &lanes);

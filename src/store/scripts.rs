@@ -34,16 +34,15 @@ pub(super) struct Scripts {
     pub let_go: Script,
     pub sweep: Script,
     pub note: Script,
+    pub mark: Script,
     pub stats: Script,
 }
 
 impl Scripts {
-    /// The shipped scripts, each passed through `edit`.
+    /// The shipped scripts, each that knows the ledger passed through `edit`.
     pub(super) fn new(edit: impl Fn(&str) -> String) -> Self {
-        let script = |text: &str| {
-            let text = edit(text);
-            Script { sha: hex_sha1(&text), text }
-        };
+        let as_it_is = |text: &str| Script { sha: hex_sha1(text), text: text.to_owned() };
+        let script = |text: &str| as_it_is(&edit(text));
         Self {
             init: script(script!("#!lua", "init")),
             topic: script(script!("#!lua", "topic")),
@@ -60,6 +59,7 @@ impl Scripts {
             let_go: script(script!("#!lua flags=allow-oom", "letgo")),
             sweep: script(script!("#!lua flags=allow-oom", "sweep")),
             note: script(script!("#!lua flags=allow-oom", "note")),
+            mark: as_it_is(concat!("#!lua flags=allow-oom\n", include_str!("lua/mark.lua"))),
             stats: script(script!("#!lua flags=no-writes", "stats")),
         }
     }

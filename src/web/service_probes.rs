@@ -33,7 +33,8 @@ async fn ready(State(probed): State<Probed>) -> Response {
     let condition = probed.condition.latest();
     let status = if condition.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |problem: Option<String>| problem.unwrap_or_else(|| "ok".to_owned());
-    let body = json!({"ready": condition.is_ready(), "kafka": word(condition.kafka), "ledger": word(condition.ledger)});
+    let body = json!({"ready": condition.is_ready(), "kafka": word(condition.kafka), "ledger": word(condition.ledger),
+        "confirmation": word(condition.confirmation)});
     (status, Json(body)).into_response()
 }
 

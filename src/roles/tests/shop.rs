@@ -7,7 +7,9 @@ use crate::events::{Topic, dead_letter_topic};
 use crate::kafka::{Connection, EmbeddedKafka, OutgoingRecord, Producer, TailedRecord, embedded_member_properties, tail};
 use crate::roles::{ServiceOptions, run_service};
 use crate::services::Service;
-use crate::store::{Counters, DuplicateCause, DuplicateOutcome, LedgerName, MemoryStore, Namespace, ShardBooks, Store};
+use crate::store::{
+    Counters, DuplicateCause, DuplicateOutcome, Durability, LedgerName, MemoryStore, Namespace, ShardBooks, Store,
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -100,6 +102,8 @@ impl Shop {
 
     pub fn config(&self) -> ServiceConfig {
         ServiceConfig {
+            durability: Durability::default(),
+            reread_window: crate::config::defaults::REREAD_WINDOW,
             cluster: ClusterConfig {
                 name: "local".to_owned(),
                 bootstrap: self.kafka.bootstrap().to_owned(),

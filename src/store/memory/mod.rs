@@ -236,6 +236,14 @@ impl Store for MemoryStore {
         self.on(at, || ("note", packing::pack_findings(findings, &[]).args), |shard, now| shard.note(now, findings))
     }
 
+    async fn server(&self) -> StoreResult<ServerId> {
+        Ok(ServerId::new("memory", "0"))
+    }
+
+    async fn confirm(&self, _ledger: &Ledger, _server: &ServerId) -> StoreResult<()> {
+        Ok(())
+    }
+
     /// It loses nothing but with its process.
     async fn take_stock(&self, at: At<'_>) -> StoreResult<u64> {
         self.look(at, |_, _| Ok(0))

@@ -158,6 +158,11 @@ fn calls_that_the_store_took_back_are_noticed_counted_and_their_lanes_given_up()
         assert_eq!(w.books().await.counters.lost_calls, 4);
         w.grant("w1", &record("e10", 10)).await;
         assert_eq!(w.store.take_stock(w.at()).await, Ok(0), "nothing is missing");
+        w.store.claim(lane(&w, 7, 1), &terms("w1"), &[record("e11", 11)]).await.unwrap();
+        let ahead = [LaneCall { name: LaneName::new(7), number: LaneNumber::NONE }];
+        let packed = packing::pack_findings(Findings::default(), &ahead);
+        let lost = w.store.call_once(w.at(), &w.store.scripts().note, &packed).await.unwrap();
+        assert_eq!(lost, ["0"], "a call whose answer is still on its way is not lost");
     });
 }
 

@@ -22,6 +22,7 @@ macro_rules! rule {
 }
 
 mod change_rules;
+mod durability;
 mod lanes;
 mod outages;
 mod property;

@@ -8,21 +8,45 @@ use std::time::{Duration, Instant};
 pub(super) struct TestRedis {
     child: Child,
     dir: PathBuf,
+    /// 0 for none.
+    port: u16,
 }
 
 impl TestRedis {
     pub(super) fn start() -> Self {
+        Self::start_on(0)
+    }
+
+    /// One that others can replicate.
+    pub(super) fn start_with_port() -> Self {
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        Self::start_on(free)
+    }
+
+    fn start_on(port: u16) -> Self {
         let dir = std::env::temp_dir().join(format!("tidemark-redis-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&dir).unwrap();
-        let child = Self::spawn(&dir);
-        let server = Self { child, dir };
+        let child = Self::spawn(&dir, port);
+        let server = Self { child, dir, port };
         server.wait();
         server
     }
 
-    fn spawn(dir: &PathBuf) -> Child {
+    fn spawn(dir: &PathBuf, port: u16) -> Child {
         Command::new("redis-server")
-            .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no", "--dir"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--repl-diskless-sync-delay",
+                "0",
+                "--unixsocket",
+                "redis.sock",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+            ])
             .arg(dir)
             .current_dir(dir)
             .stdout(Stdio::null())
@@ -42,6 +66,17 @@ impl TestRedis {
         format!("unix://{}", self.dir.join("redis.sock").display())
     }
 
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Stops it in its tracks, or lets it go on.
+    pub(super) fn freeze(&self, frozen: bool) {
+        let signal = if frozen { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Ends the server; what it held is gone.
     pub(super) fn stop(&mut self) {
         self.child.kill().unwrap();
@@ -50,7 +85,7 @@ impl TestRedis {
     }
 
     pub(super) fn start_again(&mut self) {
-        self.child = Self::spawn(&self.dir);
+        self.child = Self::spawn(&self.dir, self.port);
         self.wait();
     }
 }

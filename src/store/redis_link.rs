@@ -1,0 +1,286 @@
+//! The connection to the Redis server, and which server it is: made when first needed, and again after it broke.
+//!
+//! A connection stays with one process. Which history of writes that process has is read when the connection is made and
+//! whenever it matters, so that a server that was replaced is never taken for the one that answered before.
+
+use super::redis::{items, store_error, text};
+use super::{Durability, ServerId, StoreError, StoreResult};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, Value};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::Mutex;
+
+/// After a failed try, calls fail at once for this long: each would wait for the same server.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// How long a replica, or the disk, is waited for.
+const CONFIRM_TIME: Duration = Duration::from_millis(500);
+
+/// What `INFO` says of a server that matters for what it has answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ServerInfo {
+    id: ServerId,
+    is_primary: bool,
+    online_replicas: usize,
+    version: String,
+    append_only: bool,
+}
+
+/// One connection.
+pub(super) struct Link {
+    connection: MultiplexedConnection,
+    run: String,
+    id: ServerId,
+    /// An online replica was seen: from then on one has to confirm.
+    had_replica: AtomicBool,
+}
+
+/// Makes connections to one server, one at a time.
+pub(super) struct Links {
+    client: Client,
+    config: AsyncConnectionConfig,
+    pub limit: Duration,
+    pub durability: Durability,
+    present: Mutex<Present>,
+}
+
+#[derive(Default)]
+struct Present {
+    link: Option<Arc<Link>>,
+    failure: Option<(Instant, StoreError)>,
+}
+
+impl Link {
+    /// Sends a command and gives its reply, within `limit`.
+    pub async fn send(&self, command: &Cmd, limit: Duration) -> StoreResult<Value> {
+        let mut connection = self.connection.clone();
+        let reply = tokio::time::timeout(limit, command.query_async::<Value>(&mut connection)).await;
+        reply.map_err(|_| too_late(limit))?.map_err(store_error)
+    }
+
+    /// Sends several commands at once, in order; not atomic.
+    pub async fn send_all(&self, commands: &[Cmd], limit: Duration) -> StoreResult<Vec<Value>> {
+        let mut pipe = redis::pipe();
+        for command in commands {
+            pipe.add_command(command.clone());
+        }
+        let mut connection = self.connection.clone();
+        let reply = tokio::time::timeout(limit, pipe.query_async::<Vec<Value>>(&mut connection)).await;
+        reply.map_err(|_| too_late(limit))?.map_err(store_error)
+    }
+
+    /// The history that the server has now.
+    async fn identity(&self, limit: Duration) -> StoreResult<ServerInfo> {
+        let mut command = redis::cmd("INFO");
+        command.arg("replication");
+        server_info(&text(self.send(&command, limit).await?)?, Some(&self.run))
+    }
+
+    /// Waits until everything that `server` has answered is as safe as `durability` asks. `mark` writes something, so that
+    /// the wait covers all that was written before, by whichever connection.
+    async fn confirm(&self, server: &ServerId, durability: Durability, mark: &Cmd, limit: Duration) -> StoreResult<()> {
+        let info = self.identity(limit).await?;
+        if info.id != *server {
+            return Err(StoreError::Replaced { was: server.clone(), now: info.id });
+        }
+        if !info.is_primary {
+            return Err(StoreError::Unreachable("the server is a replica now".to_owned()));
+        }
+        if info.online_replicas > 0 {
+            self.had_replica.store(true, Ordering::Relaxed);
+        }
+        let by_replica = self.had_replica.load(Ordering::Relaxed);
+        let by_disk = durability == Durability::Fsync;
+        if !by_replica && !by_disk {
+            return Ok(());
+        }
+        self.send(mark, limit).await?;
+        let millis = CONFIRM_TIME.as_millis().to_string();
+        if by_replica {
+            let mut wait = redis::cmd("WAIT");
+            wait.arg(1).arg(&millis);
+            if super::redis::number(self.send(&wait, limit).await?)? == 0 {
+                return Err(StoreError::Unconfirmed("no replica has confirmed the writes".to_owned()));
+            }
+        }
+        if by_disk {
+            let mut wait = redis::cmd("WAITAOF");
+            wait.arg(1).arg(0).arg(&millis);
+            let flushed = items(self.send(&wait, limit).await?)?.into_iter().next().unwrap_or(Value::Nil);
+            if super::redis::number(flushed)? == 0 {
+                return Err(StoreError::Unconfirmed("the server's disk has not confirmed the writes".to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Links {
+    pub fn new(client: Client, connect: Duration, limit: Duration, durability: Durability) -> Self {
+        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(connect)).set_response_timeout(Some(limit));
+        Self { client, config, limit, durability, present: Mutex::default() }
+    }
+
+    /// Others to the same server.
+    pub fn with_durability(&self, durability: Durability) -> Self {
+        let (client, config) = (self.client.clone(), self.config.clone());
+        Self { client, config, limit: self.limit, durability, present: Mutex::default() }
+    }
+
+    /// The present connection, or a new one.
+    pub async fn link(&self) -> StoreResult<Arc<Link>> {
+        let mut present = self.present.lock().await;
+        if let Some(link) = &present.link {
+            return Ok(Arc::clone(link));
+        }
+        if let Some((at, error)) = &present.failure
+            && at.elapsed() < AFTER_FAILURE
+        {
+            return Err(error.clone());
+        }
+        let made = tokio::time::timeout(self.limit, self.connect()).await.unwrap_or_else(|_| Err(too_late(self.limit)));
+        match made {
+            Ok(link) => {
+                present.failure = None;
+                Ok(Arc::clone(present.link.insert(Arc::new(link))))
+            }
+            Err(error) => {
+                present.failure = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(&self) -> StoreResult<Link> {
+        let connection =
+            self.client.get_multiplexed_async_connection_with_config(&self.config).await.map_err(store_error)?;
+        let mut info = connection.clone();
+        let info = text(redis::cmd("INFO").query_async(&mut info).await.map_err(store_error)?)?;
+        let info = server_info(&info, None)?;
+        if self.durability == Durability::Fsync {
+            can_fsync(&info)?;
+        }
+        let had_replica = AtomicBool::new(info.online_replicas > 0);
+        Ok(Link { connection, run: info.id.run().to_owned(), id: info.id, had_replica })
+    }
+
+    /// Lets go of a connection on which a call failed, so that the next one is made anew.
+    pub async fn lose(&self, link: &Arc<Link>) {
+        let mut present = self.present.lock().await;
+        if present.link.as_ref().is_some_and(|now| Arc::ptr_eq(now, link)) {
+            present.link = None;
+        }
+    }
+
+    /// The server that answers now.
+    pub async fn server(&self) -> StoreResult<ServerId> {
+        let link = self.link().await?;
+        let info = self.watch(&link, link.identity(self.limit).await).await?;
+        if !info.is_primary {
+            self.lose(&link).await;
+            return Err(StoreError::Unreachable("the server is a replica".to_owned()));
+        }
+        if info.id != link.id {
+            // The same process with another history: calls from now on go over a connection that knows it.
+            self.lose(&link).await;
+        }
+        Ok(info.id)
+    }
+
+    /// See [`Store::confirm`](super::Store::confirm).
+    pub async fn confirm(&self, writes: &Self, server: &ServerId, mark: &Cmd) -> StoreResult<()> {
+        let wrote = writes.present.lock().await.link.as_ref().map(|link| link.id.clone());
+        if let Some(now) = wrote.filter(|now| now != server) {
+            return Err(StoreError::Replaced { was: server.clone(), now });
+        }
+        if self.durability == Durability::None {
+            return Ok(());
+        }
+        let link = self.link().await?;
+        let limit = self.limit + CONFIRM_TIME;
+        self.watch(&link, link.confirm(server, self.durability, mark, limit).await).await
+    }
+
+    /// Lets go of the connection when a call on it failed in a way that another connection may cure.
+    pub async fn watch<T>(&self, link: &Arc<Link>, result: StoreResult<T>) -> StoreResult<T> {
+        if matches!(result, Err(StoreError::Unreachable(_) | StoreError::Replaced { .. })) {
+            self.lose(link).await;
+        }
+        result
+    }
+}
+
+fn too_late(limit: Duration) -> StoreError {
+    StoreError::Unreachable(format!("no answer within {limit:?}"))
+}
+
+/// Reads what `INFO` says; `run` where the section read does not name the process.
+fn server_info(info: &str, run: Option<&str>) -> StoreResult<ServerInfo> {
+    let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let missing = |name: &str| StoreError::Refused(format!("INFO names no {name}"));
+    let run = run.or_else(|| value("run_id")).ok_or_else(|| missing("run_id"))?;
+    let replication = value("master_replid").ok_or_else(|| missing("master_replid"))?;
+    let replica = |line: &&str| line.starts_with("slave") && line.contains("state=online");
+    Ok(ServerInfo {
+        id: ServerId::new(run, replication),
+        is_primary: value("role") == Some("master"),
+        online_replicas: info.lines().filter(replica).count(),
+        version: value("valkey_version").or_else(|| value("redis_version")).unwrap_or("unknown").to_owned(),
+        append_only: value("aof_enabled") == Some("1"),
+    })
+}
+
+/// Whether the server can be asked to wait for its disk.
+fn can_fsync(info: &ServerInfo) -> StoreResult<()> {
+    let mut numbers = info.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < (7, 2) {
+        return Err(StoreError::Unsupported(format!(
+            "durability fsync needs Redis 7.2 or later for WAITAOF, and this is {}: update it or choose durability replica",
+            info.version
+        )));
+    }
+    if !info.append_only {
+        return Err(StoreError::Unsupported(
+            "durability fsync needs appendonly yes, and better appendfsync always: set it or choose durability replica"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &str = "# Server\r\nredis_version:7.2.4\r\nrun_id:aa\r\n# Persistence\r\naof_enabled:1\r\n# Replication\r\n\
+                        role:master\r\nconnected_slaves:2\r\nslave0:ip=10.0.0.1,port=1,state=online,offset=9,lag=0\r\n\
+                        slave1:ip=10.0.0.2,port=1,state=wait_bgsave,offset=0,lag=0\r\nmaster_replid:bb\r\n\
+                        master_replid2:00\r\n";
+
+    #[test]
+    fn a_server_is_its_process_and_its_history_and_only_online_replicas_count() {
+        let info = server_info(INFO, None).unwrap();
+        assert_eq!((info.id, info.is_primary, info.online_replicas), (ServerId::new("aa", "bb"), true, 1));
+        let section = INFO.split_once("# Replication").unwrap().1;
+        assert_eq!(server_info(section, Some("aa")).unwrap().id, ServerId::new("aa", "bb"));
+        assert!(server_info(section, None).is_err());
+    }
+
+    #[test]
+    fn fsync_is_refused_where_the_server_cannot_or_does_not_write_to_disk() {
+        let server = |version: &str, append_only| {
+            can_fsync(&ServerInfo { version: version.to_owned(), append_only, ..server_info(INFO, None).unwrap() })
+        };
+        assert_eq!(server("7.2.0", true), Ok(()));
+        assert_eq!(server("8.0.1", true), Ok(()));
+        for (version, append_only) in [("7.0.15", true), ("6.2.1", true), ("unknown", true), ("7.4.0", false)] {
+            assert!(matches!(server(version, append_only), Err(StoreError::Unsupported(_))), "{version}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What is answered is safe before it is relied on, and a server that was replaced is noticed.
+
+use super::server::TestRedis;
+use super::world::*;
+use crate::clock::Clock;
+use crate::store::*;
+use std::time::Instant;
+
+fn ask<T: ::redis::FromRedisValue>(server: &TestRedis, words: &[&str]) -> T {
+    let mut connection = ::redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let mut command = ::redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command.query(&mut connection).unwrap()
+}
+
+fn store(server: &TestRedis, durability: Durability) -> RedisStore {
+    RedisStore::new(&server.url(), RedisTimeouts::default()).unwrap().with_durability(durability)
+}
+
+/// Makes `replica` follow `primary` and waits until it is in step.
+async fn follow(replica: &TestRedis, primary: &TestRedis) {
+    let _: String = ask(replica, &["REPLICAOF", "127.0.0.1", &primary.port().to_string()]);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let info: String = ask(primary, &["INFO", "replication"]);
+        let synced: String = ask(replica, &["INFO", "replication"]);
+        if info.contains("state=online") && synced.contains("master_link_status:up") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the replica does not come into step: {info}");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn ledger(store: &RedisStore) -> (Ledger, ServerId) {
+    (created(store.init(&ledger_name(), shape(1)).await.unwrap()), store.server().await.unwrap())
+}
+
+#[test]
+fn a_server_without_a_replica_is_not_waited_for() {
+    run(async {
+        let server = TestRedis::start();
+        let store = store(&server, Durability::Replica);
+        let (ledger, id) = ledger(&store).await;
+        assert_eq!(store.confirm(&ledger, &id).await, Ok(()));
+        assert_eq!(ask::<u64>(&server, &["EXISTS", "{led2:shop:orders:0}:c"]), 0, "nothing had to be written");
+    });
+}
+
+#[test]
+fn what_no_replica_confirms_is_not_safe_until_one_does() {
+    run(async {
+        let (primary, replica) = (TestRedis::start_with_port(), TestRedis::start_with_port());
+        follow(&replica, &primary).await;
+        let store = store(&primary, Durability::Replica);
+        let (ledger, id) = ledger(&store).await;
+        assert_eq!(store.confirm(&ledger, &id).await, Ok(()));
+        replica.freeze(true);
+        let at = At::new(&ledger, ShardNumber::new(0));
+        store.claim(at, &terms("w1"), &[record("e1", 1)]).await.unwrap();
+        assert!(matches!(store.confirm(&ledger, &id).await, Err(StoreError::Unconfirmed(_))));
+        // Calls go on meanwhile: the wait has a connection of its own.
+        store.claim(at, &terms("w1"), &[record("e2", 2)]).await.unwrap();
+        let careless = RedisStore::new(&primary.url(), RedisTimeouts::default()).unwrap().with_durability(Durability::None);
+        assert_eq!(careless.confirm(&ledger, &id).await, Ok(()), "who chose not to wait does not");
+        replica.freeze(false);
+        let confirmed = async { while store.confirm(&ledger, &id).await.is_err() {} };
+        tokio::time::timeout(Duration::from_secs(30), confirmed).await.unwrap();
+        // A replica that is gone is still owed: only another server, or another life of this process, needs none.
+        let _: String = ask(&replica, &["REPLICAOF", "NO", "ONE"]);
+        let gone = async { while !matches!(store.confirm(&ledger, &id).await, Err(StoreError::Unconfirmed(_))) {} };
+        tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
+    });
+}
+
+#[test]
+fn the_wait_covers_what_another_connection_wrote() {
+    run(async {
+        let (primary, replica) = (TestRedis::start_with_port(), TestRedis::start_with_port());
+        follow(&replica, &primary).await;
+        let store = store(&primary, Durability::Replica);
+        let (ledger, id) = ledger(&store).await;
+        for n in 0..50_u32 {
+            store.claim(At::new(&ledger, ShardNumber::new(0)), &terms("w1"), &[record(&format!("e{n}"), 1)]).await.unwrap();
+            assert_eq!(store.confirm(&ledger, &id).await, Ok(()));
+            assert_eq!(ask::<u32>(&replica, &["HLEN", "{led2:shop:orders:0}:p"]), n + 1, "the replica has it");
+        }
+    });
+}
+
+#[test]
+fn a_promoted_replica_is_another_server_and_so_is_one_that_was_demoted_in_between() {
+    run(async {
+        let (primary, replica) = (TestRedis::start_with_port(), TestRedis::start_with_port());
+        let store = store(&primary, Durability::Replica);
+        let (ledger, _) = ledger(&store).await;
+        follow(&replica, &primary).await;
+        let id = store.server().await.unwrap();
+        assert_eq!(store.confirm(&ledger, &id).await, Ok(()));
+        let _: String = ask(&replica, &["REPLICAOF", "NO", "ONE"]);
+        let promoted = self::store(&replica, Durability::Replica);
+        let now = promoted.server().await.unwrap();
+        assert_ne!(now.run(), id.run());
+        assert_eq!(promoted.confirm(&ledger, &id).await, Err(StoreError::Replaced { was: id.clone(), now: now.clone() }));
+        assert_eq!(promoted.confirm(&ledger, &now).await, Ok(()));
+        // The old primary follows and is promoted again: the same process with another history, which it took over.
+        follow(&primary, &replica).await;
+        let refused = store.claim(At::new(&ledger, ShardNumber::new(0)), &terms("w1"), &[record("e1", 1)]).await;
+        assert_eq!(refused.unwrap_err().remedy(), Remedy::Retry, "it takes no writes");
+        assert!(matches!(store.server().await, Err(StoreError::Unreachable(_))));
+        let _: String = ask(&primary, &["REPLICAOF", "NO", "ONE"]);
+        let again = store.server().await.unwrap();
+        assert_eq!((again.run() == id.run(), again == id), (true, false));
+        assert!(matches!(store.confirm(&ledger, &id).await, Err(StoreError::Replaced { .. })));
+    });
+}
+
+#[test]
+fn a_server_that_was_restarted_is_another_one() {
+    run(async {
+        let mut server = TestRedis::start();
+        let store = store(&server, Durability::None);
+        let (ledger, id) = ledger(&store).await;
+        server.stop();
+        server.start_again();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let now = loop {
+            match store.server().await {
+                Ok(now) => break now,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
+        assert_ne!(now, id);
+        assert_eq!(
+            store.confirm(&ledger, &id).await,
+            Err(StoreError::Replaced { was: id, now }),
+            "even who waits for nothing"
+        );
+    });
+}
+
+#[test]
+fn fsync_is_refused_by_a_server_that_cannot_wait_for_its_disk() {
+    run(async {
+        let server = TestRedis::start();
+        let store = store(&server, Durability::Fsync);
+        let refused = store.server().await.unwrap_err();
+        assert_eq!(refused.remedy(), Remedy::Fix);
+        let said = refused.to_string();
+        assert!(said.contains("durability fsync needs") && said.contains("choose durability replica"), "{said}");
+        let clock = Clock::from(manual());
+        let careful = RedisStore::with_scripts(&server.url(), RedisTimeouts::default(), clock, str::to_owned);
+        assert!(careful.unwrap().server().await.is_ok(), "only who asked for it is refused");
+    });
+}
