@@ -185,6 +185,12 @@ families! {
     LEDGER_LOST_CALLS = Counter "tidemark_ledger_lost_calls_total" ["cluster_name" "group"]
         "Acknowledged calls that the store took back (failover, power loss) and their callers noticed. The \
             maximum seen per ledger incarnation (a failover may take values back).";
+    LEDGER_REREAD = Counter "tidemark_ledger_reread_messages_total" ["cluster_name" "group"]
+        "Messages that were read again because the store may have lost what it knew of them. The maximum seen per \
+            ledger incarnation (a failover may take values back).";
+    LEDGER_UNCONFIRMED_SECONDS = Gauge "tidemark_ledger_unconfirmed_seconds" ["cluster_name" "group"]
+        "How long offsets have been waiting for a replica, or the disk, of the store to confirm what they rest on. \
+            Zero when none are.";
     LEDGER_ORPHANS = Counter "tidemark_ledger_orphans_total" ["cluster_name" "group"]
         "Completions of grants that the ledger did not know. The maximum seen per ledger incarnation (a failover may \
             take values back).";

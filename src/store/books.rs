@@ -271,6 +271,9 @@ pub(super) fn merge_sagas(shards: Vec<Sagas>, limit: usize) -> Sagas {
     all
 }
 
+/// Name of the fact that names the server's process: another value means that the server was replaced or restarted.
+pub const RUN_FACT: &str = "run-id";
+
 /// One fact about the server that keeps the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerFact {

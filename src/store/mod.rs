@@ -36,8 +36,8 @@ pub use answers::{
     SweepStep, Touch, Trim,
 };
 pub use books::{
-    Books, Counters, DuplicateRecord, LedgerEntry, OutboxStats, Overdue, Passport, PassportState, Sagas, ServerFact,
-    ShardBooks, ShardStats, gap_bounds,
+    Books, Counters, DuplicateRecord, LedgerEntry, OutboxStats, Overdue, Passport, PassportState, RUN_FACT, Sagas,
+    ServerFact, ShardBooks, ShardStats, gap_bounds,
 };
 pub use calls::{At, Delivery, EVENTS_PER_CALL_MAX, Findings, Grant, Intent, LaneCall, ReleaseReason, Report, Terms};
 pub use changes::{AggregateState, Change, CommitRequest, Deadline, OutboxEntry, OutboxId, OutboxMessage, StateFields};

@@ -227,6 +227,7 @@ impl RedisStore {
         let policy = known("maxmemory_policy");
         let append_only = known("aof_enabled") == "1";
         let role = known("role");
+        let replicas = info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count();
         Ok(vec![
             fact("version", version, old.then_some("older than 7.0: the scripts need it; update the server")),
             fact(
@@ -244,7 +245,9 @@ impl RedisStore {
                 role.clone(),
                 (role != "master").then_some("not the primary: writes are refused; connect to the primary"),
             ),
+            fact("replicas", replicas.to_string(), None),
             fact("memory", known("used_memory_human"), None),
+            fact(RUN_FACT, known("run_id"), None),
         ])
     }
 }

@@ -11,6 +11,7 @@ mod burrow;
 mod dashboards;
 mod demo;
 mod exporters;
+mod failover;
 mod kafka_reader;
 mod lag_against_kafka;
 mod old_versions;

@@ -193,7 +193,7 @@ fn counters_of(group: &LedgerGroupView) -> Vec<(Counter, u64)> {
         }
     }
     counters.push((Counter::Reported, group.granted() + repeats));
-    counters.extend(group.lost_calls.map(|lost| (Counter::LostCalls, lost)));
+    counters.push((Counter::LostCalls, group.lost_calls));
     counters.extend(group.gap_buckets.iter().enumerate().map(|(index, bucket)| (Counter::Gap(index), bucket.1)));
     counters
 }

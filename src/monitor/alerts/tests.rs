@@ -157,7 +157,7 @@ fn books(minute: i64) -> LedgerView {
     let mut overdue = ledger_group("overdue");
     overdue.overdue = Duration::from_secs(if during(5, 25) { 60 * minute_u } else { 0 });
     let mut calls = ledger_group("lost-calls");
-    calls.lost_calls = Some(step(10, 2));
+    calls.lost_calls = step(10, 2);
     let mut outbox = ledger_group("outbox");
     outbox.outbox_oldest = Duration::from_secs(if during(5, 25) { 60 * minute_u } else { 0 });
     let mut forgot = ledger_group("forgot");

@@ -45,7 +45,10 @@ pub(super) fn view(
         orphans: counters.orphans,
         fenced: counters.fenced,
         overdue: read.iter().map(|stats| stats.overdue).max().unwrap_or_default(),
-        lost_calls: None,
+        lost_calls: counters.lost_calls,
+        reread: counters.reread,
+        unconfirmed: read.iter().map(|stats| stats.unconfirmed).max().unwrap_or_default(),
+        clock_behind: clock_behind(&read, now),
         window,
         remembered_ids: level(|stats| stats.remembered_ids, |former| former.remembered_ids),
         outbox_entries: level(|stats| stats.outbox.entries, |former| former.outbox_entries),
@@ -79,6 +82,12 @@ fn state(reading: &GroupReading) -> Result<(), String> {
     };
     let more = if forgotten.len() > 1 { format!(" and {} more", forgotten.len() - 1) } else { String::new() };
     Err(format!("the store forgot: {what}{more}; {REMEDY}"))
+}
+
+/// Grants are stamped by the store's clock: one in the future means that this clock fell back since.
+fn clock_behind(read: &[&ShardStats], now: DateTime<Utc>) -> Duration {
+    let last = read.iter().map(|stats| stats.last_fence).max();
+    last.and_then(|last| (last.granted_at() - now).to_std().ok()).unwrap_or_default()
 }
 
 /// By the store's clock; a clock that runs ahead of ours gives zero.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     lag::words::counted,
-    store::{DuplicateCause, DuplicateRecord, TopicNumber},
+    store::{DuplicateCause, DuplicateRecord, RUN_FACT, TopicNumber},
 };
 use buckets::Buckets;
 use chrono::{DateTime, Utc};
@@ -151,6 +151,15 @@ impl Books {
             }
             (Some(Ok(())) | None, Ok(())) | (Some(Err(_)), Err(_)) => {}
         }
+        if let (Some(was), Some(now)) = (before.and_then(server_run), server_run(view))
+            && was != now
+        {
+            let text = format!(
+                "Another Redis process answers at {}: what the former one had not passed on is lost; consumers read it again.",
+                self.address
+            );
+            entries.push(entry(Tone::Warn, TimelineKind::Ledger, None, text));
+        }
         for group in &view.groups {
             let former = before.and_then(|last| last.groups.iter().find(|one| one.group == group.group));
             for (tone, kind, text) in group_changes(former, group) {
@@ -183,6 +192,7 @@ fn group_changes(former: Option<&LedgerGroupView>, group: &LedgerGroupView) -> V
             changes.push((Tone::Bad, TimelineKind::Duplicate, text));
         }
     }
+    changes.extend(losses(former, group));
     let conflicts = grown(DuplicateCause::Conflict, DuplicateOutcome::Suppressed);
     if conflicts > 0 {
         let text =
@@ -190,6 +200,32 @@ fn group_changes(former: Option<&LedgerGroupView>, group: &LedgerGroupView) -> V
         changes.push((Tone::Warn, TimelineKind::Duplicate, text));
     }
     changes
+}
+
+/// What consumers found out about the store itself, and what they do about it.
+fn losses(former: &LedgerGroupView, group: &LedgerGroupView) -> Vec<(Tone, TimelineKind, String)> {
+    let (name, mut losses) = (&group.group, Vec::new());
+    let mut say = |tone, text| losses.push((tone, TimelineKind::Ledger, text));
+    let lost = group.lost_calls.saturating_sub(former.lost_calls);
+    if lost > 0 {
+        say(Tone::Bad, format!("The store took back {} of {name} that it had answered.", counted(lost, "call")));
+    }
+    let reread = group.reread.saturating_sub(former.reread);
+    if reread > 0 {
+        let text = format!("{name} reads {} again, because the store may have lost them.", counted(reread, "message"));
+        say(Tone::Warn, text);
+    }
+    match (former.unconfirmed.is_zero(), group.unconfirmed.is_zero()) {
+        (true, false) => say(Tone::Warn, format!("{name} waits for the store's replica or disk before it commits offsets.")),
+        (false, true) => say(Tone::Ok, format!("The store confirms to {name} again.")),
+        (true, true) | (false, false) => {}
+    }
+    losses
+}
+
+/// The server of the books, by the name under which `facts` list it.
+fn server_run(view: &LedgerView) -> Option<&str> {
+    view.server.iter().find(|fact| fact.name == RUN_FACT).map(|fact| fact.value.as_str())
 }
 
 /// All groups' recent duplicates, newest first. Executed ones and conflicts are never pushed out by harmless ones.

@@ -93,12 +93,9 @@ fn write_grants(out: &mut TextWriter, books: &[Books<'_>]) {
             ("abandoned", group.abandoned),
         ]
     });
-    out.family(family::LEDGER_LOST_CALLS);
-    for group in books {
-        if let Some(lost) = group.view.lost_calls {
-            out.integer(&group.labels, lost);
-        }
-    }
+    write_counter(out, family::LEDGER_LOST_CALLS, books, |group| group.lost_calls);
+    write_counter(out, family::LEDGER_REREAD, books, |group| group.reread);
+    write_current(out, family::LEDGER_UNCONFIRMED_SECONDS, books, |group| group.unconfirmed.as_secs_f64());
     write_counter(out, family::LEDGER_ORPHANS, books, |group| group.orphans);
     write_counter(out, family::LEDGER_FENCED, books, |group| group.fenced);
 }

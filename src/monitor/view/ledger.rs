@@ -49,8 +49,14 @@ pub struct LedgerGroupView {
     pub fenced: u64,
     /// How long the oldest grant is past its lease; zero when none is.
     pub overdue: Duration,
-    /// Acknowledged calls that the store took back. `None` while no caller can notice them: that takes lanes.
-    pub lost_calls: Option<u64>,
+    /// Calls that the store had answered and took back.
+    pub lost_calls: u64,
+    /// Messages that were read again because the store may have lost what it knew of them.
+    pub reread: u64,
+    /// How long offsets have been waiting for the store's confirmation; zero when none are.
+    pub unconfirmed: Duration,
+    /// How far the last grant lies ahead of the present time; zero when it does not.
+    pub clock_behind: Duration,
     pub window: Duration,
     pub remembered_ids: u64,
     pub outbox_entries: u64,

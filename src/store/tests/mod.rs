@@ -24,10 +24,12 @@ macro_rules! rule {
 mod change_rules;
 mod durability;
 mod lanes;
+mod operations;
 mod outages;
 mod property;
 mod rules;
 mod server;
 mod texts;
+mod vector_cases;
 mod vectors;
 mod world;

@@ -8,6 +8,7 @@ use crate::lag::{ReadFailure, UnknownReason};
 use crate::monitor::view::{ClusterView, Tone, View};
 use askama::Template;
 use chrono::{DateTime, Utc};
+use std::time::Duration;
 
 /// After so many intervals without a good collection data are called stale.
 const STALE_AFTER_INTERVALS: u32 = 5;
@@ -198,6 +199,9 @@ fn rights(cluster: &ClusterView, all: &mut Vec<Trouble>) {
     all.push(trouble);
 }
 
+/// The ledger refuses calls when its clock is further behind its last grant than this.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
 fn ledger(view: &View, cluster: &ClusterView, all: &mut Vec<Trouble>) {
     let Some(ledger) = &cluster.ledger else { return };
     if let Err(cause) = &ledger.last_result {
@@ -225,6 +229,22 @@ fn ledger(view: &View, cluster: &ClusterView, all: &mut Vec<Trouble>) {
             trouble.command =
                 format!("tidemark ledger init --accept-loss --redis {address} --namespace {namespace} --group {group}");
             all.push(trouble);
+        }
+        if !group.unconfirmed.is_zero() {
+            all.push(Trouble::new(
+                Tone::Warn,
+                format!("{} waits for the ledger's replica or disk", words::shown(&group.group)),
+                format!("For {} nothing has confirmed what it wrote, so that it commits no offsets.", words::duration(group.unconfirmed)),
+                "Work goes on and nothing is lost; lag grows. Bring the replica back; to go on without one, start the consumer with --durability none.",
+            ));
+        }
+        if group.clock_behind > CLOCK_SLACK {
+            all.push(Trouble::new(
+                Tone::Bad,
+                format!("The clock of the ledger of {} fell back", words::shown(&group.group)),
+                format!("Its last grant lies {} ahead, so that it refuses every call.", words::duration(group.clock_behind)),
+                "Its consumers stand still rather than confuse old grants with new ones. Set the clock of the Redis server, or wait for as long.",
+            ));
         }
         if group.imbalance != 0 {
             all.push(Trouble::new(

@@ -52,6 +52,17 @@ impl Redis {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends the server at once, as a crash would.
+    pub fn kill(&self) {
+        if let Some(server) = self.server().as_ref() {
+            server.signal("KILL");
+        }
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }

@@ -93,18 +93,24 @@ impl Placed {
 impl Shop {
     /// Starts everything; Redis keeps its data over a restart.
     pub async fn start() -> Shop {
-        let kafka = Kafka::start();
         let redis = Redis::start(true);
-        let (bootstrap, url) = (kafka.bootstrap(), redis.url());
+        let url = redis.url();
+        Shop::start_on(redis, &url, &[]).await
+    }
+
+    /// Starts everything on the Redis at `url`, with more arguments for the services.
+    pub async fn start_on(redis: Redis, url: &str, more: &[&str]) -> Shop {
+        let kafka = Kafka::start();
+        let bootstrap = kafka.bootstrap();
         // A session outlives a lease: when a killed member is thrown out, its claims have lapsed.
-        let service = ["--kafka", &bootstrap, "--redis", &url, "--lease", "2s"];
+        let service = ["--kafka", &bootstrap, "--redis", url, "--lease", "2s"];
         let kafka_times = ["-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=500"];
-        let arguments: Vec<&str> = service.into_iter().chain(kafka_times).collect();
+        let arguments: Vec<&str> = service.into_iter().chain(kafka_times).chain(more.iter().copied()).collect();
         let order = Tidemark::start("order", &arguments).await;
         let payment = Tidemark::start("payment", &arguments).await;
         let delivery = Tidemark::start("delivery", &arguments).await;
         let watch =
-            ["--kafka", &bootstrap, "--redis", &url, "--interval", "500ms", "--stalled-after", "5s", "--window", "60s"];
+            ["--kafka", &bootstrap, "--redis", url, "--interval", "500ms", "--stalled-after", "5s", "--window", "60s"];
         let monitor = Tidemark::start("monitor", &watch).await;
         let shop = Shop { kafka, redis, order, payment, delivery, monitor };
         for role in [&shop.order, &shop.payment, &shop.delivery] {
