@@ -41,7 +41,7 @@ pub fn root_id(now: DateTime<Utc>, random: &[u8; 10]) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid()
 }
 
-/// Makes the id of the event of type `step` that follows from the event `parent`.
+/// Makes the id of the event of type `step` that follows from `parent`, an order or an event.
 pub fn derived_id(parent: &str, step: EventType) -> Uuid {
     let namespace = Uuid::parse_str(parent).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, parent.as_bytes()));
     Uuid::new_v5(&namespace, step.name().as_bytes())

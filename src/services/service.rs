@@ -65,7 +65,7 @@ impl Service {
         match self {
             Self::Order => {
                 let mut decision = order::decide(read(state)?.as_ref(), event);
-                note_own_events(&mut decision, event, now);
+                note_own_events(&mut decision, now);
                 self.verdict(decision, event, now)
             }
             Self::Payment => self.verdict(payment::decide(read(state)?.as_ref(), event), event, now),
@@ -109,10 +109,11 @@ fn read<S: DeserializeOwned>(state: Option<&str>) -> Result<Option<S>, StateErro
     state.map(serde_json::from_str).transpose().map_err(StateError)
 }
 
-/// Makes the event that follows from `parent`: its id follows too, so that deciding again publishes the same one.
+/// Makes the event that follows from `parent`. Its id follows from the order and the type, each of which an order has once:
+/// deciding again publishes the same one, also when the events that led to it come in another order.
 pub fn follow(service: Service, parent: &Event, data: EventData, now: DateTime<Utc>) -> Event {
     let parent_id = parent.id.to_string();
-    let id = derived_id(&parent_id, data.event_type());
+    let id = derived_id(&data.order_id().to_string(), data.event_type());
     Event {
         id,
         source: service.source().to_owned(),
@@ -124,8 +125,9 @@ pub fn follow(service: Service, parent: &Event, data: EventData, now: DateTime<U
 }
 
 /// An order's timeline shows how it ended, too.
-fn note_own_events(decision: &mut Decision<OrderState>, parent: &Event, now: DateTime<Utc>) {
+fn note_own_events(decision: &mut Decision<OrderState>, now: DateTime<Utc>) {
     let Decision { state: Some(state), events, progress: Progress::Ended } = decision else { return };
     let own: Vec<EventType> = events.iter().map(EventData::event_type).collect();
-    own.into_iter().for_each(|step| state.note(step, derived_id(&parent.id.to_string(), step), now));
+    let order = state.order_id.to_string();
+    own.into_iter().for_each(|step| state.note(step, derived_id(&order, step), now));
 }
