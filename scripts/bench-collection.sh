@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures collections of many groups: the release monitor, the bare read, and beside them klag-exporter if its binary is given,
-# one after the other on one broker in one run. Prints tables for docs/benchmarks.md, and lines for scripts/bench-plot.py.
+# one after the other on one broker in one run. Prints tables for docs/benchmarks.md.
 #
 #   scripts/bench-collection.sh [path of klag-exporter]
 #
