@@ -1,23 +1,24 @@
 //! One collection of one cluster: metadata, groups, members, where the logs start, committed offsets, and only then where
-//! the logs end, so that lag is never understated and nothing seems lost that was deleted after it had been committed. Brokers are asked in parallel; one that fails makes its own part unknown.
+//! the logs end, so that lag is never understated and nothing seems lost that was deleted after it had been committed.
+//! Brokers are asked in parallel; one that fails makes its own part unknown.
 
 use super::{
-    BrokerAttempt, CollectError,
+    CollectError,
     beside::Beside,
-    cluster::{BrokerAddress, MetadataFailure, Named, Shapes, Topology, Wanted, read_topology},
+    cluster::{BrokerAddress, Named, Shapes, Topology, Wanted},
     committed::{self, Scope},
+    discovery::{self, backoff, meet},
     ends,
     extras::Pace,
     failures::Failures,
     groups::{self, Links},
-    hedge::first_answer,
     members,
     named::{self, NamedGroups},
     offsets_retention::OffsetsRetention,
     oldest::{self, RecordBudget},
     properties::ClientProperties,
     transactions,
-    wire::{Backoff, ConnectionSettings, Connector, Link, WireError, WireStats, WireTotals},
+    wire::{ConnectionSettings, Connector, Link, WireStats, WireTotals},
 };
 use crate::{
     clock::Clock,
@@ -32,9 +33,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// Brokers that are asked for metadata at the same time while none is connected.
-const METADATA_AT_ONCE: usize = 4;
 
 /// What to read, and how.
 #[derive(Clone, Debug)]
@@ -165,7 +163,7 @@ impl ClusterReader {
         let (committed_at, elapsed) = (self.clock.now(), self.begun.elapsed());
         let ends = ends::read_ends(logs, &mut self.links, &topology, &mut failures).await;
         let ends_at = self.clock.now();
-        if let Some(error) = self.nobody_answered() {
+        if let Some(error) = discovery::nobody_answered(&self.links, &self.source) {
             return Err(error);
         }
         self.doubt_if(failures.any(&[UnknownReason::NotLeader, UnknownReason::CoordinatorNotReady]));
@@ -216,37 +214,11 @@ impl ClusterReader {
         transactions::read(&mut self.links, snapshot, held).await
     }
 
-    /// Asks a broker that is connected; where it does not answer soon, others as well.
     async fn find_topology(&mut self) -> Result<Topology, CollectError> {
         let wanted = Wanted { filter: &self.config.topics, former: &self.shapes, hidden: &self.hidden };
-        let (order, patience) = groups::preferred(self.bootstrap.iter_mut().chain(self.links.values_mut()));
-        let at_once = if order.first().is_some_and(|link| link.is_connected()) { 1 } else { METADATA_AT_ONCE };
-        // Made at once: a stream that makes them one by one would tie this future to one thread.
-        let asking = order.into_iter().map(|link| ask_for_topology(link, wanted)).collect();
-        match first_answer(asking, at_once, patience).await {
-            Ok((topology, source)) => {
-                self.source = source;
-                Ok(topology)
-            }
-            Err(mut tried) => {
-                tried.sort_by(|a, b| a.address.cmp(&b.address));
-                tried.dedup_by(|a, b| a.address == b.address);
-                Err(CollectError::NoBroker { tried })
-            }
-        }
-    }
-
-    /// Metadata of a bootstrap server alone is worth nothing: an error if no broker has answered under its own address.
-    fn nobody_answered(&self) -> Option<CollectError> {
-        let silent = |link: &Link| link.silence().map(|error| failed_attempt(link, error));
-        let tried: Vec<BrokerAttempt> = self.links.values().map(silent).collect::<Option<_>>()?;
-        let elsewhere = tried.iter().all(|attempt| attempt.address != self.source);
-        let described_by = self.source.clone();
-        match tried.is_empty() {
-            true => None,
-            false if elsewhere => Some(CollectError::Unreached { described_by, tried }),
-            false => Some(CollectError::NoBroker { tried }),
-        }
+        let (topology, source) = discovery::find(self.bootstrap.iter_mut().chain(self.links.values_mut()), wanted).await?;
+        self.source = source;
+        Ok(topology)
     }
 
     /// A broker that is cut off from its controllers sends us to leaders and coordinators that are none any more. So the
@@ -353,52 +325,6 @@ fn hidden_topics(groups: &mut [GroupSnapshot], topology: &Topology, filter: &Nam
         }
     }
     hidden.into_iter().take(HIDDEN_MAX).collect()
-}
-
-/// Keeps one link for each broker of the cluster, at the address that the cluster advertises.
-fn meet(mut known: Links, topology: &Topology, settings: &Arc<ConnectionSettings>, properties: &ClientProperties) -> Links {
-    let link = |broker: &BrokerAddress| {
-        let address = address_of(&broker.host, broker.port);
-        let link = known.remove(&broker.id).filter(|link| link.address() == address);
-        (broker.id, link.unwrap_or_else(|| Link::new(address, Arc::clone(settings), backoff(properties))))
-    };
-    topology.brokers.iter().map(link).collect()
-}
-
-fn backoff(properties: &ClientProperties) -> Backoff {
-    Backoff { first: properties.backoff, longest: properties.backoff_max }
-}
-
-pub(super) fn address_of(host: &str, port: i32) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-/// Gives the cluster, and the address of the broker that described it.
-async fn ask_for_topology(link: &mut Link, wanted: Wanted<'_>) -> Result<(Topology, String), BrokerAttempt> {
-    match read_topology(link, wanted).await {
-        Ok(topology) => Ok((topology, link.address().to_owned())),
-        Err(failure) => Err(attempt(link, failure)),
-    }
-}
-
-fn failed_attempt(link: &Link, error: &WireError) -> BrokerAttempt {
-    BrokerAttempt { address: link.address().to_owned(), reason: error.reason(), detail: error.to_string() }
-}
-
-fn attempt(link: &Link, failure: MetadataFailure) -> BrokerAttempt {
-    let (reason, detail) = match failure {
-        // A listener that wants TLS or SASL closes where Kafka would answer.
-        MetadataFailure::Wire(error @ WireError::Closed(_)) => {
-            (UnknownReason::BadResponse, format!("{error}, as a listener does that wants another security.protocol"))
-        }
-        MetadataFailure::Wire(error) => return failed_attempt(link, &error),
-        MetadataFailure::Kafka(reason) => (reason, reason.to_string()),
-        MetadataFailure::NoBrokers => (
-            UnknownReason::Unreachable,
-            "it names no broker of the cluster: it has just started, or is cut off from its controllers".to_owned(),
-        ),
-    };
-    BrokerAttempt { address: link.address().to_owned(), reason, detail }
 }
 
 #[cfg(test)]

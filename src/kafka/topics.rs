@@ -6,8 +6,8 @@
 use super::{
     client_config::{Connection, KafkaFailure},
     cluster::{MetadataFailure, Shapes, Topology, Wanted, read_topology},
+    discovery::address_of,
     properties::ClientProperties,
-    reader::address_of,
     wire::{Backoff, ConnectionSettings, Connector, Cursor, Link, Malformed, WireStats},
 };
 use crate::config::NameFilter;
