@@ -112,9 +112,8 @@ async fn lag_and_expired_of_the_metrics_add_up_to_the_lag_of_kafkas_own_tool() {
     let monitor = Tidemark::start("monitor", &arguments).await;
     let metrics = eventually(PATIENCE, "the monitor has read the cluster", || async {
         let metrics = Metrics::parse(&monitor.get("/metrics").await?);
-        // What has expired is told against the log's start of the collection before: the second one tells it.
-        let expired = metrics.value("tidemark_group_expired_messages", &[("group", scene.groups[1].as_str())]);
-        if expired == Some((DELETED_BEFORE - 10) as f64) { Ok(metrics) } else { Err(format!("expired: {expired:?}")) }
+        let up = metrics.value("tidemark_kafka_up", &[]);
+        if up == Some(1.0) { Ok(metrics) } else { Err(format!("tidemark_kafka_up is {up:?}")) }
     })
     .await;
     for group in &scene.groups {
@@ -133,4 +132,6 @@ async fn lag_and_expired_of_the_metrics_add_up_to_the_lag_of_kafkas_own_tool() {
     }
     let behind = [("group", scene.groups[1].as_str()), ("partition", "0")];
     assert_eq!(metrics.value("tidemark_group_lag_messages", &behind), Some((RECORDS - DELETED_BEFORE) as f64));
+    let expired = metrics.value("tidemark_group_expired_messages", &behind[..1]);
+    assert_eq!(expired, Some((DELETED_BEFORE - 10) as f64), "from the first collection on");
 }

@@ -383,10 +383,7 @@ impl History {
             let Some(&slot) = slots.get(offset.topic as usize) else { continue };
             let range = snapshot.range(offset.topic, offset.partition);
             let lag = group.lag(offset.topic, offset.partition, Reading::Known(offset.offset), range);
-            let log = self.topics.get(slot.index()).and_then(|topic| topic.as_ref()?.partition(offset.partition));
-            let start_before = log.and_then(|log| log.start_before(moment.ends));
-            let reading =
-                pair::PairReading { committed: offset.offset, range, start_before, lag, at: moment.committed, previous };
+            let reading = pair::PairReading { committed: offset.offset, range, lag, at: moment.committed, previous };
             match track.position(slot, offset.partition).map(|index| &mut track.pairs[index]) {
                 Some(pair) => {
                     let step = pair.observe(reading);

@@ -39,8 +39,6 @@ struct Rewound {
 pub(super) struct PairReading {
     pub committed: Offset,
     pub range: Reading<LogRange>,
-    /// The log's start as it was read before the committed offset.
-    pub start_before: Option<Offset>,
     pub lag: Reading<Lag>,
     pub at: Tick,
     /// Time of the collection before.
@@ -116,12 +114,12 @@ impl PairTrack {
             Reading::Unknown(_) => {}
         }
         let Reading::Known(range) = reading.range else { return 0 };
-        let (Some(counted), Some(start)) = (self.lost_up_to, reading.start_before) else {
-            self.lost_up_to = self.lost_up_to.or(Some(range.start));
+        let Some(counted) = self.lost_up_to else {
+            self.lost_up_to = Some(range.start);
             return 0;
         };
-        self.lost_up_to = Some(counted.max(start));
-        start.distance_from(counted.max(self.next_record(reading.committed)))
+        self.lost_up_to = Some(counted.max(range.start));
+        range.start.distance_from(counted.max(self.next_record(reading.committed)))
     }
 
     /// Says that nothing has changed up to `now`, neither here nor in the log.

@@ -73,11 +73,9 @@ fn markers_that_are_deleted_are_no_lost_records() {
         totals(&history, "g", "orders").lost
     };
     assert_eq!(see(0, 50, 101, 100, Some(101)), 0, "the marker of the last transaction is left");
-    assert_eq!(see(10, 101, 101, 100, None), 0);
-    assert_eq!(see(20, 101, 101, 100, None), 0, "it was deleted");
-    assert_eq!(see(30, 106, 110, 100, None), 0);
-    assert_eq!(see(40, 106, 110, 100, None), 5, "records after it were deleted as well");
-    assert_eq!(see(50, 106, 110, 40, None), 5, "moved back: what was deleted is counted once");
+    assert_eq!(see(10, 101, 101, 100, None), 0, "it was deleted");
+    assert_eq!(see(30, 106, 110, 100, None), 5, "records after it were deleted as well");
+    assert_eq!(see(40, 106, 110, 40, None), 5, "moved back: what was deleted is counted once");
 }
 
 #[test]

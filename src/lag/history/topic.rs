@@ -136,14 +136,6 @@ impl PartitionTrack {
         &self.starts
     }
 
-    /// The log's start as it was before the committed offsets of the collection `now` were read. Against the start of the
-    /// same collection a group that deletes what it has read (Kafka Streams) would seem to lose records. `None` while the
-    /// log has been read once.
-    pub fn start_before(&self, now: Tick) -> Option<Offset> {
-        let latest = Some(self.starts.latest()).filter(|run| run.first < now);
-        latest.or_else(|| self.starts.previous()).map(|run| Offset::new(run.value()))
-    }
-
     pub(super) fn runs_mut(&mut self) -> [&mut Runs; 2] {
         [&mut self.ends, &mut self.starts]
     }

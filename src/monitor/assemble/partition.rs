@@ -24,7 +24,7 @@ pub(super) fn assemble(
         committed: pair.committed,
         range: pair.range,
         lag: unread,
-        expired: expired(scene, row, pair),
+        expired: expired(row, pair),
         beyond_end: pair.facts.lag.known().and_then(Lag::beyond_end),
         time_lag: pair.facts.oldest_unread.time_lag(),
         time_lag_at_least: pair.facts.oldest_unread.at_least(),
@@ -38,16 +38,14 @@ pub(super) fn assemble(
     }
 }
 
-/// Records that were gone before the committed offset was read: those of a start that was read before it. What was deleted
-/// since may have been read and committed as well.
-fn expired(scene: &Scene<'_>, row: &Row<'_>, pair: &PairFacts<'_>) -> u64 {
-    let start = pair.log.and_then(|log| log.start_before(scene.moment.ends));
-    match (pair.committed, pair.range, start) {
-        (Reading::Known(committed), Reading::Known(range), Some(start)) => {
+/// Records that were deleted before they were read; markers of transactions are none.
+fn expired(row: &Row<'_>, pair: &PairFacts<'_>) -> u64 {
+    match (pair.committed, pair.range) {
+        (Reading::Known(committed), Reading::Known(range)) => {
             let committed = row.pair.map_or(committed, |pair| pair.next_record(committed)).min(range.end);
-            measure(committed, LogRange { start: start.min(range.start), ..range }).expired()
+            measure(committed, range).expired()
         }
-        (Reading::Known(_) | Reading::Unknown(_), ..) => 0,
+        (Reading::Known(_) | Reading::Unknown(_), _) => 0,
     }
 }
 
