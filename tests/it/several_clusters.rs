@@ -42,7 +42,7 @@ async fn a_cluster_that_is_down_says_so_and_the_others_stay_as_they_are() {
     assert!(page.contains("Kafka of never cannot be read") && page.contains(&never), "{page}");
     assert!(!page.contains("Kafka of stays") && !page.contains("Kafka of leaves"), "{page}");
 
-    leaving.stop();
+    leaving.kill();
     let metrics = until("one of three can be read", [Some(7.0), None], [1.0, 0.0, 0.0]).await;
     let produced =
         metrics.value("tidemark_topic_produced_messages_total", &[("cluster_name", "leaves"), ("topic", "there")]);

@@ -139,6 +139,13 @@ impl Kafka {
         *self.server() = None;
     }
 
+    /// Ends the broker at once, as a crash would: no partition is without a leader before nobody answers.
+    pub fn kill(&self) {
+        if let Some(server) = self.server().take() {
+            server.signal("KILL");
+        }
+    }
+
     fn server(&self) -> MutexGuard<'_, Option<Guarded>> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -261,7 +268,17 @@ impl Kafka {
         for (partition, offset) in offsets {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).expect("a valid offset");
         }
-        blocking(move || consumer.commit(&list, CommitMode::Sync).expect("offsets are committed")).await;
+        // A broker that has just started is no coordinator yet.
+        let commit = move || {
+            let end = Instant::now() + PATIENCE;
+            while let Err(error) = consumer.commit(&list, CommitMode::Sync) {
+                use rdkafka::types::RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+                let code = error.rdkafka_error_code();
+                let is_starting = matches!(code, Some(NotCoordinator | CoordinatorNotAvailable | CoordinatorLoadInProgress));
+                assert!(is_starting && Instant::now() < end, "offsets are committed: {error}");
+            }
+        };
+        blocking(commit).await;
     }
 
     /// The offsets that a group has committed on a topic; `None` where it has not.
