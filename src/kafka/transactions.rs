@@ -77,8 +77,9 @@ async fn find_producers(links: &mut Links, snapshot: &ClusterSnapshot, held: &[P
         let places = work.remove(broker)?;
         Some(async move { (producers_of(link, snapshot, &places).await, places) })
     });
-    let mut found = Found::new();
-    for (answer, places) in join_all(asking).await {
+    let answered = join_all(asking).await;
+    let mut found: Found = work.into_values().flatten().map(|place| (place, Err(UnknownReason::Unreachable))).collect();
+    for (answer, places) in answered {
         match answer {
             Ok(answered) => found.extend(answered),
             Err(error) => found.extend(places.into_iter().map(|place| (place, Err(error.reason())))),

@@ -33,9 +33,8 @@ impl Stamp {
     /// The time that it names exactly.
     pub const fn exact_ms(self) -> Option<i64> {
         match self {
-            Self::Appended(ms) => Some(ms),
-            Self::Created(ms) if ms >= 0 => Some(ms),
-            Self::Created(_) | Self::CreatedBy(_) | Self::Missing => None,
+            Self::Appended(ms) | Self::Created(ms) if ms >= 0 => Some(ms),
+            Self::Appended(_) | Self::Created(_) | Self::CreatedBy(_) | Self::Missing => None,
         }
     }
 }
@@ -104,7 +103,7 @@ impl Arrival {
             OldestUnread::Aged(TimeLag { age, source: TimeLagSource::Record })
         };
         match stamp {
-            Stamp::Appended(ms) => between(age(ms)),
+            Stamp::Appended(ms) if ms >= 0 => between(age(ms)),
             Stamp::Created(ms) if ms >= 0 => {
                 let first_seen = now - at_least;
                 let is_ahead = DateTime::from_timestamp_millis(ms).is_none_or(|made| made > first_seen + tolerance);
@@ -114,7 +113,9 @@ impl Arrival {
             Stamp::CreatedBy(ms) if ms >= 0 && matches!(self, Self::Uncovered { at_most: None, .. }) => {
                 OldestUnread::AtLeast(at_least.max(age(ms)), UnknownReason::UntrustedTimestamp)
             }
-            Stamp::Created(_) | Stamp::CreatedBy(_) | Stamp::Missing => self.by_history(UnknownReason::UntrustedTimestamp),
+            Stamp::Appended(_) | Stamp::Created(_) | Stamp::CreatedBy(_) | Stamp::Missing => {
+                self.by_history(UnknownReason::UntrustedTimestamp)
+            }
         }
     }
 }
@@ -190,5 +191,15 @@ mod tests {
         assert!(!thinned.is_known_within(TOLERANCE) && thinned.is_known_within(seconds(400)));
         assert_eq!(thinned.by_record(Stamp::Created(ms(-120)), at(0), TOLERANCE), record(120));
         assert_eq!(thinned.by_record(Stamp::Missing, at(0), TOLERANCE), thinned.by_history(UnknownReason::TooLittleHistory));
+    }
+
+    #[test]
+    fn a_time_before_all_time_is_none() {
+        assert_eq!(Stamp::Appended(-1).exact_ms(), None);
+        let arrival = uncovered(5, None);
+        assert_eq!(
+            arrival.by_record(Stamp::Appended(-1), at(100), TOLERANCE),
+            arrival.by_record(Stamp::Missing, at(100), TOLERANCE)
+        );
     }
 }

@@ -321,6 +321,9 @@ fn stalled_advice(worst: &WorstPartition<'_>) -> String {
         Some(owner) => format!(
             "Look at what {owner} does with the record {place}: one that fails again and again, or a call that hangs, holds a partition."
         ),
+        None if worst.facts.presence == super::Presence::NotReadable => {
+            format!("The next record is {place}. See whether the group's consumers run, and what they do with it.")
+        }
         None => {
             format!("No member owns this partition; the next record is {place}. Look for a rebalance that does not end.")
         }

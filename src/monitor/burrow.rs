@@ -7,7 +7,7 @@ use super::{
     Published,
     view::{ClusterView, GroupView, MemberView, PartitionView},
 };
-use crate::lag::{BurrowStatus, CommitSample, CommitWindow, GroupKind, PairWindow, evaluate};
+use crate::lag::{BurrowStatus, CommitSample, CommitWindow, GroupKind, PairWindow, UnknownReason, evaluate};
 use std::{collections::HashMap, sync::Arc};
 
 /// One group's partitions, judged.
@@ -66,7 +66,8 @@ fn judge_group(group: &GroupView, windows: Vec<PairWindow>, now_s: i64) -> Burro
     let mut kept: HashMap<_, _> =
         windows.into_iter().map(|window| ((Arc::clone(&window.topic), window.partition), window)).collect();
     let parts = group.partitions();
-    let committed = parts.iter().filter(|(_, partition)| partition.committed.is_known());
+    let never = Some(UnknownReason::NeverCommitted);
+    let committed = parts.iter().filter(|(_, partition)| partition.committed.reason() != never);
     let partitions: Vec<_> = committed
         .map(|(topic, view)| {
             let owner = owners.get(&(topic.topic.as_ref(), view.partition)).copied();
@@ -117,7 +118,7 @@ fn judge_partition(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{lag::Reading, lag::UnknownReason, monitor::fixture};
+    use crate::{lag::Reading, monitor::fixture};
     use std::time::Duration;
 
     /// Ten commits a minute apart up to second 600 that stand at 40 while the log grows.
@@ -152,11 +153,17 @@ mod tests {
     #[test]
     fn what_is_not_known_or_was_watched_shortly_is_no_alarm_and_not_complete() {
         let unknown = PartitionView { lag: Reading::Unknown(UnknownReason::NoLeader), ..fixture::pair(0, Some(40), 50) };
-        let group = group(vec![unknown, fixture::pair(1, Some(40), 50)]);
+        let refused = UnknownReason::CoordinatorNotReady;
+        let unread = PartitionView {
+            committed: Reading::Unknown(refused),
+            lag: Reading::Unknown(refused),
+            ..fixture::pair(2, None, 9)
+        };
+        let group = group(vec![unknown, fixture::pair(1, Some(40), 50), unread]);
         let judged = judge_group(&group, vec![window(0, 1.0), window(1, 0.5)], 610);
         assert_eq!((judged.status, judged.complete, judged.total_lag), (BurrowStatus::Ok, 0.0, 10));
         let told: Vec<_> = judged.partitions.iter().map(|one| (one.current_lag, one.complete)).collect();
-        assert_eq!(told, [(None, 0.0), (Some(10), 0.5)]);
+        assert_eq!(told, [(None, 0.0), (Some(10), 0.5), (None, 0.0)]);
     }
 
     #[test]

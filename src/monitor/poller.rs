@@ -53,11 +53,15 @@ impl<S: Store> Poller<S> {
             let (mut transactions, mut closer_failures) = Default::default();
             let snapshot = collected.map(Arc::new);
             if let Ok(snapshot) = &snapshot {
+                let interval = self.interval;
                 let Some((mut next, look)) = self.observe(Arc::clone(snapshot)).await else { return };
                 let begun = Instant::now();
+                // What was collected is not to become stale for what is merely worth a closer look.
+                let left = deadline(interval).saturating_sub(duration);
+                let closer = look_closer(&mut next.reader, snapshot, &look, &mut next.state.records);
                 (transactions, closer_failures) = tokio::select! {
                     () = stop.cancelled() => return,
-                    found = look_closer(&mut next.reader, snapshot, &look, &mut next.state.records) => found,
+                    found = tokio::time::timeout(left, closer) => found.unwrap_or_default(),
                 };
                 duration += begun.elapsed();
                 self = next;

@@ -41,9 +41,12 @@ impl TlsSource {
         made.await.unwrap_or_else(|error| Err(Unusable::new(CA, error.to_string())))
     }
 
-    /// The system's roots are read again for the next connection, as files always are.
+    /// The system's roots are read again for the next connection, as files always are. What was good so far stays in use
+    /// where what is read then is not.
     pub fn forget(&self) {
-        *self.last() = None;
+        if let Some((digest, _)) = self.last().as_mut() {
+            digest.clear();
+        }
     }
 
     fn renewed(&self) -> Result<Arc<ClientConfig>, Unusable> {

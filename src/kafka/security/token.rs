@@ -36,7 +36,8 @@ pub struct TokenSource {
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
-    expires_in: Option<f64>,
+    /// Seconds: a number, or one in quotes as some endpoints write it.
+    expires_in: Option<serde_json::Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -164,6 +165,7 @@ fn token(granted: Granted, client_id: &str) -> Token {
     let now = SystemTime::now();
     let until = granted
         .expires_in
+        .and_then(|life| life.as_f64().or_else(|| life.as_str()?.trim().parse().ok()))
         .and_then(seconds)
         .and_then(|life| now.checked_add(life))
         .or_else(|| claims.exp.and_then(seconds).and_then(|at| UNIX_EPOCH.checked_add(at)))

@@ -141,9 +141,10 @@ impl PairTrack {
         self.gone_since.is_none_or(|since| now.since(since) < GONE_KEPT)
     }
 
-    /// Says that no record lies between the committed offset and `up_to`.
+    /// Says that no record lies between the committed offset and `up_to`, the log's end: nothing was unread.
     pub(super) fn note_empty(&mut self, up_to: Offset) {
         self.empty_up_to = Some(up_to);
+        (self.last_zero, self.waiting_since) = (Some(self.committed.latest().last), None);
     }
 
     /// The first place from `committed` on that may hold a record: what is deleted before it is no loss.
@@ -258,8 +259,9 @@ impl TopicTotals {
     }
 
     pub(super) fn add(&mut self, step: Step) {
-        self.consumed += step.consumed;
-        self.rewound += step.rewound.unwrap_or(0);
-        self.lost += step.lost;
+        // A client may commit what it likes, also the largest offset there is, again and again.
+        self.consumed = self.consumed.saturating_add(step.consumed);
+        self.rewound = self.rewound.saturating_add(step.rewound.unwrap_or(0));
+        self.lost = self.lost.saturating_add(step.lost);
     }
 }

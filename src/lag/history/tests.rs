@@ -79,6 +79,20 @@ fn markers_that_are_deleted_are_no_lost_records() {
 }
 
 #[test]
+fn a_log_that_holds_markers_only_counts_as_read_to_its_end() {
+    let mut history = history();
+    history.observe(&cluster(0).topic("orders", 1, &[(0, 101)]).group("g", &[("orders", 0, 100)]));
+    let slot = history.slot("orders").unwrap();
+    let zero_ago = |history: &History| {
+        let now = history.now().unwrap().committed;
+        history.group("g").unwrap().pair(slot, 0).unwrap().zero_ago(now)
+    };
+    assert_eq!(zero_ago(&history), None, "nobody has looked yet");
+    history.note_empty("g", (slot, 0), Offset::new(101));
+    assert_eq!(zero_ago(&history), Some(Duration::ZERO));
+}
+
+#[test]
 fn a_topic_that_is_made_again_starts_with_an_empty_history() {
     let mut history = history();
     history.observe(&cluster(0).topic("orders", 1, &[(0, 100)]).group("g", &[("orders", 0, 50)]));

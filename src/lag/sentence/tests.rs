@@ -164,6 +164,10 @@ fn advice_is_given_where_something_is_to_be_done() {
     let held = WorstPartition { open_transaction: Some(seconds(120)), ..worst(&FACTS) };
     let waits = advice(&GroupEvidence { worst: Some(held), ..group(Status::Stalled) }).unwrap();
     assert!(waits.starts_with("A transaction has been open there for 2 min"), "{waits}");
+    let hidden = PartitionFacts { presence: Presence::NotReadable, ..FACTS };
+    let nobody_named = WorstPartition { owner: None, ..worst(&hidden) };
+    let told = advice(&GroupEvidence { worst: Some(nobody_named), ..group(Status::Stalled) }).unwrap();
+    assert!(!told.contains("No member"), "whether somebody owns it is not known: {told}");
     let one_hot = advice(&group(Status::FallingBehind)).unwrap();
     assert!(one_hot.contains("more than half"), "{one_hot}");
     let even = advice(&GroupEvidence { lag: Reading::Known(20_000), ..group(Status::FallingBehind) }).unwrap();

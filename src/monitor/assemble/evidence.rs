@@ -80,7 +80,11 @@ pub(super) fn evidence<'a>(
 }
 
 fn join_rewinds(one: Rewind, other: Rewind) -> Rewind {
-    Rewind { ago: one.ago.min(other.ago), by: one.by + other.by, remaining: one.remaining + other.remaining }
+    Rewind {
+        ago: one.ago.min(other.ago),
+        by: one.by.saturating_add(other.by),
+        remaining: one.remaining.saturating_add(other.remaining),
+    }
 }
 
 fn topic_names<'a>(scene: &Scene<'a>, counted: &[&Judged<'_>]) -> TopicNames<'a> {

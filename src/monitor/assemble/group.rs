@@ -336,13 +336,14 @@ fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTra
     let topic = rows.first().map_or(u32::MAX, |one| one.row.topic);
     let totals = track.zip(scene.slot(topic)).map(|(track, slot)| track.totals(slot));
     let all: Vec<_> = rows.iter().collect();
-    let unowned = rows.iter().filter(|one| one.row.pair.is_some() && one.row.owner.is_none()).count();
+    let is_there = |one: &&Judged<'_>| one.row.pair.is_some_and(|pair| pair.gone_since().is_none());
+    let unowned = rows.iter().filter(|one| is_there(one) && one.row.owner.is_none()).count();
     let hides_age = |one: &Judged<'_>| one.view.time_lag.reason().is_some_and(|why| why != UnknownReason::NeverCommitted);
     let ages = rows.iter().filter_map(|one| one.view.time_lag.known());
     GroupTopicView {
         topic: scene.snapshot.topics.get(topic as usize).map_or_else(|| Arc::from(""), |topic| topic.name.clone()),
         partitions: rows.len(),
-        is_committed: rows.iter().any(|one| one.view.committed.is_known()),
+        is_committed: rows.iter().any(|one| one.view.committed.reason() != Some(UnknownReason::NeverCommitted)),
         status: worst(rows.iter().map(|one| one.verdict)).status,
         lag: sums::lag(&all),
         counted: rows.iter().filter_map(|one| counted_lag(group.kind, &one.view)).reduce(u64::saturating_add),
@@ -351,7 +352,7 @@ fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTra
         consumed_total: totals.map_or(0, |totals| totals.consumed),
         rewound_total: totals.map_or(0, |totals| totals.rewound),
         lost_total: totals.map_or(0, |totals| totals.lost),
-        expired: rows.iter().map(|one| one.view.expired).sum(),
+        expired: rows.iter().map(|one| one.view.expired).fold(0, u64::saturating_add),
         beyond_end: rows.iter().filter_map(|one| one.view.beyond_end).reduce(u64::saturating_add),
         drain: sums::drain(&all),
         retention_risk: sums::retention_risk(scene, &all),

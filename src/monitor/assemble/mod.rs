@@ -118,7 +118,7 @@ pub(super) fn assemble(
     let former = if regrouped { &[][..] } else { watched.topics };
     let topics = topics::assemble(&scene, &live.history, &views, former, watched.transactions);
     (live.groups, live.now) = (groups, now);
-    if records.has_changed() {
+    if records.has_changed() || budget_changed {
         live.records = records.clone();
     }
     Some(Assembled { topics, groups: views, entries, partition_failures })

@@ -121,3 +121,10 @@ fn a_jwt_says_itself_whom_it_is_for_and_until_when() {
     assert_eq!(token.principal, "svc-monitor");
     assert_eq!(token.until, UNIX_EPOCH + Duration::from_secs(4_102_444_800));
 }
+
+#[test]
+fn a_life_in_quotes_is_a_life() {
+    let granted: Granted = serde_json::from_str(r#"{"access_token": "t", "expires_in": "3599"}"#).unwrap();
+    let life = token(granted, "id").until.duration_since(SystemTime::now()).unwrap();
+    assert!(life > Duration::from_secs(3_000), "{life:?}");
+}

@@ -72,7 +72,7 @@ fn runway(group: &GroupView) -> Fact {
     let value = match &group.runway {
         _ if caught_up => return fact("Deleted unread in", Cell::Quiet("nothing unread".into()), "", Tone::Ok),
         // Without a retention by time there is no such moment: that is known, not unknown.
-        Reading::Unknown(UnknownReason::Unsupported) => Cell::Unknown("Never: its topics do not delete by time".into()),
+        Reading::Unknown(UnknownReason::NeverDeleted) => Cell::Unknown("Never: its topics do not delete by time".into()),
         runway => Cell::of(runway, |runway| words::duration(*runway)),
     };
     fact("Deleted unread in", value, note, tone)
