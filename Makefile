@@ -1,7 +1,7 @@
 # The two commands are `make demo` and `make test`; `make help` lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration browser rules install-build install-test clean-servers
+.PHONY: help demo test test-long lint unit integration browser rules install-build install-test clean-servers
 
 CARGO ?= cargo
 DEMO_ARGS ?=
@@ -15,6 +15,9 @@ demo: install-build ## everything in one process, no Kafka and no Redis needed: 
 
 test: install-test ## all checks: format, lints, documents, unit, real Kafka and Redis, real browser, promtool
 	scripts/check.sh all
+
+test-long: install-test ## what needs long: campaigns, clusters of Redis, other languages, comparisons
+	scripts/check.sh long
 
 lint: ## format, clippy, rustdoc, licences and advisories, shell scripts
 	scripts/check.sh lint

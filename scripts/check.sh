@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The checks behind `make test`, one phase after the other; the time of each is printed at the end.
 #
-#   scripts/check.sh all | lint | unit | integration | browser | rules
+#   scripts/check.sh all | lint | unit | integration | browser | rules | long
 #
+# `all` is everything but `long`: what needs long (campaigns, clusters of Redis, other languages, comparisons) stands in tests/it/long/.
 # Every phase runs even if one before it failed, so that one run shows everything that is wrong; any failure makes the exit code 1.
 set -uo pipefail
 
@@ -49,7 +50,11 @@ unit() {
 }
 
 integration() {
-    try "integration tests on real Kafka and Redis" "$cargo" test --locked --test it
+    try "integration tests on real Kafka and Redis" "$cargo" test --locked --test it -- --skip long::
+}
+
+long() {
+    try "long tests on real Kafka and Redis" "$cargo" test --locked --test it -- long:: --nocapture --test-threads 1
 }
 
 browser() {
@@ -80,7 +85,7 @@ phase() {
 
 case ${1:-all} in
 all) for name in lint unit integration browser rules; do phase "$name"; done ;;
-lint | unit | integration | browser | rules) phase "$1" ;;
+lint | unit | integration | browser | rules | long) phase "$1" ;;
 *)
     sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
     exit 1

@@ -14,6 +14,7 @@ mod exporters;
 mod failover;
 mod kafka_reader;
 mod lag_against_kafka;
+mod long;
 mod old_versions;
 mod outages;
 mod rights;
