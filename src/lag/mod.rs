@@ -29,8 +29,8 @@ pub mod words;
 pub use burrow::{BurrowStatus, CommitSample, CommitWindow, evaluate};
 pub use drain::Drain;
 pub use history::{
-    Change, GroupTrack, History, HistoryLimits, Moment, PairSamples, PairTrack, PairWindow, PartitionTrack, SPARK_POINTS,
-    SeriesSample, Spark, TopicSlot, TopicTotals, TopicTrack, WindowShape, lag_at, lag_samples,
+    Ahead, Change, GroupTrack, History, HistoryLimits, Moment, PairSamples, PairTrack, PairWindow, PartitionTrack,
+    SPARK_POINTS, SeriesSample, Spark, TopicSlot, TopicTotals, TopicTrack, WindowShape, lag_at, lag_samples,
 };
 pub use measure::{Lag, measure, measure_read_committed, measure_readings, next_readable};
 pub use offsets::{LogRange, Offset};

@@ -10,8 +10,7 @@
 //! ```
 
 use super::{
-    Arrival, ClusterSnapshot, GroupKind, History, Lag, Offset, Reading, Stamp, Tick, TopicSlot, UnknownReason, measure,
-    next_readable,
+    Ahead, CommittedOffset, GroupKind, Lag, Offset, Reading, Stamp, Tick, TopicSlot, UnknownReason, measure, next_readable,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -100,31 +99,22 @@ pub struct OldestRecords {
     bytes_read: u64,
 }
 
-/// Finds what our history does not tell to within `tolerance`, each place once, sorted. `standstill` is how long a
-/// committed offset stands still before the little that is left may be markers.
-pub fn needed_records(
-    history: &History,
-    snapshot: &ClusterSnapshot,
-    tolerance: Duration,
-    standstill: Duration,
-) -> Vec<RecordNeed> {
-    let Some(moment) = history.now() else { return Vec::new() };
-    let slots = snapshot.topics.iter().map(|topic| history.slot(&topic.name));
-    let topics: HashMap<TopicSlot, u32> = (0..).zip(slots).filter_map(|(topic, slot)| Some((slot?, topic))).collect();
+/// Finds what our history will not tell to within `tolerance` once the collection is added, each place once, sorted.
+/// `standstill` is how long a committed offset stands still before the little that is left may be markers.
+pub fn needed_records(ahead: &Ahead<'_>, tolerance: Duration, standstill: Duration) -> Vec<RecordNeed> {
+    let snapshot = ahead.snapshot;
     let mut needs = Vec::new();
     // What a share group has not read does not begin at its offset.
     let ordered = snapshot.groups.iter().filter(|group| group.kind != GroupKind::Share);
-    for group in ordered.filter_map(|group| history.group(&group.id)) {
-        for pair in group.pairs.iter().filter(|pair| group.is_read_at(pair, moment.committed)) {
-            let Some(&topic) = topics.get(&pair.slot()) else { continue };
-            let Reading::Known(range) = snapshot.range(topic, pair.partition()) else { continue };
-            let committed = Offset::new(pair.committed().latest().value());
+    for (group, committed) in ordered.filter_map(|group| Some((group, group.committed.as_ref().known()?))) {
+        for &CommittedOffset { topic, partition, offset: committed } in committed {
+            let Reading::Known(range) = snapshot.range(topic, partition) else { continue };
             let Lag::Behind { unread: unread @ 1.., .. } = measure(committed, range) else { continue };
-            let Some(log) = history.partition(pair.slot(), pair.partition()) else { continue };
-            let offset = next_readable(committed, range);
-            let told = Arrival::of(offset, log.ends(), moment.ends).is_known_within(tolerance);
-            if !told || (unread <= MARKERS_MOST && pair.unchanged_for(moment.committed) >= standstill) {
-                let place = RecordPlace { slot: pair.slot(), partition: pair.partition(), offset };
+            let Some(slot) = ahead.slot(topic) else { continue };
+            let (at, offset) = ((slot, partition), next_readable(committed, range));
+            let told = ahead.arrival(at, offset, range).is_known_within(tolerance);
+            if !told || (unread <= MARKERS_MOST && ahead.unchanged_for(group, at, committed) >= standstill) {
+                let place = RecordPlace { slot, partition, offset };
                 needs.push(RecordNeed { place, end: range.end, topic, only_markers: told });
             }
         }
@@ -153,17 +143,24 @@ impl OldestRecords {
         }
     }
 
+    /// The same without anything that was found: for a history that begins anew, whose places are others.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let Self { tolerance, records_read, bytes_read, .. } = *self;
+        Self { records_read, bytes_read, ..Self::new(tolerance) }
+    }
+
     pub const fn tolerance(&self) -> Duration {
         self.tolerance
     }
 
     /// A new collection begins: forgets all places at which no group waits any more.
-    pub fn begin(&mut self, needs: &[RecordNeed], history: &History) {
+    pub fn begin(&mut self, needs: &[RecordNeed], ahead: &Ahead<'_>) {
         self.is_over_budget = false;
         self.is_settled = false;
         self.touched.clear();
-        self.now = history.now().map_or(Tick::FIRST, |moment| moment.ends);
-        self.now_ms = history.time(self.now).timestamp_millis();
+        self.now = ahead.moment.ends;
+        self.now_ms = ahead.time().timestamp_millis();
         let is_needed = |place: &RecordPlace| needs.binary_search_by_key(place, |need| need.place).is_ok();
         self.found.retain(|place, _| is_needed(place));
         self.empty.retain(|place, _| is_needed(place));
@@ -197,10 +194,10 @@ impl OldestRecords {
     }
 
     /// A collection with the same needs as the last one begins. Gives whether there is anything to ask.
-    pub fn begin_again(&mut self, history: &History) -> bool {
+    pub fn begin_again(&mut self, ahead: &Ahead<'_>) -> bool {
         self.touched.clear();
-        self.now = history.now().map_or(Tick::FIRST, |moment| moment.ends);
-        self.now_ms = history.time(self.now).timestamp_millis();
+        self.now = ahead.moment.ends;
+        self.now_ms = ahead.time().timestamp_millis();
         !self.is_settled
     }
 

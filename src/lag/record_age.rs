@@ -54,7 +54,12 @@ impl Arrival {
     /// Finds the record at `offset` in the history of the log's `ends`. Records are taken to have come evenly between
     /// two readings.
     pub fn of(offset: Offset, ends: &Runs, now: Tick) -> Self {
-        match ends.rise_past(offset.get()) {
+        Self::of_rise(offset, ends.rise_past(offset.get()), now)
+    }
+
+    /// The same, where it is known when the end rose past `offset`.
+    pub fn of_rise(offset: Offset, rise: Rise, now: Tick) -> Self {
+        match rise {
             Rise::NotYet => Self::NotYet,
             Rise::BeforeFirst(first) => Self::Uncovered { at_least: now.since(first), at_most: None },
             Rise::Between(before, after) => {

@@ -163,6 +163,14 @@ impl Runs {
         }
     }
 
+    /// The same, were `next` the next reading, made at the time beside it; see [`Self::push`].
+    pub fn rise_past_with(&self, value: u64, next: u64, (at, previous): (Tick, Option<Tick>)) -> Rise {
+        if self.latest.value() > value || next <= value {
+            return self.rise_past(value);
+        }
+        Rise::Between(self.latest, Run::new(next, previous == Some(self.latest.last), at))
+    }
+
     /// Forward progress per second over the time from `from` on, or over all that is known when that is shorter.
     /// `None` when nothing can be said: one reading only.
     pub fn forward_rate(&self, from: Tick) -> Option<f64> {

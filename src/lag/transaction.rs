@@ -1,6 +1,6 @@
 //! Transactions that hold back a partition's last stable offset, and whether anybody will ever end them.
 
-use super::{ClusterSnapshot, History, Offset, Reading, UnknownReason};
+use super::{Ahead, Offset, Reading, UnknownReason};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -65,18 +65,15 @@ impl OpenTransaction {
 
 /// Partitions whose last stable offset stands before the end, as (topic of the snapshot, partition): those that were held
 /// at the same place in the collection before, or all in the first collection; the longest held first, at most `most`.
-pub fn held_partitions(history: &History, snapshot: &ClusterSnapshot, most: usize) -> Vec<(u32, i32)> {
-    let Some(moment) = history.now() else { return Vec::new() };
+pub fn held_partitions(ahead: &Ahead<'_>, most: usize) -> Vec<(u32, i32)> {
     let mut held = Vec::new();
-    for (topic, of_topic) in (0..).zip(&snapshot.topics) {
-        let Some(track) = history.slot(&of_topic.name).and_then(|slot| history.topic(slot)) else { continue };
+    for (topic, of_topic) in (0..).zip(&ahead.snapshot.topics) {
+        let Some(slot) = ahead.slot(topic) else { continue };
         for (partition, log) in (0..).zip(&of_topic.partitions) {
             let Reading::Known(range) = log.readable_range() else { continue };
-            if range.last_stable.is_none_or(|stable| stable >= range.end) {
-                continue;
-            }
-            let age = track.partition(partition).and_then(|track| track.open_transaction_age(moment.ends));
-            if age.is_some_and(|age| !age.is_zero()) || history.collections() == 1 {
+            let Some(last_stable) = range.last_stable.filter(|&stable| stable < range.end) else { continue };
+            let age = ahead.held_for((slot, partition), last_stable);
+            if age.is_some() || ahead.is_first() {
                 held.push((age, (topic, partition)));
             }
         }

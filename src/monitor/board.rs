@@ -52,6 +52,11 @@ impl Board {
         Self { state: Mutex::new(state), published, notifier }
     }
 
+    /// Lets `change` take in a collection and [`Self::update`] the board with it, unseen by who holds a view.
+    pub fn change<T>(&self, change: impl FnOnce(&Self) -> T) -> T {
+        self.published.change(|| change(self))
+    }
+
     /// Puts in one cluster's latest view with what happened there, oldest first, and publishes the whole.
     pub fn update(
         &self,
@@ -75,6 +80,7 @@ impl Board {
 
     /// Judges and publishes again what there is when no loop has done so for a while: the age of data grows without news.
     pub fn refresh(&self, quiet_for: Duration, now: DateTime<Utc>) {
+        let _held = self.published.held();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let age = now.signed_duration_since(self.published.latest().at).to_std().unwrap_or_default();
         if age > quiet_for {

@@ -4,7 +4,7 @@
 
 use super::{
     Gone,
-    assemble::{Assembled, Live, LiveDetails, Watched, assemble},
+    assemble::{Assembled, CloserLook, Live, LiveDetails, Watched, assemble},
     books::{Books, LedgerReading},
     settings::Settings,
     transactions::TransactionNews,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     kafka::CollectError,
-    lag::{ClusterSnapshot, OldestRecords, ReadFailure, RecordNeed, Transactions, UnknownReason, held_partitions, words},
+    lag::{ClusterSnapshot, OldestRecords, ReadFailure, Transactions, UnknownReason, words},
 };
 use chrono::{DateTime, Utc};
 use std::{
@@ -25,7 +25,7 @@ pub(super) struct ClusterState {
     settings: Arc<Settings>,
     live: Arc<RwLock<Live>>,
     details: Details,
-    /// Timestamps of records that groups wait at; between observing a collection and taking it in they are read.
+    /// Timestamps of records that groups wait at; between looking ahead at a collection and taking it in they are read.
     pub records: OldestRecords,
     transactions: TransactionNews,
     books: Option<Books>,
@@ -33,19 +33,9 @@ pub(super) struct ClusterState {
     view: ClusterView,
 }
 
-/// Partitions about whose open transactions one collection asks at most.
-const MOST_HELD: usize = 500;
-
-/// What a collection showed to be worth a closer look.
-pub(super) struct CloserLook {
-    pub needs: Arc<Vec<RecordNeed>>,
-    /// Topics of the snapshot, and partitions, that a transaction holds back.
-    pub held: Vec<(u32, i32)>,
-}
-
 /// What one cycle read, and how long it took.
 pub(super) struct Cycle {
-    /// It has been observed.
+    /// It has been looked ahead at.
     pub snapshot: Result<Arc<ClusterSnapshot>, CollectError>,
     /// What was found of the transactions that hold its partitions back.
     pub transactions: Transactions,
@@ -108,16 +98,15 @@ pub(super) fn first_view(name: Arc<str>, bootstrap: String, interval: Duration) 
 impl ClusterState {
     pub fn new(settings: Arc<Settings>, live: Arc<RwLock<Live>>, books: Option<Books>, view: ClusterView) -> Self {
         let details = LiveDetails { live: Arc::clone(&live), settings: Arc::clone(&settings) };
-        let records = OldestRecords::new(settings.interval);
+        let records = OldestRecords::new(settings.age_tolerance());
         let details = Details(Arc::new(details));
         Self { settings, live, details, records, transactions: TransactionNews::default(), books, view }
     }
 
-    /// Adds a collection to the history, and says what has to be looked at before it is taken in.
-    pub fn observe(&mut self, snapshot: Arc<ClusterSnapshot>, now: DateTime<Utc>) -> CloserLook {
+    /// Says what has to be looked at before a collection is taken in; until then nobody sees it.
+    pub fn look_ahead(&mut self, snapshot: Arc<ClusterSnapshot>, now: DateTime<Utc>) -> CloserLook {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        let needs = live.observe(Arc::clone(&snapshot), &mut self.records, &self.settings, now);
-        CloserLook { needs, held: held_partitions(&live.history, &snapshot, MOST_HELD) }
+        live.look_ahead(snapshot, &mut self.records, &self.settings, now)
     }
 
     /// Takes in one cycle at the time `now`; gives the new view and what happened, oldest first.

@@ -2,9 +2,10 @@
 //! meanwhile are skipped and counted. Kafka and the ledger are read at the same time, and neither's failure hides the other.
 
 use super::{
+    assemble::CloserLook,
     board::Board,
     books::{LedgerReading, WatchedLedger, read},
-    cluster_state::{CloserLook, ClusterState, Cycle},
+    cluster_state::{ClusterState, Cycle},
 };
 use crate::{
     clock::Clock,
@@ -54,7 +55,7 @@ impl<S: Store> Poller<S> {
             let snapshot = collected.map(Arc::new);
             if let Ok(snapshot) = &snapshot {
                 let interval = self.interval;
-                let Some((mut next, look)) = self.observe(Arc::clone(snapshot)).await else { return };
+                let Some((mut next, look)) = self.look_ahead(Arc::clone(snapshot)).await else { return };
                 let begun = Instant::now();
                 // What was collected is not to become stale for what is merely worth a closer look.
                 let left = deadline(interval).saturating_sub(duration);
@@ -74,23 +75,26 @@ impl<S: Store> Poller<S> {
         }
     }
 
-    /// Adds a collection to the history, off the async threads, and finds what is worth a closer look.
-    async fn observe(mut self, snapshot: Arc<ClusterSnapshot>) -> Option<(Self, CloserLook)> {
+    /// Finds, off the async threads, what of a collection is worth a closer look.
+    async fn look_ahead(mut self, snapshot: Arc<ClusterSnapshot>) -> Option<(Self, CloserLook)> {
         let index = self.index;
-        let observed = tokio::task::spawn_blocking(move || {
-            let look = self.state.observe(snapshot, self.clock.now());
+        let looked = tokio::task::spawn_blocking(move || {
+            let look = self.state.look_ahead(snapshot, self.clock.now());
             (self, look)
         });
-        observed.await.inspect_err(|error| tell_defect(index, error)).ok()
+        looked.await.inspect_err(|error| tell_defect(index, error)).ok()
     }
 
-    /// Computing and publishing take a while for a large cluster, so they run off the async threads.
+    /// Computing and publishing take a while for a large cluster, so they run off the async threads. No reader sees what lies
+    /// between the two.
     async fn digest(mut self, cycle: Cycle) -> Option<Self> {
         let index = self.index;
         let digested = tokio::task::spawn_blocking(move || {
             let now = self.clock.now();
-            let (view, history, entries) = self.state.take_in(cycle, now);
-            self.board.update(self.index, view, history, entries, now);
+            self.board.change(|board| {
+                let (view, history, entries) = self.state.take_in(cycle, now);
+                board.update(self.index, view, history, entries, now);
+            });
             self
         });
         digested.await.inspect_err(|error| tell_defect(index, error)).ok()

@@ -4,8 +4,9 @@ use super::view::{GroupSeries, HeatRow, TimelineEntry, View};
 use crate::lag::PairWindow;
 use arc_swap::ArcSwap;
 use std::{
+    ops::Deref,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,10 +16,26 @@ use tokio::sync::watch;
 /// The latest [`View`], a signal for each new one, and the charts' history behind it. Reading never waits for a collection.
 pub struct Published {
     view: ArcSwap<View>,
+    /// Taken for writing while a collection is taken in and its view is published.
+    changing: RwLock<()>,
     ticks: watch::Sender<u64>,
     charts: Box<dyn Charts>,
     notes: Mutex<Vec<TimelineEntry>>,
     defect: AtomicBool,
+}
+
+/// The latest view, and with it what is put together on demand: partitions and sentences of its groups, and no later ones.
+pub struct Held<'a> {
+    view: Arc<View>,
+    _changing: RwLockReadGuard<'a, ()>,
+}
+
+impl Deref for Held<'_> {
+    type Target = Arc<View>;
+
+    fn deref(&self) -> &Arc<View> {
+        &self.view
+    }
 }
 
 /// Notes that may wait for the next view; further ones are dropped.
@@ -41,6 +58,7 @@ impl Published {
         let ticks = watch::Sender::new(first.tick);
         Arc::new(Self {
             view: ArcSwap::from_pointee(first),
+            changing: RwLock::new(()),
             ticks,
             charts,
             notes: Mutex::default(),
@@ -50,6 +68,19 @@ impl Published {
 
     pub fn latest(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    /// The latest view for who asks its groups for their partitions or sentences. No collection is taken in until it is let
+    /// go: to be held while one page is written, and once by one thread.
+    pub fn held(&self) -> Held<'_> {
+        let changing = self.changing.read().unwrap_or_else(PoisonError::into_inner);
+        Held { view: self.latest(), _changing: changing }
+    }
+
+    /// Lets `change` take in a collection and publish its view as one step for those who hold a view.
+    pub(super) fn change<T>(&self, change: impl FnOnce() -> T) -> T {
+        let _changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
+        change()
     }
 
     /// Makes `view` the latest one and wakes every stream.
@@ -99,5 +130,38 @@ impl Published {
 
     pub fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow> {
         self.charts.heat(cluster, group, buckets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::fixture;
+
+    struct NoCharts;
+
+    impl Charts for NoCharts {
+        fn group_series(&self, _: &str, _: &str) -> Option<GroupSeries> {
+            None
+        }
+
+        fn heat(&self, _: &str, _: &str, _: usize) -> Vec<HeatRow> {
+            Vec::new()
+        }
+
+        fn heat_span(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_in_while_a_page_is_written() {
+        let published = Published::new(fixture::empty_view(fixture::at(0)), Box::new(NoCharts));
+        let (one, other) = (published.held(), published.held());
+        assert!(published.changing.try_write().is_err(), "who changes has to wait for both");
+        drop(one);
+        assert!(published.changing.try_write().is_err());
+        drop(other);
+        assert!(published.change(|| published.changing.try_read().is_err()), "who begins a page waits for a change");
     }
 }

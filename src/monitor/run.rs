@@ -57,7 +57,7 @@ impl<S: Store> Monitor<S> {
             .map(|cluster| {
                 (
                     Arc::from(cluster.name.as_str()),
-                    Arc::new(RwLock::new(Live::new(limits, OldestRecords::new(settings.interval)))),
+                    Arc::new(RwLock::new(Live::new(limits, OldestRecords::new(settings.age_tolerance())))),
                 )
             })
             .collect();

@@ -39,6 +39,11 @@ impl Settings {
         self.spans.stalled_after.max(self.interval * 3)
     }
 
+    /// To within this the history tells ages by itself: an interval, and a tenth of it by which a collection may be late.
+    pub(super) fn age_tolerance(&self) -> Duration {
+        self.interval + self.interval / 10
+    }
+
     /// How long a committed offset stands still before the little that is left may be markers.
     pub(super) fn markers_after(&self) -> Duration {
         self.spans.stalled_after / 2

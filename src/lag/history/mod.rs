@@ -4,6 +4,7 @@
 //! when it is passed, pairs that are caught up are thinned first. Only what exists in the cluster takes room: groups,
 //! topics and pairs that are gone are forgotten.
 
+mod ahead;
 mod budget;
 mod forget;
 mod group;
@@ -13,6 +14,7 @@ mod spark;
 mod topic;
 mod windows;
 
+pub use ahead::Ahead;
 pub use pair::{PairTrack, TopicTotals};
 pub use series::{PairSamples, SeriesSample, lag_at, lag_samples};
 pub use spark::{SPARK_POINTS, Spark};
@@ -84,6 +86,8 @@ pub struct History {
     missed: bool,
     topics: Vec<Option<TopicTrack>>,
     slots: HashMap<Arc<str>, TopicSlot>,
+    /// Topics that were found to have been made again when their slots were opened; told with the next collection.
+    made_again: Vec<Arc<str>>,
     groups: HashMap<Arc<str>, GroupTrack>,
     /// The most groups that one listing named.
     most_listed: usize,
@@ -165,6 +169,7 @@ impl History {
             missed: false,
             topics: Vec::new(),
             slots: HashMap::new(),
+            made_again: Vec::new(),
             groups: HashMap::new(),
             most_listed: 0,
             group_bytes: 0,
@@ -183,8 +188,7 @@ impl History {
     /// As [`Self::observe`], looking only at the groups of which `moved` holds, by index: all others have the committed
     /// offsets, and their topics the logs, of the collection before. Such a group costs nothing.
     pub fn observe_moved(&mut self, snapshot: &ClusterSnapshot, moved: impl Fn(usize) -> bool) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let begins_anew = self.first_elapsed.is_some_and(|first| snapshot.elapsed.saturating_sub(first) > LONGEST);
+        let begins_anew = self.is_used_up(snapshot);
         if begins_anew {
             *self = Self::new(self.limits);
         }
@@ -192,7 +196,10 @@ impl History {
         self.previous = self.last.filter(|_| !self.missed);
         self.missed = false;
         let moment = self.begin_moment(snapshot);
-        let slots = self.observe_topics(snapshot, moment, &mut changes);
+        let slots = self.open_slots(snapshot);
+        let made_again = self.made_again.drain(..).map(|topic| Change::TopicMadeAgain { topic });
+        let mut changes: Vec<_> = made_again.collect();
+        self.observe_topics(snapshot, moment, &slots);
         for (_, group) in snapshot.groups.iter().enumerate().filter(|(index, _)| begins_anew || moved(*index)) {
             let former = self.groups.get(&group.id).map_or(0, GroupTrack::bytes);
             self.observe_group(snapshot, group, &slots, &mut changes);
@@ -203,6 +210,11 @@ impl History {
         self.free_slots(&slots, &mut changes);
         self.keep_budget(moment);
         changes
+    }
+
+    /// Whether the history has lasted for so long that the collection does not fit in any more.
+    pub fn is_used_up(&self, snapshot: &ClusterSnapshot) -> bool {
+        self.first_elapsed.is_some_and(|first| snapshot.elapsed.saturating_sub(first) > LONGEST)
     }
 
     /// Says that a collection failed as a whole: what lies between the last one and the next is not known.
@@ -222,7 +234,7 @@ impl History {
 
     /// The tick of a time; times before the history began give the first one.
     pub fn tick(&self, at: DateTime<Utc>) -> Tick {
-        self.begin.and_then(|begin| at.signed_duration_since(begin).to_std().ok()).map_or(Tick::FIRST, Tick::after_begin)
+        self.begin.map_or(Tick::FIRST, |begin| tick_since(begin, at))
     }
 
     pub fn time(&self, tick: Tick) -> DateTime<Utc> {
@@ -308,11 +320,9 @@ impl History {
     /// Ticks count the time that has passed, whatever the clock is set to; the times of day are told by its last setting.
     /// Every collection is later than the last.
     fn begin_moment(&mut self, snapshot: &ClusterSnapshot) -> Moment {
-        let first = *self.first_elapsed.get_or_insert(snapshot.elapsed);
-        let earliest = self.moments.back().map_or(Tick::FIRST, |moment| moment.ends.next());
-        let committed = Tick::after_begin(snapshot.elapsed.saturating_sub(first)).max(earliest);
-        self.begin = Some(snapshot.committed_at - committed.since(Tick::FIRST));
-        let moment = Moment { committed, ends: self.tick(snapshot.ends_at).max(committed) };
+        let (moment, begin) = self.next_moment(snapshot);
+        self.first_elapsed.get_or_insert(snapshot.elapsed);
+        self.begin = Some(begin);
         self.moments.push_back(moment);
         let oldest_kept = moment.committed.minus(self.limits.horizon);
         while self.moments.front().is_some_and(|moment| moment.committed < oldest_kept) {
@@ -321,23 +331,36 @@ impl History {
         moment
     }
 
-    /// Gives the slot of each topic of the snapshot.
-    fn observe_topics(&mut self, snapshot: &ClusterSnapshot, moment: Moment, changes: &mut Vec<Change>) -> Vec<TopicSlot> {
-        let previous = self.previous;
+    /// The moment of a collection that comes next, and the time of day of the first tick as its clock has it.
+    fn next_moment(&self, snapshot: &ClusterSnapshot) -> (Moment, DateTime<Utc>) {
+        let first = self.first_elapsed.unwrap_or(snapshot.elapsed);
+        let earliest = self.moments.back().map_or(Tick::FIRST, |moment| moment.ends.next());
+        let committed = Tick::after_begin(snapshot.elapsed.saturating_sub(first)).max(earliest);
+        let begin = snapshot.committed_at - committed.since(Tick::FIRST);
+        (Moment { committed, ends: tick_since(begin, snapshot.ends_at).max(committed) }, begin)
+    }
+
+    /// Gives the slot of each topic of the snapshot; a topic that is new, or was made again, gets a new one.
+    fn open_slots(&mut self, snapshot: &ClusterSnapshot) -> Vec<TopicSlot> {
         let mut slots = Vec::with_capacity(snapshot.topics.len());
         for topic in &snapshot.topics {
             let known = self.slots.get(&topic.name).copied();
             let same = known.filter(|&slot| self.topic(slot).is_some_and(|track| track.is_same_topic(topic.id)));
             if known.is_some() && same.is_none() {
-                changes.push(Change::TopicMadeAgain { topic: topic.name.clone() });
+                self.made_again.push(topic.name.clone());
             }
-            let slot = same.unwrap_or_else(|| self.open_slot(topic.name.clone(), topic.id));
-            if let Some(track) = self.topics.get_mut(slot.0 as usize).and_then(Option::as_mut) {
-                track.observe(topic, moment.ends, previous.map(|previous| previous.ends), self.limits.spark_bucket);
-            }
-            slots.push(slot);
+            slots.push(same.unwrap_or_else(|| self.open_slot(topic.name.clone(), topic.id)));
         }
         slots
+    }
+
+    fn observe_topics(&mut self, snapshot: &ClusterSnapshot, moment: Moment, slots: &[TopicSlot]) {
+        let previous = self.previous.map(|previous| previous.ends);
+        for (topic, slot) in snapshot.topics.iter().zip(slots) {
+            if let Some(track) = self.topics.get_mut(slot.0 as usize).and_then(Option::as_mut) {
+                track.observe(topic, moment.ends, previous, self.limits.spark_bucket);
+            }
+        }
     }
 
     fn open_slot(&mut self, name: Arc<str>, id: Option<uuid::Uuid>) -> TopicSlot {
@@ -405,6 +428,11 @@ impl History {
         track.add_pairs(fresh);
         self.note_missing(group, moment.committed, changes);
     }
+}
+
+/// The tick of a time in a history whose first tick was at `begin`; earlier times give the first one.
+fn tick_since(begin: DateTime<Utc>, at: DateTime<Utc>) -> Tick {
+    at.signed_duration_since(begin).to_std().map_or(Tick::FIRST, Tick::after_begin)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What is kept of one topic and of its partitions' logs.
 
 use super::Spark;
-use crate::lag::{LogRange, Offset, Reading, Runs, Tick, TopicSnapshot};
+use crate::lag::{LogRange, Offset, Reading, Rise, Runs, Tick, TopicSnapshot};
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
@@ -138,6 +138,21 @@ impl PartitionTrack {
 
     pub(super) fn runs_mut(&mut self) -> [&mut Runs; 2] {
         [&mut self.ends, &mut self.starts]
+    }
+
+    /// When the end rose past `offset`, were the log read as `range` at `at`.
+    pub(super) fn rise_with(&self, offset: Offset, range: LogRange, at: Tick, previous: Option<Tick>) -> Rise {
+        if range.end.get() >= self.ends.latest().value() {
+            return self.ends.rise_past_with(offset.get(), range.end.get(), (at, previous));
+        }
+        let mut cut = self.clone();
+        cut.observe(range, at, previous);
+        cut.ends.rise_past(offset.get())
+    }
+
+    /// Since when the last stable offset has stood at this place before the end.
+    pub(super) fn held_at(&self, last_stable: Offset) -> Option<Tick> {
+        self.held.filter(|held| held.last_stable == last_stable).map(|held| held.since)
     }
 
     /// Time for which the last stable offset has stood before the end. `None` while no transaction is open.

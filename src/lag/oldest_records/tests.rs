@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::lag::{
-    HistoryLimits, OldestUnread,
+    Arrival, ClusterSnapshot, History, HistoryLimits, OldestUnread,
     testing::{at, cluster},
 };
 use proptest::prelude::*;
@@ -58,9 +58,10 @@ impl Watch {
     }
 
     fn observe(&mut self, snapshot: &ClusterSnapshot) -> Vec<RecordNeed> {
+        let ahead = self.history.look_ahead(snapshot);
+        let needs = needed_records(&ahead, INTERVAL, STANDSTILL);
+        self.records.begin(&needs, &ahead);
         self.history.observe(snapshot);
-        let needs = needed_records(&self.history, snapshot, INTERVAL, STANDSTILL);
-        self.records.begin(&needs, &self.history);
         self.asked.clear();
         needs
     }

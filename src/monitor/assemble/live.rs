@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     lag::{
-        Change, ClusterSnapshot, GroupSnapshot, History, HistoryLimits, OldestRecords, RecordNeed, TopicSlot, needed_records,
+        Change, ClusterSnapshot, GroupSnapshot, History, HistoryLimits, OldestRecords, RecordNeed, TopicSlot,
+        held_partitions, needed_records,
     },
     monitor::{
         memory::Memory,
@@ -22,21 +23,22 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-/// Everything that the next view of a cluster depends on, apart from the next collection.
+/// Everything that the next view of a cluster depends on. All that readers see belongs to the last view; the next collection
+/// waits beside it until a view is made of it.
 #[derive(Debug)]
 pub(in crate::monitor) struct Live {
     pub history: History,
     pub(super) memory: Memory,
     /// Timestamps of records that groups wait at, as the last view knew them.
     pub(super) records: OldestRecords,
-    /// The last collection that succeeded.
+    /// The last collection that was taken in.
     pub(super) snapshot: Option<Arc<ClusterSnapshot>>,
-    /// What it changed, until a view is made of it.
-    pub(super) observed: Option<Observed>,
+    /// The next one, while it is looked at more closely.
+    next: Option<Next>,
     /// By index of its topics: whether it moved.
     pub(super) moved: Vec<bool>,
-    /// The records that groups wait at.
-    pub(super) needs: Arc<Vec<RecordNeed>>,
+    /// The records that groups wait at, in the collection that was looked at last.
+    needs: Arc<Vec<RecordNeed>>,
     pub(super) index: Index,
     /// The time for which the last view was made.
     pub(super) now: DateTime<Utc>,
@@ -44,9 +46,29 @@ pub(in crate::monitor) struct Live {
     pub(super) groups: Vec<Standing>,
 }
 
+/// Partitions about whose open transactions one collection asks at most.
+const MOST_HELD: usize = 500;
+
+/// What a collection showed to be worth a closer look.
+pub(in crate::monitor) struct CloserLook {
+    pub needs: Arc<Vec<RecordNeed>>,
+    /// Topics of the snapshot, and partitions, that a transaction holds back.
+    pub held: Vec<(u32, i32)>,
+}
+
+/// A collection that is not taken in yet, and how it compares with the last one.
+#[derive(Debug)]
+struct Next {
+    snapshot: Arc<ClusterSnapshot>,
+    topics: moved::Topics,
+    /// By index of the snapshot's groups.
+    looks: Vec<LookAndPlace>,
+}
+
 /// What one collection changed.
 #[derive(Debug)]
-pub(super) struct Observed {
+pub(super) struct TakenIn {
+    pub snapshot: Arc<ClusterSnapshot>,
     /// By index of the snapshot's groups.
     pub looks: Vec<LookAndPlace>,
     pub changes: Vec<Change>,
@@ -81,7 +103,7 @@ impl Live {
             memory: Memory::default(),
             records,
             snapshot: None,
-            observed: None,
+            next: None,
             moved: Vec::new(),
             needs: Arc::default(),
             index: Index::default(),
@@ -90,35 +112,55 @@ impl Live {
         }
     }
 
-    /// Adds a collection to the history, and says which records have to be looked at before the view is made of it. `now` is
-    /// not before its times.
-    pub fn observe(
+    /// Sets a collection beside the last one, and says what has to be looked at before a view is made of it. Readers see
+    /// nothing of it yet. `now` is not before its times.
+    pub fn look_ahead(
         &mut self,
         snapshot: Arc<ClusterSnapshot>,
         records: &mut OldestRecords,
         settings: &Settings,
         now: DateTime<Utc>,
-    ) -> Arc<Vec<RecordNeed>> {
+    ) -> CloserLook {
+        if self.history.is_used_up(&snapshot) {
+            self.begin_anew(records);
+        }
         let before = self.snapshot.as_deref();
         let topics = moved::Topics::between(before, &snapshot, &self.moved);
         let looks = moved::looks(before, &snapshot, &topics, &self.groups, self.history.tick(now));
+        let same_groups = before.is_some_and(|before| before.groups.len() == snapshot.groups.len());
+        let all_stand = topics.same && same_groups && looks.iter().all(|(look, _)| *look == Look::Stands);
+        let ahead = self.history.look_ahead(&snapshot);
+        let is_open = if all_stand {
+            records.begin_again(&ahead)
+        } else {
+            let needs = needed_records(&ahead, records.tolerance(), settings.markers_after());
+            records.begin(&needs, &ahead);
+            self.needs = Arc::new(needs);
+            true
+        };
+        let needs = if is_open { Arc::clone(&self.needs) } else { Arc::default() };
+        let held = held_partitions(&ahead, MOST_HELD);
+        self.next = Some(Next { snapshot, topics, looks });
+        CloserLook { needs, held }
+    }
+
+    /// Adds the collection that was looked ahead at to the history, and makes it the last one.
+    pub(super) fn take_in(&mut self) -> Option<TakenIn> {
+        let Next { snapshot, topics, looks } = self.next.take()?;
         let changes = self.history.observe_moved(&snapshot, |index| looks[index].0 == Look::Moved);
         if !topics.same {
             self.index = Index::new(&snapshot, &self.history);
         }
-        let all_stand = topics.same && changes.is_empty() && looks.iter().all(|(look, _)| *look == Look::Stands);
-        let is_open = if all_stand {
-            records.begin_again(&self.history)
-        } else {
-            let needs = needed_records(&self.history, &snapshot, records.tolerance(), settings.markers_after());
-            records.begin(&needs, &self.history);
-            self.needs = Arc::new(needs);
-            true
-        };
-        self.snapshot = Some(snapshot);
+        self.snapshot = Some(Arc::clone(&snapshot));
         self.moved = topics.moved_now;
-        self.observed = Some(Observed { looks, changes, same_topics: topics.same });
-        if is_open { Arc::clone(&self.needs) } else { Arc::default() }
+        Some(TakenIn { snapshot, looks, changes, same_topics: topics.same })
+    }
+
+    /// Forgets everything that names places in the history, and that.
+    fn begin_anew(&mut self, records: &mut OldestRecords) {
+        *records = records.emptied();
+        let memory = std::mem::take(&mut self.memory);
+        *self = Self { memory, ..Self::new(self.history.limits(), records.clone()) };
     }
 
     /// The group as the last collection had it, or as one that this collection does not name.
@@ -145,7 +187,7 @@ impl Index {
     }
 }
 
-/// Answers from the last collection: a reader waits at most for one to be taken in, never for one to be made.
+/// Answers from the collection of the last view: a reader waits at most for one to be taken in, never for one to be made.
 pub(in crate::monitor) struct LiveDetails {
     pub live: Arc<RwLock<Live>>,
     pub settings: Arc<Settings>,

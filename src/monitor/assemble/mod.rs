@@ -19,7 +19,7 @@ mod sums;
 mod topics;
 mod unread;
 
-pub(super) use live::{Live, LiveDetails, Standing};
+pub(super) use live::{CloserLook, Live, LiveDetails, Standing};
 
 use super::{
     memory::{GroupMemory, Memory},
@@ -32,7 +32,7 @@ use crate::lag::{
     UnknownReason,
 };
 use chrono::{DateTime, Utc};
-use live::{Index, Observed};
+use live::{Index, TakenIn};
 use moved::Look;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -74,15 +74,15 @@ pub(super) struct Watched<'a> {
     pub transactions: &'a Transactions,
 }
 
-/// Makes the view of the collection that was observed last, with the `records` that were looked at for it; nothing without
-/// one. `now` is not before its times.
+/// Takes in the collection that was looked ahead at, with the `records` that were looked at for it, and makes its view;
+/// nothing without one. `now` is not before its times.
 pub(super) fn assemble(
     watched: &Watched<'_>,
     live: &mut Live,
     records: &OldestRecords,
     now: DateTime<Utc>,
 ) -> Option<Assembled> {
-    let (snapshot, Observed { looks, changes, same_topics }) = (live.snapshot.clone()?, live.observed.take()?);
+    let TakenIn { snapshot, looks, changes, same_topics } = live.take_in()?;
     let mut entries = timeline::of_changes(watched.cluster, &changes, now);
     let mut standing: Vec<_> = std::mem::take(&mut live.groups).into_iter().map(Some).collect();
     let mut groups = Vec::with_capacity(snapshot.groups.len());

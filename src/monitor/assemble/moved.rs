@@ -21,6 +21,7 @@ pub(super) enum Look {
 pub(super) type LookAndPlace = (Look, Option<usize>);
 
 /// How the topics of a collection compare with those of the one before.
+#[derive(Debug)]
 pub(super) struct Topics {
     /// The same topics at the same places.
     pub same: bool,

@@ -40,7 +40,7 @@ struct Watch {
 impl Watch {
     fn new() -> Self {
         let settings = Arc::new(settings());
-        let records = OldestRecords::new(settings.interval);
+        let records = OldestRecords::new(settings.age_tolerance());
         let live = Arc::new(RwLock::new(Live::new(settings.history_limits(1), records.clone())));
         let details = Details(Arc::new(LiveDetails { live: Arc::clone(&live), settings: Arc::clone(&settings) }));
         Self { live, settings, details, records, entries: Vec::new(), last: None }
@@ -49,7 +49,7 @@ impl Watch {
     fn see(&mut self, snapshot: &ClusterSnapshot) -> &mut Self {
         let (cluster, now) = ("local".into(), snapshot.ends_at);
         let mut live = self.live.write().unwrap();
-        live.observe(Arc::new(snapshot.clone()), &mut self.records, &self.settings, now);
+        live.look_ahead(Arc::new(snapshot.clone()), &mut self.records, &self.settings, now);
         let topics = self.last.as_ref().map_or(&[][..], |last| &last.topics);
         let watched = Watched {
             cluster: &cluster,

@@ -52,9 +52,12 @@ impl Exporter {
     /// Writes the page off the async threads, unless it is there.
     async fn write(self: &Arc<Self>) -> Arc<Exposition> {
         let mut latest = self.latest.lock().await;
-        let (exporter, view) = (Arc::clone(self), self.published.latest());
-        if latest.tick != view.tick {
-            match tokio::task::spawn_blocking(move || encode(&view, exporter.settings, &exporter.process)).await {
+        if latest.tick != self.published.latest().tick {
+            let exporter = Arc::clone(self);
+            let written = tokio::task::spawn_blocking(move || {
+                encode(&exporter.published.held(), exporter.settings, &exporter.process)
+            });
+            match written.await {
                 Ok(page) => *latest = Arc::new(page),
                 Err(error) => tracing::error!(%error, "the page of metrics could not be written"),
             }

@@ -39,7 +39,7 @@ fn find_group<'v>(view: &'v View, cluster: &str, group: &str) -> Option<(&'v Clu
 }
 
 pub async fn detail(State(dashboard): State<DashboardState>, Path((cluster, group)): Names, request: Request) -> Response {
-    let view = dashboard.published.latest();
+    let view = dashboard.published.held();
     let Some((cluster, group)) = find_group(&view, &cluster, &group) else {
         return error(&request, StatusCode::NOT_FOUND, "cluster or consumer not found");
     };
@@ -80,7 +80,7 @@ fn show(
     shown: impl Fn(&&BurrowPartition) -> bool,
 ) -> Response {
     const MESSAGE: &str = "consumer status returned";
-    let view = dashboard.published.latest();
+    let view = dashboard.published.held();
     match find_group(&view, cluster, group) {
         Some((cluster, group)) => {
             let judged = group_status(&dashboard.published, cluster, group);

@@ -127,8 +127,8 @@ impl LiveStream {
                     () = shutdown.cancelled() => return None,
                 }
             }
-            let view = self.dashboard.published.latest();
-            self.enqueue(&view);
+            let dashboard = self.dashboard.clone();
+            self.enqueue(&dashboard.published.held());
         }
     }
 

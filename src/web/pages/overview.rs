@@ -288,6 +288,6 @@ pub fn happened(f: &Frame, view: &View, entry: &TimelineEntry) -> Happened {
 }
 
 pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
-    let view = dashboard.published.latest();
+    let view = dashboard.published.held();
     reply::html(&build(&dashboard, &view, &visit))
 }

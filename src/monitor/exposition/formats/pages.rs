@@ -42,8 +42,9 @@ impl FormatPages {
             return Ok(Arc::clone(page));
         }
         let (settings, capacity) = (self.settings, last.map_or(0, |page| page.text_bytes + 4_096));
-        let page = tokio::task::spawn_blocking(move || encode(&view, order, settings, capacity)).await;
-        let page = Arc::new(page.map_err(|error| {
+        let published = Arc::clone(&self.published);
+        let page = tokio::task::spawn_blocking(move || encode(&published.held(), order, settings, capacity));
+        let page = Arc::new(page.await.map_err(|error| {
             tracing::error!(%error, "a page in another exporter's format could not be written");
             Missing::NotWritten
         })?);

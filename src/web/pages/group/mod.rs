@@ -155,7 +155,7 @@ pub async fn by_query(State(dashboard): State<DashboardState>, Path(cluster): Pa
 }
 
 fn respond(dashboard: &DashboardState, visit: &Visit, cluster: &str, group: &str) -> Response {
-    let view = dashboard.published.latest();
+    let view = dashboard.published.held();
     let Some(found) = find(&view, cluster, group) else {
         return missing(dashboard, visit, &view, cluster, group);
     };
