@@ -23,7 +23,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -50,7 +50,16 @@ impl Default for EngineSettings {
 pub struct Engine {
     settings: EngineSettings,
     counters: Counters,
-    instances: HashMap<InstanceKey, AlertView>,
+    instances: HashMap<InstanceKey, Instance>,
+    /// Number of the evaluation.
+    round: u64,
+}
+
+#[derive(Debug)]
+struct Instance {
+    alert: AlertView,
+    /// The last evaluation in which its condition held.
+    held_in: u64,
 }
 
 impl Engine {
@@ -85,52 +94,60 @@ pub struct Evaluation {
 /// Judges `view` (its own `alerts` are not read) at the time `now`.
 pub fn evaluate(view: &View, engine: &mut Engine, now: DateTime<Utc>) -> Evaluation {
     engine.counters.observe(view, now);
+    engine.round += 1;
     let holding = findings(view, &engine.counters, now);
     let mut evaluation = Evaluation::default();
-    engine.end_others(&holding, view, now, &mut evaluation);
-    for (key, (definition, finding)) in holding {
-        engine.advance(key, definition, &finding, now, &mut evaluation);
+    engine.mark(&holding);
+    engine.end_others(view, now, &mut evaluation);
+    for held in holding {
+        engine.advance(held, now, &mut evaluation);
     }
-    evaluation.alerts = engine.instances.values().cloned().collect();
+    evaluation.alerts = engine.instances.values().map(|instance| instance.alert.clone()).collect();
     evaluation.alerts.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.labels.cmp(&b.labels)));
     evaluation.changed.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.labels.cmp(&b.labels)));
     evaluation.timeline = evaluation.changed.iter().map(|alert| entry(alert, now)).collect();
     evaluation
 }
 
-type Holding = BTreeMap<InstanceKey, (&'static Definition, Finding)>;
+/// A condition that holds. Where thousands of groups are in trouble there are thousands of these in every view, and few of
+/// them are kept.
+struct Held {
+    key: InstanceKey,
+    definition: &'static Definition,
+    value: f64,
+}
 
-fn findings(view: &View, counters: &Counters, now: DateTime<Utc>) -> Holding {
+fn findings(view: &View, counters: &Counters, now: DateTime<Utc>) -> Vec<Held> {
     let scene = Scene::new(view, now, counters);
-    let mut holding = Holding::new();
-    let mut found = Vec::new();
+    let (mut holding, mut found) = (Vec::new(), Vec::new());
     for definition in definitions() {
         let Some(predicate) = definition.predicate else { continue };
         predicate(&scene, &mut found);
-        for finding in found.drain(..) {
+        holding.extend(found.drain(..).map(|Finding { cluster, group, labels, severity, value }| {
             let severity = match definition.severity {
                 SeverityRule::Fixed(severity) => severity,
-                SeverityRule::OfThreshold => finding.severity.unwrap_or(Severity::Warning),
+                SeverityRule::OfThreshold => severity.unwrap_or(Severity::Warning),
             };
-            let key = InstanceKey {
-                name: definition.name,
-                severity,
-                cluster: Arc::clone(&finding.cluster),
-                group: finding.group.clone(),
-                labels: finding.labels.clone(),
-            };
-            holding.insert(key, (definition, finding));
-        }
+            Held { key: InstanceKey { name: definition.name, severity, cluster, group, labels }, definition, value }
+        }));
     }
     holding
 }
 
 impl Engine {
+    fn mark(&mut self, holding: &[Held]) {
+        for held in holding {
+            if let Some(instance) = self.instances.get_mut(&held.key) {
+                instance.held_in = self.round;
+            }
+        }
+    }
+
     /// Resolves what fired and holds no more, drops what was only pending, forgets what was resolved long ago. What fired
     /// about a lag that cannot be told now goes on.
-    fn end_others(&mut self, holding: &Holding, view: &View, now: DateTime<Utc>, evaluation: &mut Evaluation) {
-        let keep = self.settings.keep_resolved;
-        self.instances.retain(|key, alert| match (holding.contains_key(key), alert.state) {
+    fn end_others(&mut self, view: &View, now: DateTime<Utc>, evaluation: &mut Evaluation) {
+        let (keep, round) = (self.settings.keep_resolved, self.round);
+        self.instances.retain(|key, Instance { alert, held_in }| match (*held_in == round, alert.state) {
             (true, _) => true,
             (false, AlertState::Pending) => false,
             (false, AlertState::Resolved) => alert.resolved_at.is_some_and(|at| since(at, now) < keep),
@@ -144,41 +161,69 @@ impl Engine {
         });
     }
 
-    fn advance(
-        &mut self,
-        key: InstanceKey,
-        definition: &Definition,
-        finding: &Finding,
-        now: DateTime<Utc>,
-        evaluation: &mut Evaluation,
-    ) {
-        let begun = self.instances.get(&key).filter(|alert| alert.state != AlertState::Resolved);
-        if begun.is_none() && !self.instances.contains_key(&key) && self.instances.len() >= self.settings.max_alerts {
-            evaluation.left_out += 1;
-            return;
-        }
-        let active_since = begun.map_or(now, |alert| alert.active_since);
-        let fired_before = begun.is_some_and(|alert| alert.state == AlertState::Firing);
-        let hold = self.settings.hold.unwrap_or(definition.hold);
-        let fires = fired_before || since(active_since, now) >= hold;
-        let label = |name: &str| label_of(&key, name);
-        let alert = AlertView {
-            name: key.name,
-            severity: key.severity,
-            state: if fires { AlertState::Firing } else { AlertState::Pending },
-            cluster: Arc::clone(&key.cluster),
-            group: key.group.clone(),
-            labels: key.labels.clone(),
-            value: finding.value,
-            summary: words::render(definition.summary, finding.value, label),
-            description: words::render(definition.description, finding.value, label),
-            active_since,
-            resolved_at: None,
+    fn advance(&mut self, held: Held, now: DateTime<Utc>, evaluation: &mut Evaluation) {
+        let Held { key, definition, value } = held;
+        let is_full = self.instances.len() >= self.settings.max_alerts;
+        let instance = match self.instances.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(_) if is_full => {
+                evaluation.left_out += 1;
+                return;
+            }
+            Entry::Vacant(free) => {
+                let alert = begun(free.key(), definition, value, now);
+                free.insert(Instance { alert, held_in: self.round })
+            }
         };
-        if fires && !fired_before {
+        let alert = &mut instance.alert;
+        if alert.state == AlertState::Resolved {
+            (alert.state, alert.active_since, alert.resolved_at) = (AlertState::Pending, now, None);
+        }
+        if alert.value.to_bits() != value.to_bits() {
+            alert.tell(definition, value);
+        }
+        let hold = self.settings.hold.unwrap_or(definition.hold);
+        if alert.state == AlertState::Pending && since(alert.active_since, now) >= hold {
+            alert.state = AlertState::Firing;
             evaluation.changed.push(alert.clone());
         }
-        self.instances.insert(key, alert);
+    }
+}
+
+/// An alert whose condition holds since now.
+fn begun(key: &InstanceKey, definition: &Definition, value: f64, now: DateTime<Utc>) -> AlertView {
+    let mut alert = AlertView {
+        name: key.name,
+        severity: key.severity,
+        state: AlertState::Pending,
+        cluster: Arc::clone(&key.cluster),
+        group: key.group.clone(),
+        labels: key.labels.clone(),
+        value,
+        summary: String::new(),
+        description: String::new(),
+        active_since: now,
+        resolved_at: None,
+    };
+    alert.tell(definition, value);
+    alert
+}
+
+impl AlertView {
+    /// Says what the condition found this time.
+    fn tell(&mut self, definition: &Definition, value: f64) {
+        self.value = value;
+        self.summary = words::render(definition.summary, value, |name| self.label(name));
+        self.description = words::render(definition.description, value, |name| self.label(name));
+    }
+
+    fn label(&self, name: &str) -> String {
+        match name {
+            "cluster_name" => self.cluster.to_string(),
+            "group" => self.group.as_deref().unwrap_or_default().to_owned(),
+            "severity" => self.severity.label().to_owned(),
+            name => self.labels.get(name).cloned().unwrap_or_default(),
+        }
     }
 }
 
@@ -219,15 +264,6 @@ const fn is_failure(reason: UnknownReason) -> bool {
             | UnknownReason::NoSuchPartition
             | UnknownReason::Unsupported
     )
-}
-
-fn label_of(key: &InstanceKey, name: &str) -> String {
-    match name {
-        "cluster_name" => key.cluster.to_string(),
-        "group" => key.group.as_deref().unwrap_or_default().to_owned(),
-        "severity" => key.severity.label().to_owned(),
-        name => key.labels.get(name).cloned().unwrap_or_default(),
-    }
 }
 
 fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
