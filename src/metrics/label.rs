@@ -11,6 +11,12 @@ pub const MAX_VALUE_BYTES: usize = 256;
 pub struct Labels(String);
 
 impl Labels {
+    /// No labels.
+    pub fn none() -> &'static Self {
+        static NONE: Labels = Labels(String::new());
+        &NONE
+    }
+
     /// Labels in the order given, which is the order of the contract.
     pub fn new(pairs: &[(&str, &str)]) -> Self {
         let mut labels = Self::default();
@@ -31,6 +37,11 @@ impl Labels {
     /// These labels and one more whose value is a number; nothing is copied before it is written.
     pub const fn numbered(&self, name: &'static str, number: i32) -> Numbered<'_> {
         Numbered { labels: self, name, number }
+    }
+
+    /// These labels and those of `other`; nothing is copied before it is written.
+    pub const fn and<'a>(&'a self, other: &'a Self) -> Joined<'a> {
+        Joined { labels: self, more: other, number: None }
     }
 
     pub fn as_str(&self) -> &str {
@@ -60,6 +71,22 @@ pub struct Numbered<'a> {
     number: i32,
 }
 
+/// Two sets of labels, and a number behind them where there is one: thousands of groups read the same topics, whose labels
+/// are made once.
+#[derive(Clone, Copy)]
+pub struct Joined<'a> {
+    labels: &'a Labels,
+    more: &'a Labels,
+    number: Option<(&'static str, i32)>,
+}
+
+impl Joined<'_> {
+    /// These labels and one more whose value is a number.
+    pub const fn numbered(self, name: &'static str, number: i32) -> Self {
+        Self { number: Some((name, number)), ..self }
+    }
+}
+
 /// Something that names one series of a family.
 pub trait SeriesLabels {
     /// Appends the labels in braces, or nothing when there are none.
@@ -82,6 +109,20 @@ impl SeriesLabels for Numbered<'_> {
         out.push_str(&self.labels.0);
         // Writing to a String cannot fail.
         let _ = write!(out, ",{}=\"{}\"}}", self.name, self.number);
+    }
+}
+
+impl SeriesLabels for Joined<'_> {
+    fn write(&self, out: &mut String) {
+        out.push('{');
+        out.push_str(&self.labels.0);
+        out.push(',');
+        out.push_str(&self.more.0);
+        if let Some((name, number)) = self.number {
+            // Writing to a String cannot fail.
+            let _ = write!(out, ",{name}=\"{number}\"");
+        }
+        out.push('}');
     }
 }
 

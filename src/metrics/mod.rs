@@ -13,6 +13,6 @@ mod process;
 mod text;
 
 pub use family::{Family, Kind};
-pub use label::{Labels, SeriesLabels};
+pub use label::{Joined, Labels, SeriesLabels};
 pub use process::ProcessMetrics;
 pub use text::{CONTENT_TYPE, TextWriter};

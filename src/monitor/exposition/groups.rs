@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     lag::GroupKind,
-    metrics::{Family, Kind, Labels, TextWriter, family},
+    metrics::{Family, Joined, Kind, TextWriter, family},
     monitor::view::{Drain, GroupTopicView, GroupView, PartitionView, counted_lag},
 };
 use chrono::{DateTime, Utc};
@@ -87,11 +87,11 @@ fn write_offsets(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
     });
 }
 
-fn for_each_pair(clusters: &[Prepared<'_>], mut each: impl FnMut(&GroupView, &Labels, &GroupTopicView, &PartitionView)) {
+fn for_each_pair(clusters: &[Prepared<'_>], mut each: impl FnMut(&GroupView, Joined<'_>, &GroupTopicView, &PartitionView)) {
     for group in current_groups(clusters) {
         for topic in &group.topics {
             for partition in &topic.partitions {
-                each(group.view, &topic.labels, topic.view, partition);
+                each(group.view, group.labels.and(topic.label), topic.view, partition);
             }
         }
     }
@@ -169,7 +169,7 @@ fn write_levelled<P, T, F>(
         if level == Level::Topic {
             for topic in &group.topics {
                 if let Some(value) = of_topic(topic) {
-                    out.float(&topic.labels, value);
+                    out.float(&group.labels.and(topic.label), value);
                 }
             }
         } else if let Some(value) = group.topics.iter().filter_map(of_topic).reduce(&value.fold) {
@@ -206,9 +206,11 @@ fn write_each_topic(
     out.family(family);
     let stays = family.kind == Kind::Counter;
     let clusters = clusters.iter().filter(|cluster| cluster.current || stays);
-    for topic in clusters.flat_map(|cluster| &cluster.groups).flat_map(|group| &group.topics) {
-        if let Some(value) = value(topic.view).filter(|_| !topic.view.unsubscribed) {
-            out.float(&topic.labels, value);
+    for group in clusters.flat_map(|cluster| &cluster.groups) {
+        for topic in &group.topics {
+            if let Some(value) = value(topic.view).filter(|_| !topic.view.unsubscribed) {
+                out.float(&group.labels.and(topic.label), value);
+            }
         }
     }
 }

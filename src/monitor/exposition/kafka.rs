@@ -6,8 +6,32 @@ use super::{Level, Naming};
 use crate::{
     lag::{LogRange, Retention},
     metrics::{Family, Labels, TextWriter, family},
-    monitor::view::{ClusterView, DetailedTopic, GroupTopicView, GroupView, PartitionView, TopicPartitionView, TopicView},
+    monitor::view::{
+        ClusterView, DetailedTopic, GroupTopicView, GroupView, PartitionView, TopicPartitionView, TopicView, View,
+    },
 };
+use std::{collections::HashMap, sync::Arc};
+
+/// The label `topic` alone, by its value. Thousands of groups read the same topics, so it stands apart from theirs.
+pub(super) struct TopicLabels<'v>(HashMap<&'v str, Labels>);
+
+impl<'v> TopicLabels<'v> {
+    pub fn of(view: &'v View, level: Level, naming: Naming) -> Self {
+        let mut labels = HashMap::new();
+        // At the coarsest level nothing is written of single topics.
+        if naming == Naming::Names && level != Level::GroupOnly {
+            let groups = view.clusters.iter().flat_map(|cluster| &cluster.groups);
+            for topic in groups.flat_map(|group| &group.topics) {
+                labels.entry(topic.topic.as_ref()).or_insert_with(|| Labels::new(&[("topic", &topic.topic)]));
+            }
+        }
+        Self(labels)
+    }
+
+    fn get(&self, topic: &str) -> &Labels {
+        self.0.get(topic).unwrap_or(Labels::none())
+    }
+}
 
 /// One cluster with its labels, made once and copied into every series.
 pub(super) struct Prepared<'v> {
@@ -25,42 +49,37 @@ pub(super) struct PreparedGroup<'v> {
 }
 
 pub(super) struct PreparedTopic<'v> {
-    pub labels: Labels,
+    /// Beside those of the group.
+    pub label: &'v Labels,
     pub view: &'v GroupTopicView,
     /// Only where series of partitions are written.
     pub partitions: Vec<PartitionView>,
 }
 
 impl<'v> Prepared<'v> {
-    pub fn new(cluster: &'v ClusterView, level: Level, naming: Naming) -> Self {
+    pub fn new(cluster: &'v ClusterView, names: &'v TopicLabels<'v>, level: Level, naming: Naming) -> Self {
         let named = |labels: &Labels, name: &str, value: &str| match naming {
             Naming::Names => labels.with(name, value),
             Naming::Nothing => Labels::default(),
         };
-        let of_topic = |labels: &Labels, topic: &str| match level {
-            // Nothing is written of single topics.
-            Level::GroupOnly => Labels::default(),
-            Level::Partition | Level::Topic | Level::Group => named(labels, "topic", topic),
-        };
         let labels = Labels::new(&[("cluster_name", &cluster.name)]);
         let topics = cluster.topics.iter().map(|topic| (named(&labels, "topic", &topic.name), topic.as_ref())).collect();
-        let groups = cluster
-            .groups
-            .iter()
-            .map(|group| {
-                let labels = named(&labels, "group", &group.id);
-                let details = match level {
-                    Level::Partition => group.detailed().topics,
-                    _ => group.topics.iter().map(|view| DetailedTopic { view, partitions: Vec::new() }).collect(),
-                };
-                let topic = |of: DetailedTopic<'v>| PreparedTopic {
-                    labels: of_topic(&labels, &of.view.topic),
-                    view: of.view,
-                    partitions: of.partitions,
-                };
-                PreparedGroup { topics: details.into_iter().map(topic).collect(), labels, view: group }
-            })
-            .collect();
+        let topic = |of: DetailedTopic<'v>| PreparedTopic {
+            label: names.get(&of.view.topic),
+            view: of.view,
+            partitions: of.partitions,
+        };
+        let group = |group: &'v Arc<GroupView>| {
+            let topics = match level {
+                Level::Partition => group.detailed().topics.into_iter().map(topic).collect(),
+                Level::Topic | Level::Group | Level::GroupOnly => {
+                    let plain = |view| topic(DetailedTopic { view, partitions: Vec::new() });
+                    group.topics.iter().map(plain).collect()
+                }
+            };
+            PreparedGroup { labels: named(&labels, "group", &group.id), topics, view: group }
+        };
+        let groups = cluster.groups.iter().map(group).collect();
         Self { labels, topics, groups, current: !matches!(cluster.last_result, Some(Err(_))) }
     }
 }

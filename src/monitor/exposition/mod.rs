@@ -108,7 +108,9 @@ enum Naming {
 
 fn write_view(out: &mut TextWriter, view: &View, level: Level, naming: Naming) {
     monitor::write(out, view);
-    let prepared: Vec<_> = view.clusters.iter().map(|cluster| kafka::Prepared::new(cluster, level, naming)).collect();
+    let names = kafka::TopicLabels::of(view, level, naming);
+    let prepare = |cluster| kafka::Prepared::new(cluster, &names, level, naming);
+    let prepared: Vec<_> = view.clusters.iter().map(|cluster| prepare(cluster)).collect();
     kafka::write(out, &prepared, level);
     groups::write(out, &prepared, level, view.at);
     ledger::write(out, view);
