@@ -4,6 +4,10 @@ use clap::Parser;
 use std::process::ExitCode;
 use tidemark::{cli::Cli, shutdown, telemetry};
 
+/// The system's allocator gives each thread an arena of its own and hardly anything back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     telemetry::init(&cli.log, cli.default_log());

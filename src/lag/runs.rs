@@ -7,6 +7,7 @@
 //! ```
 
 use std::{num::NonZeroU32, time::Duration};
+use thin_vec::ThinVec;
 
 /// A moment in a [`super::History`], in hundredths of a second since it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,12 +81,13 @@ impl Run {
 #[derive(Clone, Debug)]
 pub struct Runs {
     latest: Run,
-    older: Vec<Run>,
+    /// Hardly any pair of a large cluster moves: one pointer, and nothing behind it as long as the number is the first one.
+    older: ThinVec<Run>,
 }
 
 impl Runs {
     pub fn new(value: u64, at: Tick) -> Self {
-        Self { latest: Run::new(value, false, at), older: Vec::new() }
+        Self { latest: Run::new(value, false, at), older: ThinVec::new() }
     }
 
     /// Adds a reading. `previous` is the time of the reading before, successful or not: the two are joined when the
@@ -120,7 +122,7 @@ impl Runs {
         self.older.first().copied().unwrap_or(self.latest)
     }
 
-    pub const fn has_changed(&self) -> bool {
+    pub fn has_changed(&self) -> bool {
         !self.older.is_empty()
     }
 
@@ -218,7 +220,7 @@ impl Runs {
         if end < 2 {
             return false;
         }
-        let mut kept = Vec::with_capacity(self.older.len() - end / 2);
+        let mut kept = ThinVec::with_capacity(self.older.len() - end / 2);
         let mut broken = false;
         for (index, &run) in self.older.iter().enumerate() {
             if index % 2 == 1 && index < end {
@@ -235,7 +237,9 @@ impl Runs {
 
     fn release_memory(&mut self) {
         if self.older.capacity() > self.older.len() * 2 + 8 {
-            self.older.shrink_to(self.older.len() + 4);
+            let mut kept = ThinVec::with_capacity(self.older.len() + 4);
+            kept.extend_from_slice(&self.older);
+            self.older = kept;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is kept of one group: its pairs and totals, and how it stands while nothing about it changes.
 
-use super::{GroupTrack, PairTrack, TopicSlot, TopicTotals};
+use super::{GroupTrack, PairTrack, TopicSlot, TopicTotals, pair::Step};
 use crate::lag::Tick;
 use std::time::Duration;
 
@@ -53,12 +53,15 @@ impl GroupTrack {
             .map_or(TopicTotals::new(slot), |index| self.totals[index])
     }
 
-    pub(super) fn totals_mut(&mut self, slot: TopicSlot) -> &mut TopicTotals {
+    pub(super) fn count(&mut self, slot: TopicSlot, step: Step) {
+        if step == Step::default() {
+            return;
+        }
         let index = self.totals.binary_search_by_key(&slot, |totals| totals.slot).unwrap_or_else(|index| {
             self.totals.insert(index, TopicTotals::new(slot));
             index
         });
-        &mut self.totals[index]
+        self.totals[index].add(step);
     }
 
     pub(super) fn add_pairs(&mut self, fresh: Vec<PairTrack>) {

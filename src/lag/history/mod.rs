@@ -107,7 +107,7 @@ pub struct History {
 pub struct GroupTrack {
     /// Sorted by topic slot and partition.
     pub pairs: Vec<PairTrack>,
-    /// Sorted by topic slot.
+    /// Sorted by topic slot; only of topics of which something was counted.
     pub totals: Vec<TopicTotals>,
     /// The group's lag over the window, where it was known.
     pub lag: Option<Runs>,
@@ -420,7 +420,7 @@ impl History {
                     if step.lost > 0 {
                         changes.push(Change::Lost { group: group.id.clone(), at: at(), records: step.lost });
                     }
-                    track.totals_mut(slot).add(step);
+                    track.count(slot, step);
                 }
                 None => fresh.push(PairTrack::new(slot, offset.partition, reading)),
             }

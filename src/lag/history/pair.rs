@@ -19,7 +19,7 @@ pub struct PairTrack {
     /// Since when records have been seen to wait at this very offset.
     waiting_since: Option<Tick>,
     gone_since: Option<Tick>,
-    rewound: Option<Rewound>,
+    rewound: Option<Box<Rewound>>,
     rhythm: Rhythm,
     /// Records before this one are not counted as lost again, nor are those that were lost before we watched.
     lost_up_to: Option<Offset>,
@@ -90,12 +90,12 @@ impl PairTrack {
         }
         if reading.committed < before {
             let by = before.distance_from(reading.committed);
-            let former = self.rewound.map_or(before, |rewound| rewound.former.max(before));
-            self.rewound = Some(Rewound { at: reading.at, former, by });
+            let former = self.rewound.as_ref().map_or(before, |rewound| rewound.former.max(before));
+            self.rewound = Some(Box::new(Rewound { at: reading.at, former, by }));
             step.rewound = Some(by);
             self.empty_up_to = None;
         }
-        if self.rewound.is_some_and(|rewound| reading.committed >= rewound.former) {
+        if self.rewound.as_ref().is_some_and(|rewound| reading.committed >= rewound.former) {
             self.rewound = None;
         }
         if reading.committed != before {
@@ -230,7 +230,7 @@ impl PairTrack {
 
     pub fn rewind(&self, now: Tick) -> Option<Rewind> {
         let committed = Offset::new(self.committed.latest().value());
-        self.rewound.map(|rewound| Rewind {
+        self.rewound.as_ref().map(|rewound| Rewind {
             ago: now.since(rewound.at),
             by: rewound.by,
             remaining: rewound.former.distance_from(committed),
