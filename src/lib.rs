@@ -4,8 +4,8 @@
 //! The modules are layered; a test holds the directions (see `ARCHITECTURE.md`):
 //!
 //! ```text
-//! L0 pure    lag  events  services                   no I/O, no clock, no async
-//! L1 edges   kafka  store  metrics  config  clock
+//! L0 pure    lag  events  services  effects         no I/O, no clock, no async
+//! L1 edges   kafka  store  metrics  config  clock  effects_log  fail_point
 //! L2 loops   monitor  consumer  relay  web           pages read monitor::view only
 //! L3 roles   demo  cli
 //! ```
@@ -19,7 +19,10 @@ pub mod clock;
 pub mod config;
 pub mod consumer;
 pub mod demo;
+pub mod effects;
+pub mod effects_log;
 pub mod events;
+pub mod fail_point;
 pub mod kafka;
 pub mod lag;
 pub mod metrics;

@@ -6,6 +6,7 @@
 //! it again under the same id.
 
 use crate::consumer::LedgerAccess;
+use crate::fail_point::{self, FailPoint};
 use crate::kafka::{OutgoingRecord, Producer};
 use crate::store::{
     At, FencingToken, Ledger, OutboxEntry, OutboxId, Owner, RelayLease, ShardNumber, Store, StoreError, StoreResult,
@@ -223,7 +224,14 @@ impl<S: Store> ShardRelay<S> {
         }
         let wave = one_a_key(entries);
         let records: Vec<(OutboxId, OutgoingRecord)> = wave.into_iter().map(|entry| (entry.id, outgoing(entry))).collect();
-        let sends = join_all(records.iter().map(|(_, record)| self.setup.producer.send(record))).await;
+        let sends = join_all(records.iter().map(|(_, record)| async {
+            let sent = self.setup.producer.send(record).await;
+            if sent.is_ok() {
+                fail_point::pass(FailPoint::K3);
+            }
+            sent
+        }))
+        .await;
         let (mut acknowledged, mut failure) = (Vec::with_capacity(records.len()), None);
         for ((id, _), sent) in records.iter().zip(sends) {
             match sent {
@@ -235,6 +243,7 @@ impl<S: Store> ShardRelay<S> {
             tracing::warn!(%error, shard = self.shard.get(), left = records.len() - acknowledged.len(), "kafka did not take events");
         }
         if !acknowledged.is_empty() {
+            fail_point::pass(FailPoint::K5);
             match self.setup.store.trim_outbox(self.at(), held.fence(), &acknowledged).await? {
                 Trim::Done { .. } => {}
                 Trim::Fenced => return Ok(Wave::Fenced),

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// Modules by layer, the lowest first. A module may use its own layer and those below.
 const LAYERS: [&[&str]; 4] = [
-    &["lag", "events", "services"],
-    &["kafka", "store", "metrics", "config", "clock", "telemetry", "shutdown"],
+    &["lag", "events", "services", "effects"],
+    &["kafka", "store", "metrics", "config", "clock", "telemetry", "shutdown", "effects_log", "fail_point"],
     &["monitor", "consumer", "relay", "web"],
     &["demo", "roles", "cli", "main"],
 ];

@@ -10,6 +10,7 @@ mod verdict;
 
 use crate::{
     config::{ConfigError, redact_url},
+    fail_point,
     kafka::KafkaFailure,
     monitor::alerts,
     services::Service,
@@ -105,6 +106,9 @@ impl Cli {
 
     /// Runs the role until it ends or `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) -> Result<ExitCode, Failure> {
+        // What is not text names no point.
+        let points = std::env::var_os(fail_point::VARIABLE).unwrap_or_default();
+        fail_point::arm(&points.to_string_lossy())?;
         match self.command {
             Command::Demo(command) => demo::run(command, stop).await,
             Command::Monitor(command) => monitor::run(*command, stop).await,

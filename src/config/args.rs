@@ -145,6 +145,12 @@ pub struct ServiceArgs {
     /// What was settled within this time is read again when Redis may have lost something [default: 5m]
     #[arg(long, env = "TIDEMARK_REREAD_WINDOW", value_name = "DURATION")]
     pub reread_window: Option<String>,
+    /// File to which a line is appended for every call outside the ledger: charge a card, order a carrier
+    #[arg(long, env = "TIDEMARK_EFFECTS_LOG", value_name = "FILE")]
+    pub effects_log: Option<PathBuf>,
+    /// How long the work on each event takes besides what Kafka and the ledger take, to try things out [default: 0s]
+    #[arg(long, env = "TIDEMARK_WORK_TIME", value_name = "DURATION")]
+    pub work_time: Option<String>,
     #[command(flatten)]
     pub ledger: LedgerArgs,
 }

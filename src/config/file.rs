@@ -40,6 +40,8 @@ pub struct FileConfig {
     pub durability: Option<String>,
     pub reread_window: Option<String>,
     pub max_failures: Option<u32>,
+    pub effects_log: Option<String>,
+    pub work_time: Option<String>,
     pub outbox_limit: Option<u64>,
     pub cluster: Vec<FileCluster>,
     pub thresholds: ThresholdTable,

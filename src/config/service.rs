@@ -7,7 +7,10 @@ use super::{
     monitor::{layered_duration, layered_listen, resolve_clusters},
 };
 use crate::store::{Durability, Shape};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Longest pretended work on one event.
+const WORK_TIME_MAX: Duration = Duration::from_secs(3_600);
 
 /// One of `order`, `payment`, `delivery`.
 #[derive(Clone, Debug)]
@@ -26,6 +29,10 @@ pub struct ServiceConfig {
     pub durability: Durability,
     /// What was settled within this time is read again when the store may have lost something.
     pub reread_window: Duration,
+    /// Where calls outside the ledger are written down; without it none are made.
+    pub effects_log: Option<PathBuf>,
+    /// Stands for slow work on each event.
+    pub work_time: Duration,
     pub ledger: LedgerConfig,
 }
 
@@ -93,6 +100,8 @@ impl ServiceConfig {
             lease,
             durability,
             reread_window,
+            effects_log: args.effects_log.clone().or_else(|| file.effects_log.as_ref().map(PathBuf::from)),
+            work_time: work_time(args, &file)?,
             ledger: LedgerConfig::resolve(&args.ledger, &file)?,
         })
     }
@@ -135,6 +144,17 @@ impl Default for LedgerConfig {
     fn default() -> Self {
         Self { window: defaults::LEDGER_WINDOW, shards: defaults::LEDGER_SHARDS, expect: defaults::LEDGER_EXPECT }
     }
+}
+
+/// Unlike other durations it may be as short as one likes.
+fn work_time(args: &ServiceArgs, file: &FileConfig) -> Result<Duration, ConfigError> {
+    let (value, origin) = match (&args.work_time, &file.work_time) {
+        (Some(value), _) => (value, ARGS),
+        (None, Some(value)) => (value, file.origin.as_str()),
+        (None, None) => return Ok(Duration::ZERO),
+    };
+    let parsed = humantime::parse_duration(value).ok().filter(|time| *time <= WORK_TIME_MAX);
+    parsed.ok_or_else(|| ConfigError::new(origin, "work-time", value, "must be a duration such as 20ms or 3s, 1h at most"))
 }
 
 /// A service works on one cluster.
@@ -185,6 +205,18 @@ mod tests {
         let connection = ConnectionArgs { redis: None, ..connection() };
         let error = ServiceConfig::resolve(&connection, &ServiceArgs::default(), defaults::ORDER_LISTEN).unwrap_err();
         assert_eq!(error.key, "redis");
+    }
+
+    #[test]
+    fn work_may_take_as_short_as_one_likes_but_not_for_ever() {
+        let of = |time: &str| {
+            let args = ServiceArgs { work_time: Some(time.to_owned()), ..ServiceArgs::default() };
+            ServiceConfig::resolve(&connection(), &args, defaults::ORDER_LISTEN).map(|config| config.work_time)
+        };
+        assert_eq!(of("1ms").unwrap(), Duration::from_millis(1));
+        for wrong in ["soon", "2h"] {
+            assert_eq!(of(wrong).unwrap_err().key, "work-time", "{wrong}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::in_hand::{BatchEnd, InHand, Next, Standing};
 use super::keep_alive::HeldGrants;
+use crate::effects::EffectKind;
 use crate::store::{FencingToken, StoreError};
 use std::{
     sync::Arc,
@@ -34,7 +35,7 @@ impl Batch {
     pub fn new(records: Vec<InHand>) -> Self {
         let held = HeldGrants::default();
         for record in &records {
-            record.grant().into_iter().for_each(|grant| held.add(record.shard, grant));
+            record.grant().into_iter().for_each(|grant| held.add(record.shard, grant, None));
         }
         let slots = records.into_iter().map(Some).collect();
         Self { slots, settled: Vec::new(), held: Arc::new(held), started: Instant::now() }
@@ -60,16 +61,26 @@ impl Batch {
         }
     }
 
-    pub fn grant(&mut self, slot: usize, fence: FencingToken, attempt: u32) {
+    /// A claim of this batch was granted, and holds for `lease` from the batch's start on at least.
+    pub fn grant(&mut self, slot: usize, fence: FencingToken, attempt: u32, lease: Duration) {
+        let sure_until = Some(self.started + lease);
         if let Some(Some(record)) = self.slots.get_mut(slot) {
             record.standing = Standing::Held { fence, attempt };
-            record.grant().into_iter().for_each(|grant| self.held.add(record.shard, grant));
+            record.called = None;
+            record.grant().into_iter().for_each(|grant| self.held.add(record.shard, grant, sure_until));
         }
     }
 
     pub fn conflict(&mut self, slot: usize) {
         if let Some(Some(record)) = self.slots.get_mut(slot) {
             record.standing = Standing::Conflict;
+        }
+    }
+
+    /// A foreign call was made under the slot's grant.
+    pub fn called(&mut self, slot: usize, kind: EffectKind) {
+        if let Some(Some(record)) = self.slots.get_mut(slot) {
+            record.called = Some(kind);
         }
     }
 

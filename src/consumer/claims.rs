@@ -7,6 +7,7 @@ use super::{
     in_hand::{InHand, Standing},
     worker::{SHORT_PAUSE, Worker},
 };
+use crate::fail_point::{self, FailPoint};
 use crate::kafka::{KafkaFailure, OutgoingRecord, Producer};
 use crate::store::{At, Claim, Delivery, Finish, Grant, ReleaseReason, ShardNumber, Store, StoreError, StoreResult, Touch};
 use futures_util::future::join_all;
@@ -31,6 +32,9 @@ pub(super) async fn claim<S: Store>(worker: &Worker<S>, batch: &mut Batch) -> St
         slots.push(slot);
         deliveries.push(record.delivery.clone());
     }
+    if !by_shard.is_empty() {
+        fail_point::pass(FailPoint::K0);
+    }
     let replies = join_all(
         by_shard
             .iter()
@@ -47,6 +51,9 @@ pub(super) async fn claim<S: Store>(worker: &Worker<S>, batch: &mut Batch) -> St
             Err(error) => failure = Some(error),
         }
     }
+    if by_shard.values().flat_map(|(slots, _)| slots).any(|&slot| batch.held_attempt(slot).is_some()) {
+        fail_point::pass(FailPoint::K1);
+    }
     match failure {
         Some(error) => Err(error),
         None => Ok(waits.into_iter().min_by_key(|wait| wait.slot)),
@@ -56,7 +63,7 @@ pub(super) async fn claim<S: Store>(worker: &Worker<S>, batch: &mut Batch) -> St
 /// Takes note of one reply; the answer is how long to wait before asking again, if that is what it says.
 fn take<S: Store>(worker: &Worker<S>, batch: &mut Batch, slot: usize, claim: Claim) -> Option<Duration> {
     match claim {
-        Claim::Granted { fence, attempt, .. } => batch.grant(slot, fence, attempt),
+        Claim::Granted { fence, attempt, .. } => batch.grant(slot, fence, attempt, worker.terms.lease),
         Claim::Duplicate { cause, .. } => {
             if let Some(record) = batch.settle(slot) {
                 tracing::debug!(
@@ -104,6 +111,7 @@ pub(super) async fn give_up<S: Store>(
     let attempt = batch.held_attempt(slot).unwrap_or(1);
     copy(worker, batch, slot, reason, attempt).await?;
     let Some((record, grant)) = batch.slot(slot).and_then(|record| Some((record, record.grant()?))) else { return Ok(()) };
+    fail_point::pass(FailPoint::K12);
     let finishes = worker.store.fail(worker.at(record), &worker.terms.owner, std::slice::from_ref(&grant)).await?;
     match finishes.first() {
         Some(Finish::Done | Finish::Again | Finish::Orphan) => {

@@ -5,10 +5,12 @@
 
 use super::{
     batch::{Batch, Hold},
+    foreign_calls::{NotCalled, call_out},
     in_hand::{Content, InHand},
     worker::{SHORT_PAUSE, Worker},
 };
 use crate::events::{Event, encode};
+use crate::fail_point::{self, FailPoint};
 use crate::services::{Progress, StateError, Verdict};
 use crate::store::{
     AggregateState, At, Change, Commit, CommitRequest, Deadline, OutboxMessage, ShardNumber, StateFields, Store, StoreResult,
@@ -87,6 +89,37 @@ struct Decided {
     json: Option<String>,
 }
 
+/// Why there is no decision about a granted record.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Undecided {
+    #[error("{0}")]
+    State(#[from] StateError),
+    #[error("{0}")]
+    Call(#[from] NotCalled),
+}
+
+impl Undecided {
+    /// What it means for the batch. A failure is counted as one when the record comes round again.
+    fn hold(self, batch: &mut Batch, slot: usize) -> Hold {
+        match self {
+            Self::Call(NotCalled::Ledger(error)) => Hold::Ledger(error),
+            Self::Call(NotCalled::Lost) => {
+                batch.lose(slot);
+                Hold::For(SHORT_PAUSE)
+            }
+            Self::State(_) | Self::Call(NotCalled::Failed(_)) => Hold::For(SHORT_PAUSE),
+        }
+    }
+
+    /// A failure of the event, in words; otherwise what holds the batch.
+    pub fn failure(self, batch: &mut Batch, slot: usize) -> Result<String, Hold> {
+        match self {
+            Self::State(_) | Self::Call(NotCalled::Failed(_)) => Ok(self.to_string()),
+            Self::Call(NotCalled::Lost | NotCalled::Ledger(_)) => Err(self.hold(batch, slot)),
+        }
+    }
+}
+
 /// One shard's part of a plan: slots with the states that they leave, and the requests that belong to them.
 type ShardPlan = (Vec<(usize, Option<String>)>, Vec<CommitRequest>);
 
@@ -97,23 +130,25 @@ impl Plan {
         order.is_some_and(|order| self.decisions.iter().any(|decided| decided.request.change.aggregate == order))
     }
 
-    /// Decides about a granted record.
-    pub fn add<S: Store>(
+    /// Decides about a granted record, and makes the foreign call that the decision stands for. One that is no event, or not
+    /// granted, is passed over.
+    pub async fn add<S: Store>(
         &mut self,
         worker: &Worker<S>,
+        batch: &mut Batch,
         slot: usize,
-        record: &InHand,
-        event: &Event,
         states: &States,
-    ) -> Result<(), StateError> {
-        let order = event.order_id().to_string();
+    ) -> Result<(), Undecided> {
+        let Some(record) = batch.slot(slot) else { return Ok(()) };
+        let (Content::Event(event), Some(grant)) = (&record.content, record.grant()) else { return Ok(()) };
+        let (order, shard) = (event.order_id().to_string(), record.shard);
         let known = states.known.get(&order).cloned().unwrap_or_default();
         let verdict = worker.service.decide(known.json.as_deref(), event, worker.clock.now())?;
-        let Some(grant) = record.grant() else { return Ok(()) };
+        call_out(worker, batch, slot, &verdict).await?;
         let json = verdict.state.clone().or(known.json);
         let change = change(order, verdict, worker.step_deadline);
         let request = CommitRequest { grant, expected_version: known.version, change };
-        self.decisions.push(Decided { slot, shard: record.shard, request, json });
+        self.decisions.push(Decided { slot, shard, request, json });
         Ok(())
     }
 
@@ -135,10 +170,7 @@ impl Plan {
                 .filter_map(|record| Some((record.shard, aggregate(record)?)));
             states.read(worker, stale.collect()).await?;
             for slot in again {
-                let Some(record) = batch.slot(slot) else { continue };
-                let Content::Event(event) = &record.content else { continue };
-                // A state that cannot be read is counted as a failure when the record comes round again.
-                self.add(worker, slot, record, event, states).map_err(|_| Hold::For(SHORT_PAUSE))?;
+                self.add(worker, batch, slot, states).await.map_err(|undecided| undecided.hold(batch, slot))?;
             }
         }
         self.decisions.clear();
@@ -158,11 +190,15 @@ impl Plan {
             slots.push((slot, json));
             requests.push(request);
         }
+        if !by_shard.is_empty() {
+            fail_point::pass(FailPoint::K2);
+            fail_point::pass(FailPoint::K6);
+        }
         let replies = join_all(by_shard.iter().map(|(&shard, (_, requests))| {
             worker.store.commit(At::new(&worker.ledger, shard), &worker.terms.owner, requests)
         }))
         .await;
-        let (mut again, mut failure, mut lost) = (Vec::new(), None, false);
+        let (mut again, mut failure, mut lost, mut settled) = (Vec::new(), None, false, false);
         for ((slots, requests), reply) in by_shard.into_values().zip(replies) {
             let commits = match reply {
                 Ok(commits) => commits,
@@ -176,6 +212,7 @@ impl Plan {
                     Commit::Done { version, .. } => {
                         states.known.insert(request.change.aggregate, Known { version, json });
                         worker.settled(batch, slot);
+                        settled = true;
                     }
                     Commit::Again => {
                         // Its own first try went through unseen: the state is read anew before it is used again.
@@ -189,6 +226,9 @@ impl Plan {
                     Commit::VersionMismatch { .. } => again.push(slot),
                 }
             }
+        }
+        if settled {
+            fail_point::pass(FailPoint::K4);
         }
         match failure {
             Some(error) => Err(Hold::Ledger(error)),

@@ -1,5 +1,6 @@
 //! A record between its arrival and its end, and what a batch of them came to.
 
+use crate::effects::EffectKind;
 use crate::events::{Event, RecordView, decode, identify};
 use crate::kafka::IncomingRecord;
 use crate::store::{
@@ -15,6 +16,8 @@ pub struct InHand {
     pub delivery: Delivery,
     pub content: Content,
     pub standing: Standing,
+    /// The foreign call that was made under the grant that is held.
+    pub called: Option<EffectKind>,
 }
 
 /// What the record says.
@@ -62,6 +65,7 @@ impl InHand {
             shard,
             content,
             standing: Standing::Unclaimed,
+            called: None,
             record,
         }
     }

@@ -1,31 +1,57 @@
-//! Leases of grants that are being worked on, extended while their owner lives.
+//! Leases of grants that are being worked on, extended while their owner lives; and how long each is sure to last.
 
 use super::worker::Worker;
-use crate::store::{At, Grant, ShardNumber, Store, Touch};
+use crate::store::{At, Grant, ShardNumber, Store, StoreResult, Touch};
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// Grants of one batch that are neither settled nor given back.
 #[derive(Debug, Default)]
 pub struct HeldGrants {
-    grants: Mutex<Vec<(ShardNumber, Grant)>>,
+    grants: Mutex<Vec<HeldGrant>>,
+}
+
+#[derive(Clone, Debug)]
+struct HeldGrant {
+    shard: ShardNumber,
+    grant: Grant,
+    /// Until then nobody else can have it; unknown for a grant of an earlier round.
+    sure_until: Option<Instant>,
 }
 
 impl HeldGrants {
-    pub fn add(&self, shard: ShardNumber, grant: Grant) {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner).push((shard, grant));
+    fn grants(&self) -> MutexGuard<'_, Vec<HeldGrant>> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn add(&self, shard: ShardNumber, grant: Grant, sure_until: Option<Instant>) {
+        self.grants().push(HeldGrant { shard, grant, sure_until });
     }
 
     pub fn remove(&self, grant: &Grant) {
-        self.grants.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, held)| held != grant);
+        self.grants().retain(|held| held.grant != *grant);
+    }
+
+    /// Whether the grant's lease has certainly not ended. A process may have stood still since it last looked.
+    pub fn is_sure(&self, grant: &Grant, now: Instant) -> bool {
+        self.grants().iter().any(|held| held.grant == *grant && held.sure_until.is_some_and(|until| now < until))
+    }
+
+    /// Notes extensions that were asked for at `asked`.
+    pub fn extended(&self, extended: &[Grant], asked: Instant, lease: Duration) {
+        self.grants()
+            .iter_mut()
+            .filter(|held| extended.contains(&held.grant))
+            .for_each(|held| held.sure_until = Some(asked + lease));
     }
 
     fn by_shard(&self) -> BTreeMap<ShardNumber, Vec<Grant>> {
         let mut by_shard: BTreeMap<ShardNumber, Vec<Grant>> = BTreeMap::new();
-        for (shard, grant) in self.grants.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for HeldGrant { shard, grant, .. } in self.grants().iter() {
             by_shard.entry(*shard).or_default().push(grant.clone());
         }
         by_shard
@@ -37,9 +63,17 @@ pub async fn keep_alive<S: Store>(worker: &Worker<S>, held: &HeldGrants) -> Infa
     loop {
         tokio::time::sleep(worker.terms.lease / 3).await;
         for (shard, grants) in held.by_shard() {
+            let asked = Instant::now();
             match worker.store.extend(At::new(&worker.ledger, shard), worker.terms.lease, &grants).await {
                 Ok(touches) => {
-                    let lost = touches.iter().filter(|touch| matches!(touch, Touch::Fenced | Touch::Gone)).count();
+                    let alive: Vec<Grant> = grants
+                        .into_iter()
+                        .zip(&touches)
+                        .filter(|(_, touch)| is_alive(touch))
+                        .map(|(grant, _)| grant)
+                        .collect();
+                    held.extended(&alive, asked, worker.terms.lease);
+                    let lost = touches.iter().filter(|touch| !is_alive(touch)).count();
                     if lost > 0 {
                         tracing::warn!(lost, shard = shard.get(), "leases were lost while the work went on");
                     }
@@ -49,4 +83,31 @@ pub async fn keep_alive<S: Store>(worker: &Worker<S>, held: &HeldGrants) -> Infa
             }
         }
     }
+}
+
+const fn is_alive(touch: &Touch) -> bool {
+    match touch {
+        Touch::Done | Touch::Again => true,
+        Touch::Fenced | Touch::Gone => false,
+    }
+}
+
+/// Whether a grant is still its owner's. The store is asked only when that is not certain.
+pub async fn is_still_held<S: Store>(
+    worker: &Worker<S>,
+    held: &HeldGrants,
+    shard: ShardNumber,
+    grant: &Grant,
+) -> StoreResult<bool> {
+    let asked = Instant::now();
+    if held.is_sure(grant, asked) {
+        return Ok(true);
+    }
+    let (at, grants) = (At::new(&worker.ledger, shard), std::slice::from_ref(grant));
+    let touches = worker.store.extend(at, worker.terms.lease, grants).await?;
+    let is_held = touches.first().is_some_and(is_alive);
+    if is_held {
+        held.extended(grants, asked, worker.terms.lease);
+    }
+    Ok(is_held)
 }

@@ -27,6 +27,7 @@ mod claims;
 mod commits;
 mod dead_letter;
 mod finishes;
+mod foreign_calls;
 mod in_hand;
 mod keep_alive;
 mod metrics;

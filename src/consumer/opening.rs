@@ -170,6 +170,7 @@ fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger, finishes: Arc<Fini
         retry: setup.retry,
         step_deadline: setup.timing.step_deadline,
         work_time: Arc::clone(&setup.work_time),
+        effects: setup.effects.clone(),
         clock: setup.clock.clone(),
         metrics: setup.metrics.clone(),
         finishes,

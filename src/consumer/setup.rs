@@ -2,6 +2,7 @@
 
 use super::{condition::ConditionBoard, metrics::ConsumerMetrics, retry::RetryPolicy, worker::WorkTime};
 use crate::clock::Clock;
+use crate::effects_log::EffectsLog;
 use crate::kafka::{Connection, Producer};
 use crate::services::Service;
 use crate::store::{Intent, LedgerName, Owner, Shape};
@@ -23,6 +24,8 @@ pub struct ConsumerSetup<S> {
     pub timing: Timing,
     pub retry: RetryPolicy,
     pub work_time: WorkTime,
+    /// Where foreign calls are written down; without it none are made.
+    pub effects: Option<EffectsLog>,
     pub clock: Clock,
     pub metrics: ConsumerMetrics,
     pub condition: ConditionBoard,

@@ -1,7 +1,7 @@
 //! Takes a batch of one partition's records from claim to commit.
 //!
 //! ```text
-//!  claim --granted--> decide --> commit (state, events, mark: one step) --> settled
+//!  claim --granted--> decide --> foreign call, if any --> commit (state, events, mark: one step) --> settled
 //!    |-- duplicate ----------------------------------------------------> settled
 //!    |-- conflict --> dead-letter copy --------------------------------> settled
 //!    '-- busy, not yet: this record and all after it wait
@@ -21,6 +21,8 @@ use super::{
     retry::{AfterFailure, RetryPolicy, after_failure},
 };
 use crate::clock::Clock;
+use crate::effects_log::EffectsLog;
+use crate::fail_point::{self, FailPoint};
 use crate::kafka::{IncomingRecord, Producer};
 use crate::services::Service;
 use crate::store::{At, Finish, Ledger, Store, Terms};
@@ -42,6 +44,8 @@ pub struct Worker<S> {
     /// How long a step of a saga may take before it counts as stuck.
     pub step_deadline: Duration,
     pub work_time: WorkTime,
+    /// Where foreign calls are written down; without it none are made.
+    pub effects: Option<EffectsLog>,
     pub clock: Clock,
     pub metrics: ConsumerMetrics,
     /// What was settled by `complete` and `fail`.
@@ -58,6 +62,7 @@ enum Step {
     Complete,
     GiveUp(GiveUpReason),
     Fail(String),
+    Hold(Hold),
 }
 
 impl<S: Store> Worker<S> {
@@ -111,7 +116,7 @@ impl<S: Store> Worker<S> {
             if plan.touches(batch, slot) {
                 plan.commit(self, batch, &mut states).await?;
             }
-            match self.step(batch, slot, &mut plan, &states) {
+            match self.step(batch, slot, &mut plan, &states).await {
                 Step::Planned => {}
                 Step::Complete => {
                     plan.commit(self, batch, &mut states).await?;
@@ -124,6 +129,10 @@ impl<S: Store> Worker<S> {
                 Step::Fail(problem) => {
                     plan.commit(self, batch, &mut states).await?;
                     self.fail(batch, slot, problem).await?;
+                }
+                Step::Hold(hold) => {
+                    plan.commit(self, batch, &mut states).await?;
+                    return Err(hold);
                 }
             }
         }
@@ -142,7 +151,7 @@ impl<S: Store> Worker<S> {
         }
     }
 
-    fn step(&self, batch: &Batch, slot: usize, plan: &mut Plan, states: &States) -> Step {
+    async fn step(&self, batch: &mut Batch, slot: usize, plan: &mut Plan, states: &States) -> Step {
         let (Some(record), Some(attempt)) = (batch.slot(slot), batch.held_attempt(slot)) else { return Step::Complete };
         if attempt > self.retry.max_failures {
             return Step::GiveUp(GiveUpReason::Failed(format!("its lease lapsed or it failed {} times", attempt - 1)));
@@ -150,9 +159,9 @@ impl<S: Store> Worker<S> {
         match &record.content {
             Content::Foreign => Step::Complete,
             Content::Malformed(problem) => Step::GiveUp(GiveUpReason::Malformed(problem.clone())),
-            Content::Event(event) => match plan.add(self, slot, record, event, states) {
+            Content::Event(_) => match plan.add(self, batch, slot, states).await {
                 Ok(()) => Step::Planned,
-                Err(problem) => Step::Fail(problem.to_string()),
+                Err(undecided) => undecided.failure(batch, slot).map_or_else(Step::Hold, Step::Fail),
             },
         }
     }
@@ -160,6 +169,8 @@ impl<S: Store> Worker<S> {
     async fn complete(&self, batch: &mut Batch, slot: usize) -> Result<(), Hold> {
         let Some(record) = batch.slot(slot) else { return Ok(()) };
         let Some(grant) = record.grant() else { return Ok(()) };
+        fail_point::pass(FailPoint::K2);
+        fail_point::pass(FailPoint::K6);
         let finishes = self.store.complete(self.at(record), &self.terms.owner, std::slice::from_ref(&grant)).await?;
         match finishes.first() {
             Some(Finish::Done | Finish::Again | Finish::Orphan) => {

@@ -129,6 +129,8 @@ impl<S: Store> Shop<S> {
             lease: self.settings.lease,
             durability: Durability::default(),
             reread_window: defaults::REREAD_WINDOW,
+            effects_log: None,
+            work_time: Duration::ZERO,
             ledger: self.settings.ledger,
         };
         let stop = Stop::default();

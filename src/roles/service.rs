@@ -7,6 +7,7 @@ use crate::config::ServiceConfig;
 use crate::consumer::{
     ConditionBoard, ConsumerMetrics, ConsumerSetup, OrderDesk, RetryPolicy, Stop, Timing, WorkTime, consume, ledger_access,
 };
+use crate::effects_log::EffectsLog;
 use crate::kafka::{Connection, Producer};
 use crate::relay::{RelaySetup, relay};
 use crate::services::Service;
@@ -31,6 +32,8 @@ pub struct ServiceOptions {
     pub relay_idle: Duration,
     /// Stands for slow work.
     pub work_time: WorkTime,
+    /// Where foreign calls are written down; without it none are made.
+    pub effects: Option<EffectsLog>,
     pub clock: Clock,
 }
 
@@ -43,6 +46,7 @@ impl Default for ServiceOptions {
             relay_lease: Duration::from_secs(10),
             relay_idle: Duration::from_millis(100),
             work_time: Arc::new(|_| Duration::ZERO),
+            effects: None,
             clock: Clock::System,
         }
     }
@@ -89,6 +93,7 @@ pub async fn run_service<S: Store>(
         timing,
         retry: RetryPolicy { max_failures: config.max_failures, first_pause: options.first_retry_pause },
         work_time: Arc::clone(&options.work_time),
+        effects: options.effects.clone(),
         clock: options.clock.clone(),
         metrics: ConsumerMetrics::register(&registry, service.group(), &topics(service))?,
         condition: condition.clone(),

@@ -10,6 +10,7 @@ use super::redis_link::Links;
 use super::scripts::{Script, Scripts};
 use super::{At, Durability, LaneNumber, StoreError, StoreResult};
 use crate::clock::Clock;
+use crate::fail_point;
 use redis::{RedisError, Value};
 use sha1::{Digest, Sha1};
 use std::{
@@ -152,6 +153,9 @@ impl RedisStore {
         let slot = self.lanes.take(&Prefix::new(&at.ledger.name, at.shard), at.ledger.incarnation.as_str());
         let (at, begun) = (at.in_lane(slot.call()), Instant::now());
         let mut reply = self.call_once(at, script, &packed).await;
+        if reply.is_ok() && fail_point::loses_reply() {
+            reply = Err(StoreError::Unreachable("the reply was thrown away".to_owned()));
+        }
         for pause in REPEATS_AFTER {
             if !matches!(reply, Err(StoreError::Unreachable(_))) || begun.elapsed() + pause >= self.links.limit {
                 break;

@@ -116,6 +116,8 @@ impl Shop {
             max_failures: 5,
             outbox_limit: defaults::OUTBOX_LIMIT,
             lease: Duration::from_secs(2),
+            effects_log: None,
+            work_time: Duration::ZERO,
             ledger: LedgerConfig::default(),
         }
     }
