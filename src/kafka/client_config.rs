@@ -33,6 +33,9 @@ const NOT_FOR_SERVICES: [(&str, &str); 2] = [
     ("ssl.keystore.location", "give PEM files with ssl.certificate.location and ssl.key.location instead"),
 ];
 
+/// What is the brokers' to say under `group.protocol=consumer`: librdkafka makes no such client that sets one of these.
+const BROKERS_DECIDE: [&str; 3] = ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"];
+
 /// A Kafka client could not be made or a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KafkaFailure {
@@ -120,6 +123,12 @@ impl Connection {
         Some(TokenGiver::new(Arc::clone(source)))
     }
 
+    /// Whether brokers assign partitions to members (KIP-848) rather than a member that leads.
+    fn is_assigned_by_brokers(&self) -> bool {
+        let protocol = self.properties.get("group.protocol").and_then(|property| property.read().ok());
+        protocol.is_some_and(|protocol| protocol.expose_secret().eq_ignore_ascii_case("consumer"))
+    }
+
     /// The settings of a client as the files are now. `defaults` give way to the operator's properties, `enforced` do not.
     ///
     /// # Errors
@@ -130,9 +139,12 @@ impl Connection {
         enforced: &[(&str, &str)],
     ) -> Result<ClientConfig, KafkaFailure> {
         let mut config = ClientConfig::new();
-        defaults.iter().for_each(|(key, value)| {
-            config.set(*key, *value);
-        });
+        let by_brokers = self.is_assigned_by_brokers();
+        for (key, value) in defaults {
+            if !(by_brokers && BROKERS_DECIDE.contains(key)) {
+                config.set(*key, *value);
+            }
+        }
         for (key, property) in self.properties.iter().filter(|(key, _)| !is_for_tokens(key)) {
             let value = property
                 .read()
@@ -176,4 +188,27 @@ pub(super) fn is_outage(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::SSL
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_whose_brokers_assign_takes_none_of_our_defaults_about_that_and_the_operators_words_as_they_are() {
+        let defaults = [("session.timeout.ms", "10000"), ("partition.assignment.strategy", "range"), ("client.id", "a")];
+        let keys = |properties: &[(&str, &str)]| {
+            let properties = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+            let connection = Connection::new("k:1", properties).unwrap();
+            let config = connection.configure(&defaults, &[]).unwrap();
+            ["session.timeout.ms", "partition.assignment.strategy", "client.id"]
+                .map(|key| config.get(key).map(str::to_owned))
+        };
+        let some = |value: &str| Some(value.to_owned());
+        assert_eq!(keys(&[]), [some("10000"), some("range"), some("a")]);
+        assert_eq!(keys(&[("group.protocol", "classic")]), [some("10000"), some("range"), some("a")]);
+        assert_eq!(keys(&[("group.protocol", "consumer")]), [None, None, some("a")]);
+        let own = [("group.protocol", "Consumer"), ("session.timeout.ms", "6000")];
+        assert_eq!(keys(&own), [some("6000"), None, some("a")], "librdkafka says that it cannot be set");
+    }
 }
