@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod burrow;
+mod crash_points;
 mod dashboards;
 mod demo;
 mod exporters;

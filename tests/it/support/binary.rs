@@ -18,13 +18,18 @@ pub struct Tidemark {
 impl Tidemark {
     /// Starts `tidemark ROLE ARGUMENTS --listen 127.0.0.1:<free port>` and waits until it answers `/livez`.
     pub async fn start(role: &str, arguments: &[&str]) -> Tidemark {
+        Tidemark::start_with(role, arguments, &[]).await
+    }
+
+    /// The same with variables of the environment, for this life alone.
+    pub async fn start_with(role: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Tidemark {
         let [port] = free_ports();
         let address = format!("127.0.0.1:{port}");
         let mut command = vec![env!("CARGO_BIN_EXE_tidemark").to_string(), role.to_string()];
         command.extend(arguments.iter().map(|argument| argument.to_string()));
         command.extend(["--listen".to_string(), address.clone()]);
         let dir = scratch(role);
-        let process = Guarded::start(&command, &[], &dir, None);
+        let process = Guarded::start(&command, &owned(environment), &dir, None);
         let http = reqwest::Client::builder().timeout(PATIENCE / 4).build().expect("an HTTP client can be made");
         let mut tidemark = Tidemark { name: role.to_string(), address, dir, command, process, http };
         tidemark.wait_until_live().await;
@@ -33,9 +38,29 @@ impl Tidemark {
 
     /// Starts it once more, with the same arguments and address, when the life before has ended.
     pub async fn start_again(&mut self) {
+        self.start_again_with(&[]).await;
+    }
+
+    /// The same with variables of the environment, for this life alone.
+    pub async fn start_again_with(&mut self, environment: &[(&str, &str)]) {
         self.process.wait(PATIENCE);
-        self.process = Guarded::start(&self.command, &[], &self.dir, None);
+        self.process = Guarded::start(&self.command, &owned(environment), &self.dir, None);
         self.wait_until_live().await;
+    }
+
+    /// Waits until it has ended by itself, and returns how.
+    pub async fn until_ended(&mut self) -> ExitStatus {
+        let (process, name) = (&mut self.process, &self.name);
+        eventually(PATIENCE, &format!("{name} ends"), || {
+            let status = process.exited();
+            async move { status.ok_or("it runs") }
+        })
+        .await
+    }
+
+    /// Sends it a signal (`STOP`, `CONT`, ...).
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
     }
 
     async fn wait_until_live(&mut self) {
@@ -102,6 +127,10 @@ impl Drop for Tidemark {
     }
 }
 
+fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    environment.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
 /// What a command that ends by itself has printed.
 pub struct Output {
     pub status: ExitStatus,
@@ -111,11 +140,17 @@ pub struct Output {
 
 /// Runs `tidemark ARGUMENTS` to its end. No variable of the environment that configures it comes from outside.
 pub async fn run(arguments: &[&str]) -> Output {
+    run_with(arguments, &[]).await
+}
+
+/// The same with variables of the environment.
+pub async fn run_with(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tidemark"));
     command.args(arguments).stdin(std::process::Stdio::null());
     for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("TIDEMARK_")) {
         command.env_remove(key);
     }
+    command.envs(environment.iter().copied());
     let work = tokio::task::spawn_blocking(move || command.output().expect("the binary can be run"));
     let output = work.await.expect("waiting does not panic");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

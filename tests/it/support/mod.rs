@@ -5,6 +5,7 @@ mod kafka;
 mod member;
 mod metrics;
 mod old_broker;
+mod oracle;
 mod process;
 mod proxy;
 mod redis;
@@ -12,16 +13,17 @@ mod secured;
 mod shop;
 mod wait;
 
-pub use binary::{Output, Tidemark, run};
+pub use binary::{Output, Tidemark, run, run_with};
 pub use kafka::{Kafka, Record};
 pub use member::{Member, Protocol};
 pub use metrics::Metrics;
 pub use old_broker::{Offers, OldBroker};
+pub use oracle::Stand;
 pub use process::{Guarded, free_ports, root, scratch};
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use secured::{Door, PLAIN_PASSWORD, PLAIN_USER, Secured, TokenEndpoint};
-pub use shop::{Duplicates, GROUPS, Placed, Shop, TOPICS};
+pub use shop::{Duplicates, GROUPS, Log, Placed, Shop, TOPICS};
 pub use wait::eventually;
 
 use std::sync::OnceLock;

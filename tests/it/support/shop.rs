@@ -8,6 +8,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
+use tidemark::services::Service;
 
 pub const TOPICS: [&str; 3] = ["orders", "payments", "deliveries"];
 
@@ -24,6 +25,13 @@ const POSTS_AT_ONCE: usize = 16;
 /// Long enough for a thousand orders on a busy machine.
 const LONG: Duration = Duration::from_secs(180);
 
+/// Who posts orders; apart from the shop, so that a service can be started again while orders are on their way.
+#[derive(Clone)]
+pub struct Customer {
+    http: reqwest::Client,
+    url: String,
+}
+
 pub struct Shop {
     pub kafka: Kafka,
     pub redis: Redis,
@@ -31,6 +39,8 @@ pub struct Shop {
     pub payment: Tidemark,
     pub delivery: Tidemark,
     pub monitor: Tidemark,
+    /// What the services were started with.
+    arguments: Vec<String>,
 }
 
 /// How an order has to end, by its item.
@@ -100,62 +110,56 @@ impl Shop {
 
     /// Starts everything on the Redis at `url`, with more arguments for the services.
     pub async fn start_on(redis: Redis, url: &str, more: &[&str]) -> Shop {
-        let kafka = Kafka::start();
-        let bootstrap = kafka.bootstrap();
         // A session outlives a lease: when a killed member is thrown out, its claims have lapsed.
-        let service = ["--kafka", &bootstrap, "--redis", url, "--lease", "2s"];
         let kafka_times = ["-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=500"];
-        let arguments: Vec<&str> = service.into_iter().chain(kafka_times).chain(more.iter().copied()).collect();
+        Shop::start_with(Kafka::start(), redis, url, &[&kafka_times, more].concat()).await
+    }
+
+    /// Starts everything on these servers, with more arguments for the services.
+    pub async fn start_with(kafka: Kafka, redis: Redis, url: &str, more: &[&str]) -> Shop {
+        let bootstrap = kafka.bootstrap();
+        let arguments = [&["--kafka", &bootstrap, "--redis", url, "--lease", "2s"], more].concat();
         let order = Tidemark::start("order", &arguments).await;
         let payment = Tidemark::start("payment", &arguments).await;
         let delivery = Tidemark::start("delivery", &arguments).await;
         let watch =
             ["--kafka", &bootstrap, "--redis", url, "--interval", "500ms", "--stalled-after", "5s", "--window", "60s"];
         let monitor = Tidemark::start("monitor", &watch).await;
-        let shop = Shop { kafka, redis, order, payment, delivery, monitor };
+        let arguments = arguments.into_iter().map(str::to_string).collect();
+        let shop = Shop { kafka, redis, order, payment, delivery, monitor, arguments };
         for role in [&shop.order, &shop.payment, &shop.delivery] {
             eventually(PATIENCE, "every service is ready", || role.get("/readyz")).await;
         }
         shop
     }
 
+    /// One more process of a service, with the same arguments.
+    pub async fn another(&self, role: &str, environment: &[(&str, &str)]) -> Tidemark {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        Tidemark::start_with(role, &arguments, environment).await
+    }
+
+    pub fn role(&mut self, service: Service) -> &mut Tidemark {
+        match service {
+            Service::Order => &mut self.order,
+            Service::Payment => &mut self.payment,
+            Service::Delivery => &mut self.delivery,
+        }
+    }
+
+    pub fn customer(&self) -> Customer {
+        Customer { http: self.order.http().clone(), url: self.order.url("/orders") }
+    }
+
     /// Posts orders with these numbers and returns them in that order; each must be accepted, for as long as it takes.
     pub async fn place(&self, numbers: Range<usize>) -> Vec<Placed> {
-        self.post(numbers, POSTS_AT_ONCE).await
+        self.customer().place(numbers).await
     }
 
     /// The same, one order after the other: traffic that lasts.
     pub async fn place_slowly(&self, numbers: Range<usize>) -> Vec<Placed> {
-        self.post(numbers, 1).await
+        self.customer().post(numbers, 1).await
     }
-
-    async fn post(&self, numbers: Range<usize>, at_once: usize) -> Vec<Placed> {
-        let posts = numbers.map(|number| async move {
-            let fate = Fate::of(number);
-            let body = json!({
-                "customer": format!("customer-{number}"),
-                "items": [{ "sku": fate.sku(), "quantity": 1 + number % 3, "unit_price": 1_000 }],
-                "currency": "KRW",
-            });
-            // The key makes it safe to ask again when an answer was lost.
-            let key = format!("order-number-{number}");
-            let id = eventually(LONG, "an order is accepted", || async {
-                let request = self.order.http().post(self.order.url("/orders")).header("Idempotency-Key", &key).json(&body);
-                let answer = request.send().await.map_err(|error| error.to_string())?;
-                let status = answer.status().as_u16();
-                let text = answer.text().await.map_err(|error| error.to_string())?;
-                let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-                match (status, json["order_id"].as_str()) {
-                    (202, Some(id)) => Ok(id.to_string()),
-                    _ => Err(format!("{status}: {text}")),
-                }
-            })
-            .await;
-            Placed { id, fate }
-        });
-        stream::iter(posts).buffered(at_once).collect().await
-    }
-
     /// Waits until every order has ended as it has to.
     pub async fn until_ended(&self, orders: &[Placed]) {
         for order in orders {
@@ -229,6 +233,40 @@ impl Shop {
             if shown == expected { Ok(()) } else { Err(format!("{shown:?}")) }
         })
         .await;
+    }
+}
+
+impl Customer {
+    /// Posts orders with these numbers and returns them in that order; each must be accepted, for as long as it takes.
+    pub async fn place(&self, numbers: Range<usize>) -> Vec<Placed> {
+        self.post(numbers, POSTS_AT_ONCE).await
+    }
+
+    async fn post(&self, numbers: Range<usize>, at_once: usize) -> Vec<Placed> {
+        let posts = numbers.map(|number| async move {
+            let fate = Fate::of(number);
+            let body = json!({
+                "customer": format!("customer-{number}"),
+                "items": [{ "sku": fate.sku(), "quantity": 1 + number % 3, "unit_price": 1_000 }],
+                "currency": "KRW",
+            });
+            // The key makes it safe to ask again when an answer was lost.
+            let key = format!("order-number-{number}");
+            let id = eventually(LONG, "an order is accepted", || async {
+                let request = self.http.post(&self.url).header("Idempotency-Key", &key).json(&body);
+                let answer = request.send().await.map_err(|error| error.to_string())?;
+                let status = answer.status().as_u16();
+                let text = answer.text().await.map_err(|error| error.to_string())?;
+                let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+                match (status, json["order_id"].as_str()) {
+                    (202, Some(id)) => Ok(id.to_string()),
+                    _ => Err(format!("{status}: {text}")),
+                }
+            })
+            .await;
+            Placed { id, fate }
+        });
+        stream::iter(posts).buffered(at_once).collect().await
     }
 }
 
