@@ -10,8 +10,8 @@ local function begin()
   if not has_type(KEYS[7], 'stream') or not has_type(KEYS[8], 'zset') or not has_type(KEYS[9], 'hash') then
     return {'BADARG', 'type'}
   end
-  if redis.call('EXISTS', KEYS[9]) == 1 then return leave(c, {'OK', 'EXISTS'}) end
-  local unsent = redis.call('XLEN', KEYS[7])
+  if call('EXISTS', KEYS[9]) == 1 then return leave(c, {'OK', 'EXISTS'}) end
+  local unsent = call('XLEN', KEYS[7])
   if unsent >= bound then return leave(c, {'OK', 'FULL ' .. int(unsent)}) end
   local _, ids = write_change(c, change, 0)
   return leave(c, {'OK', table.concat({'OK', unpack(ids)}, ' ')})

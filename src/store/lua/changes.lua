@@ -38,14 +38,14 @@ end
 local function write_deadline(c, h)
   local what = h.finished and 'clear' or h.deadline
   if what == 'keep' then return end
-  local old = redis.call('HGET', h.key, '_wait')
-  if old then redis.call('ZREM', KEYS[8], old) end
+  local old = call('HGET', h.key, '_wait')
+  if old then call('ZREM', KEYS[8], old) end
   if what == 'clear' then
-    redis.call('HDEL', h.key, '_wait')
+    call('HDEL', h.key, '_wait')
   else
     local member = int(c.ms) .. '|' .. h.waits .. '|' .. h.aggregate
-    redis.call('HSET', h.key, '_wait', member)
-    redis.call('ZADD', KEYS[8], int(c.ms + h.within), member)
+    call('HSET', h.key, '_wait', member)
+    call('ZADD', KEYS[8], int(c.ms + h.within), member)
   end
 end
 
@@ -53,15 +53,15 @@ end
 local function write_change(c, h, version)
   if #h.fields > 0 then
     version = version + 1
-    redis.call('HSET', h.key, '_v', int(version), unpack(h.fields))
+    call('HSET', h.key, '_v', int(version), unpack(h.fields))
   end
   local ids = {}
   for i, message in ipairs(h.messages) do
-    ids[i] = redis.call('XADD', KEYS[7], '*', unpack(message.fields))
+    ids[i] = call('XADD', KEYS[7], '*', unpack(message.fields))
     count(c, 'type:' .. message.type)
   end
   write_deadline(c, h)
-  if h.finished then redis.call('PEXPIREAT', h.key, int(c.ms + c.window))
-  elseif #h.fields > 0 then redis.call('PERSIST', h.key) end
+  if h.finished then call('PEXPIREAT', h.key, int(c.ms + c.window))
+  elseif #h.fields > 0 then call('PERSIST', h.key) end
   return version, ids
 end

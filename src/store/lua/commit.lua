@@ -22,18 +22,19 @@ end
 -- Gives the reply and whether the open record is settled.
 local function commit_one(c, e, record)
   if not record then
-    local done = recall(e.bucket, e.before, e.digest)
+    local done = recall(c, e.bucket, e.before, e.digest)
     if not done then count(c, 'gone'); return 'GONE' end
-    local was, fence = struct.unpack(DONE, done)
+    local was, fence = from_bytes(DONE, done)
     if was == 'C' and fence == e.fence then return 'AGAIN' end
     count(c, 'fenced')
     return 'FENCED'
   end
-  local held, fence = struct.unpack(OPEN, record)
+  local held, fence = from_bytes(OPEN, record)
   if held ~= 'P' or fence ~= e.fence then count(c, 'fenced'); return 'FENCED' end
-  local version = tonumber(redis.call('HGET', e.change.key, '_v') or '0')
+  local version = tonumber(call('HGET', e.change.key, '_v') or '0')
   if version ~= e.version then count(c, 'cas'); return 'CAS ' .. int(version) end
-  settle_open(c, e, record, 'C')
+  settle_open(c, e.bucket, e.digest, record, 'C')
+  count(c, 'completed')
   local after, ids = write_change(c, e.change, version)
   return table.concat({'OK', int(after), unpack(ids)}, ' '), true
 end
@@ -43,13 +44,14 @@ local function commit_events()
   if not c then return refused end
   local list, digests = read_commits()
   if not list then return {'BADARG', digests} end
-  local stored, settled, gone, reply = redis.call('HMGET', KEYS[2], unpack(digests)), {}, {}, {'OK'}
+  c.buckets_from, c.keys_per_event = 9, 3
+  local stored, settled, gone, reply = call('HMGET', KEYS[2], unpack(digests)), {}, {}, {'OK'}
   for i, e in ipairs(list) do
     local answer, done = commit_one(c, e, not settled[e.digest] and stored[i])
     if done then settled[e.digest] = true; gone[#gone + 1] = e.digest end
     reply[i + 1] = answer
   end
-  if #gone > 0 then redis.call('HDEL', KEYS[2], unpack(gone)) end
+  if #gone > 0 then call('HDEL', KEYS[2], unpack(gone)) end
   return leave(c, reply)
 end
 

@@ -4,35 +4,45 @@
 
 local INTENTS = {normal = true, replay = true, redrive = true}
 
+-- The digests of the events and what the call asks for (a digest says id and source), or nil and what is wrong. The other
+-- arguments of event i stand behind ARGV[6 * i + 1].
 local function read_events()
   local n = events(7, 6, 7, 2)
   if not n then return nil, 'shape' end
   if not whole(ARGV[4]) or not INTENTS[ARGV[5]] then return nil, 'terms' end
-  if ARGV[6] == '' or ARGV[6]:find('\0', 1, true) then return nil, 'owner' end
-  local list, digests = {}, {}
+  if ARGV[6] == '' or find(ARGV[6], '\0', 1, true) then return nil, 'owner' end
+  local digests, parts = {}, {ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6] .. '\0'}
   for i = 1, n do
     local a = 6 * i
-    local e = {digest = ARGV[a + 1], place = ARGV[a + 2], hash = ARGV[a + 3], waited = ARGV[a + 4] == '1',
-      id = ARGV[a + 5], source = ARGV[a + 6], bucket = KEYS[5 + 2 * i], before = KEYS[6 + 2 * i]}
-    if #e.digest ~= 16 or #e.place ~= 10 or #e.hash ~= 2 or e.id:find('\0', 1, true) then return nil, 'event ' .. i end
-    list[i], digests[i] = e, e.digest
+    local digest, place, hash, waited = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4]
+    if #digest ~= 16 or #place ~= 10 or #hash ~= 2 or #waited ~= 1 or find(ARGV[a + 5], '\0', 1, true) then
+      return nil, 'event ' .. i
+    end
+    digests[i], parts[i + 1] = digest, digest .. place .. hash .. waited
   end
-  return list, digests
+  return digests, parts
+end
+
+local function note_event(c, stream, i, e)
+  if not stream then return end
+  local a = 6 * i
+  e.place, e.id, e.source, e.owner = ARGV[a + 2], ARGV[a + 5], ARGV[a + 6], ARGV[6]
+  note(c, stream, e)
 end
 
 -- Judges an event that has an open record: how it may be granted and the attempt, or nil and the reply.
-local function judge_open(c, e, record, report)
-  local state, fence, till, attempt, place, hash = struct.unpack(OPEN, record)
-  if report ~= 'restore' and conflicts(hash, e.hash) then
-    local owner = labels(record)
-    duplicate(c, {cause = 'conflict', outcome = report == 'executed' and 'executed' or 'suppressed', id = e.id,
-      source = e.source, place = e.place, owner = ARGV[6], first = fence, first_place = place, first_owner = owner})
-    return nil, 'X ' .. hex(hash)
+local function judge_open(c, i, record, report)
+  local state, fence, till, attempt, place, hash = from_bytes(OPEN, record)
+  if report ~= 'restore' and conflicts(hash, ARGV[6 * i + 3]) then
+    local outcome = report == 'executed' and 'executed' or 'suppressed'
+    note_event(c, count_duplicate(c, 'conflict', outcome, false, fence), i,
+      {cause = 'conflict', outcome = outcome, first = fence, first_place = place, first_owner = owner_of(record)})
+    return nil, 'X ' .. hash_hex(hash)
   end
   if state == 'P' then
     if c.ms < till then
       count(c, 'busy')
-      return nil, 'B ' .. int(till - c.ms) .. ' ' .. (labels(record))
+      return nil, 'B ' .. int(till - c.ms) .. ' ' .. owner_of(record)
     end
     count(c, 'superseded')
     return 'takeover', attempt + 1
@@ -45,53 +55,55 @@ local function judge_open(c, e, record, report)
 end
 
 -- Judges an event that is remembered, in the same way.
-local function judge_done(c, e, record, late, report)
-  local state, fence, place, hash = struct.unpack(DONE, record)
+local function judge_done(c, i, record, late, report)
+  local state, fence, place, hash = from_bytes(DONE, record)
   if report == 'restore' then return nil, 'K ' .. int(fence) end
-  local cause
-  if conflicts(hash, e.hash) then cause = 'conflict'
+  local a, cause = 6 * i, nil
+  if conflicts(hash, ARGV[a + 3]) then cause = 'conflict'
   elseif state == 'F' then
     if ARGV[5] == 'redrive' then return 'redrive', 1 end
     cause = 'dead'
   elseif ARGV[5] ~= 'normal' then cause = 'replay'
-  elseif e.waited then cause = 'concurrent'
-  elseif place == e.place then cause = 'redelivery'
+  elseif ARGV[a + 4] == '1' then cause = 'concurrent'
+  elseif place == ARGV[a + 2] then cause = 'redelivery'
   else cause = 'republish' end
-  duplicate(c, {cause = cause, outcome = report == 'executed' and 'executed' or 'suppressed', late = late, id = e.id,
-    source = e.source, place = e.place, owner = ARGV[6], first = fence, first_place = place})
-  if cause == 'conflict' then return nil, 'X ' .. hex(hash) end
-  return nil, 'D ' .. cause .. ' ' .. int(fence) .. ' ' .. hex(place) .. ' ' .. (late and '1' or '0')
+  local outcome = report == 'executed' and 'executed' or 'suppressed'
+  local stream = count_duplicate(c, cause, outcome, late, fence)
+  if stream then note_event(c, stream, i, {cause = cause, outcome = outcome, late = late, first = fence, first_place = place}) end
+  if cause == 'conflict' then return nil, 'X ' .. hash_hex(hash) end
+  return nil, 'D ' .. cause .. ' ' .. int(fence) .. ' ' .. place_hex(place) .. (late and ' 1' or ' 0')
 end
 
-local function judge(c, e, record, report)
-  if record then return judge_open(c, e, record, report) end
-  local done, late = recall(e.bucket, e.before, e.digest)
-  if done then return judge_done(c, e, done, late, report) end
-  return 'first', 1
-end
-
--- `settle(c, e, fence, attempt)` gives the open record that the grant leaves, or false when it leaves none.
+-- `settle(c, i, fence, attempt)` gives the open record that the grant leaves, or false when it leaves none.
 local function grant_events(report, settle)
-  local c, refused = enter(report and 'seen ' .. report or 'claim')
+  local digests, parts = read_events()
+  local c, refused = enter(report and 'seen ' .. report or 'claim', digests and parts)
   if not c then return refused end
-  local list, digests = read_events()
-  if not list then return {'BADARG', digests} end
-  local stored, open, put, gone, reply = redis.call('HMGET', KEYS[2], unpack(digests)), {}, {}, {}, {'OK'}
-  for i, e in ipairs(list) do
-    local record = open[e.digest]
+  if not digests then return {'BADARG', parts} end
+  local stored, open, granted, reply = call('HMGET', KEYS[2], unpack(digests)), {}, {}, {'OK'}
+  local put, puts, gone, goes = {}, 0, {}, 0
+  for i, digest in ipairs(digests) do
+    local record, how, answer = open[digest], 'first', 1
     if record == nil then record = stored[i] end
-    local how, answer = judge(c, e, record, report)
+    if record then
+      how, answer = judge_open(c, i, record, report)
+    else
+      local done, late = recall(c, KEYS[5 + 2 * i], KEYS[6 + 2 * i], digest)
+      if done then how, answer = judge_done(c, i, done, late, report) end
+    end
     if how then
-      count(c, 'granted_' .. how)
+      granted[how] = (granted[how] or 0) + 1
       local fence = next_fence(c)
-      open[e.digest] = settle(c, e, fence, answer)
-      if open[e.digest] then put[#put + 1] = e.digest; put[#put + 1] = open[e.digest]
-      elseif record then gone[#gone + 1] = e.digest end
-      answer = 'G ' .. int(fence) .. ' ' .. answer .. ' ' .. how
+      local after = settle(c, i, fence, answer)
+      open[digest] = after
+      if after then put[puts + 1], put[puts + 2], puts = digest, after, puts + 2
+      elseif record then gone[goes + 1], goes = digest, goes + 1 end
+      answer = 'G ' .. int(fence) .. (how == 'first' and ' 1 first' or ' ' .. answer .. ' ' .. how)
     end
     reply[i + 1] = answer
   end
-  if #put > 0 then redis.call('HSET', KEYS[2], unpack(put)) end
-  if #gone > 0 then redis.call('HDEL', KEYS[2], unpack(gone)) end
+  if puts > 0 then call('HSET', KEYS[2], unpack(put)) end
+  if goes > 0 then call('HDEL', KEYS[2], unpack(gone)) end
+  for how, n in pairs(granted) do c.counts['granted_' .. how] = n end
   return leave(c, reply)
 end

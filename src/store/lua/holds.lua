@@ -11,14 +11,14 @@ local function touch_events(state_after)
     digests[i] = ARGV[4 + 2 * i]
     if #digests[i] ~= 16 or not whole(ARGV[5 + 2 * i]) then return {'BADARG', 'event ' .. i} end
   end
-  local stored, open, put, reply = redis.call('HMGET', KEYS[2], unpack(digests)), {}, {}, {'OK'}
+  local stored, open, put, reply = call('HMGET', KEYS[2], unpack(digests)), {}, {}, {'OK'}
   for i, digest in ipairs(digests) do
     local record, answer = open[digest] or stored[i], 'GONE'
     if record then
-      local held, fence, _, attempt, place, hash = struct.unpack(OPEN, record)
+      local held, fence, _, attempt, place, hash = from_bytes(OPEN, record)
       if fence ~= tonumber(ARGV[5 + 2 * i]) then answer = 'FENCED'
       elseif held == 'P' then
-        record = struct.pack(OPEN, state_after, fence, c.ms + ms, attempt, place, hash) .. record:sub(OPEN_BYTES + 1)
+        record = to_bytes(OPEN, state_after, fence, c.ms + ms, attempt, place, hash) .. record:sub(OPEN_BYTES + 1)
         open[digest] = record
         put[#put + 1] = digest; put[#put + 1] = record
         answer = 'OK'
@@ -28,6 +28,6 @@ local function touch_events(state_after)
     end
     reply[i + 1] = answer
   end
-  if #put > 0 then redis.call('HSET', KEYS[2], unpack(put)) end
+  if #put > 0 then call('HSET', KEYS[2], unpack(put)) end
   return leave(c, reply)
 end

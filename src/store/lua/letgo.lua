@@ -5,8 +5,8 @@ local function let_go()
   if not c then return refused end
   local fence = whole(ARGV[4])
   if #ARGV ~= 4 or not fence then return {'BADARG', 'shape'} end
-  if tonumber(redis.call('HGET', KEYS[1], 'relay_fence') or '0') ~= fence then return leave(c, {'OK', 'FENCED'}) end
-  redis.call('HDEL', KEYS[1], 'relay_owner', 'relay_until', 'relay_fence')
+  if tonumber(call('HGET', KEYS[1], 'relay_fence') or '0') ~= fence then return leave(c, {'OK', 'FENCED'}) end
+  call('HDEL', KEYS[1], 'relay_owner', 'relay_until', 'relay_fence')
   return leave(c, {'OK', 'OK'})
 end
 

@@ -9,16 +9,16 @@ local function note_findings()
   local lost, reread, wait = whole(ARGV[4]), whole(ARGV[5]), whole(ARGV[6])
   if #ARGV ~= #KEYS or not lost or not reread or not wait then return {'BADARG', 'shape'} end
   for i = 7, #KEYS do
-    local answered, kept = whole(ARGV[i]), redis.call('GET', KEYS[i])
+    local answered, kept = whole(ARGV[i]), call('GET', KEYS[i])
     if not answered then return {'BADARG', 'lane'} end
     lost = lost + math.max(0, answered - (kept and cmsgpack.unpack(kept) or 0))
   end
   if lost > 0 then c.counts.lost = lost end
   if reread > 0 then c.counts.reread = reread end
   if wait > 0 then
-    local m = redis.call('HMGET', KEYS[1], 'unconfirmed_since', 'unconfirmed_till')
+    local m = call('HMGET', KEYS[1], 'unconfirmed_since', 'unconfirmed_till')
     local since = c.ms < tonumber(m[2] or '0') and m[1] or int(c.ms)
-    redis.call('HSET', KEYS[1], 'unconfirmed_since', since, 'unconfirmed_till', int(c.ms + wait))
+    call('HSET', KEYS[1], 'unconfirmed_since', since, 'unconfirmed_till', int(c.ms + wait))
   end
   return leave(c, {'OK', int(lost)})
 end

@@ -6,8 +6,9 @@ local report = ARGV[4]
 if not REPORTS[report] then return {'BADARG', 'report'} end
 ARGV[4] = '0'
 
-return grant_events(report, function(c, e, fence)
+return grant_events(report, function(c, i, fence)
+  local a = 6 * i
   count(c, 'completed')
-  remember(c, e.bucket, e.digest, 'C', fence, e.place, e.hash)
+  remember(c, KEYS[5 + 2 * i], ARGV[a + 1], to_bytes(DONE, 'C', fence, ARGV[a + 2], ARGV[a + 3]))
   return false
 end)

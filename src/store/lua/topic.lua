@@ -1,10 +1,10 @@
 -- The number of a topic, assigned once. KEYS 1 led2:<ns>:topics.  ARGV 1 topic.  Replies: OK number | BADARG why
 
-local known = redis.call('HGET', KEYS[1], ARGV[1])
+local known = call('HGET', KEYS[1], ARGV[1])
 if not known then
-  local n = redis.call('HLEN', KEYS[1]) + 1
+  local n = call('HLEN', KEYS[1]) + 1
   if n > 65535 then return {'BADARG', 'topics'} end
-  redis.call('HSET', KEYS[1], ARGV[1], int(n))
+  call('HSET', KEYS[1], ARGV[1], int(n))
   known = int(n)
 end
 return {'OK', known}

@@ -12,8 +12,8 @@ local function trim()
     ids[i - 4] = ARGV[i]
   end
   if not has_type(KEYS[7], 'stream') then return {'BADARG', 'type'} end
-  if tonumber(redis.call('HGET', KEYS[1], 'relay_fence') or '0') ~= fence then return leave(c, {'OK', 'FENCED'}) end
-  return leave(c, {'OK', 'OK ' .. redis.call('XDEL', KEYS[7], unpack(ids))})
+  if tonumber(call('HGET', KEYS[1], 'relay_fence') or '0') ~= fence then return leave(c, {'OK', 'FENCED'}) end
+  return leave(c, {'OK', 'OK ' .. call('XDEL', KEYS[7], unpack(ids))})
 end
 
 return trim()

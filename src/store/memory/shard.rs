@@ -11,6 +11,8 @@ use std::collections::{HashMap, VecDeque};
 const CLOCK_SLACK_US: u64 = 60_000_000;
 const NOTES_PER_CALL: usize = 16;
 const NOTES_KEPT: usize = 1_000;
+/// New ids of a call between two that are asked how full their bucket is, the first of them included.
+const FILL_EVERY: u64 = 8;
 
 /// The time of one call: not before the last fence.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +31,8 @@ impl Now {
 struct Generation {
     ids: BTreeMap<[u8; 8], Remembered>,
     per_bucket: HashMap<u32, u64>,
-}
-
-impl Generation {
-    fn fullest(&self) -> u64 {
-        self.per_bucket.values().copied().max().unwrap_or(0)
-    }
+    /// The fullest bucket among those that were asked.
+    fullest: u64,
 }
 
 #[derive(Debug)]
@@ -51,6 +49,8 @@ pub(super) struct ShardModel {
     suppressed: VecDeque<DuplicateRecord>,
     notable: VecDeque<DuplicateRecord>,
     notes_left: [usize; 2],
+    /// New ids of the present call.
+    remembered_in_call: u64,
     pub(super) aggregates: Aggregates,
     pub(super) relay: Option<RelayHold>,
     /// Longest that a lease was past its end, at the last clean-up.
@@ -88,6 +88,7 @@ impl ShardModel {
             suppressed: VecDeque::new(),
             notable: VecDeque::new(),
             notes_left: [0; 2],
+            remembered_in_call: 0,
             aggregates: Aggregates::default(),
             relay: None,
             overdue: Duration::ZERO,
@@ -113,6 +114,7 @@ impl ShardModel {
             self.generation = generation;
         }
         self.notes_left = [NOTES_PER_CALL; 2];
+        self.remembered_in_call = 0;
         Ok(Now { us })
     }
 
@@ -124,7 +126,12 @@ impl ShardModel {
     pub(super) fn remember(&mut self, digest: EventDigest, id: Remembered) {
         if self.current.ids.insert(bucket_key(digest), id).is_none() {
             let bucket = digest.bucket(self.incarnation.shape().buckets);
-            *self.current.per_bucket.entry(bucket).or_default() += 1;
+            let fill = self.current.per_bucket.entry(bucket).or_default();
+            *fill += 1;
+            if self.remembered_in_call.is_multiple_of(FILL_EVERY) {
+                self.current.fullest = self.current.fullest.max(*fill);
+            }
+            self.remembered_in_call += 1;
         }
     }
 
@@ -206,7 +213,7 @@ impl ShardModel {
             open_records: self.open.len() as u64,
             last_fence: FencingToken::new(self.fence),
             remembered_ids: kept.iter().map(|generation| generation.ids.len() as u64).sum(),
-            fullest_bucket: kept.iter().map(|generation| generation.fullest()).max().unwrap_or(0),
+            fullest_bucket: kept.iter().map(|generation| generation.fullest).max().unwrap_or(0),
             overdue: self.overdue,
             unconfirmed: Duration::from_millis(if now_ms < till { now_ms.saturating_sub(since) } else { 0 }),
             outbox: self.aggregates.outbox_stats(),

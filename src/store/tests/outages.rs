@@ -289,6 +289,27 @@ fn everything_that_is_remembered_for_a_time_has_an_end_and_the_books_have_none()
 }
 
 #[test]
+fn one_call_that_makes_several_buckets_gives_each_its_end_and_the_fullest_is_known_from_every_eighth_id() {
+    run(async {
+        let mut w = World::on_redis().await;
+        let all: Vec<Delivery> = (0..100).map(|n| record(&format!("e{n}"), n)).collect();
+        w.store.seen(w.at(), &terms("w1"), Report::Executed, &all).await.unwrap();
+        w.store.seen(w.at(), &terms("w1"), Report::Executed, &[record("late", 100)]).await.unwrap();
+        let window = i64::try_from(w.ledger.shape().window_millis()).unwrap();
+        let generation = w.clock.now().timestamp_millis() / window;
+        let mut fills = Vec::new();
+        for bucket in 0..4 {
+            let key = prefix(0).bucket(generation.unsigned_abs(), bucket);
+            assert_eq!(raw_number(&mut w, &["PEXPIRETIME", &key]), (generation + 2) * window);
+            fills.push(raw_number(&mut w, &["HLEN", &key]).unsigned_abs());
+        }
+        let (fullest, said) = (fills.iter().copied().max().unwrap(), w.books().await.fullest_bucket);
+        assert_eq!(fills.iter().sum::<u64>(), 101);
+        assert!(said <= fullest && said + 8 > fullest, "{said} of {fullest}");
+    });
+}
+
+#[test]
 fn a_remembered_id_is_8_bytes_with_20_in_a_listpack() {
     run(async {
         let mut w = World::on_redis().await;
