@@ -18,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod consumer;
+pub mod dead_letters;
 pub mod demo;
 pub mod effects;
 pub mod effects_log;

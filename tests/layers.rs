@@ -11,7 +11,15 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 4] = [
     &["lag", "events", "services", "effects"],
     &["kafka", "store", "metrics", "config", "clock", "telemetry", "shutdown", "effects_log", "fail_point"],
+    &["monitor", "consumer", "dead_letters", "relay", "web"],
+    &["demo", "roles", "cli", "main"],
+]; 4] = [
+    &["lag", "events", "services", "effects"],
+    &["kafka", "store", "metrics", "config", "clock", "telemetry", "shutdown", "effects_log", "fail_point"],
     &["monitor", "consumer", "relay", "web"],
+    &["lag", "events", "services"],
+    &["kafka", "store", "metrics", "config", "clock", "telemetry", "shutdown"],
+    &["monitor", "consumer", "dead_letters", "relay", "web"],
     &["demo", "roles", "cli", "main"],
 ];
 

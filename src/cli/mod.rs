@@ -1,6 +1,7 @@
 //! The command line: one subcommand per role or tool, and one `match` that runs it.
 
 mod demo;
+mod dlt;
 mod healthcheck;
 mod lag;
 mod ledger;
@@ -72,6 +73,8 @@ enum Command {
     Lag(lag::LagArgs),
     /// Create a ledger on purpose, show its books, run its clean-up
     Ledger(ledger::LedgerCommand),
+    /// List, show and send again what consumers gave up
+    Dlt(Box<dlt::DltCommand>),
     /// Judge recorded windows of commits offline, by the monitor's rules and by Burrow's
     Verdict(verdict::VerdictArgs),
     /// Ask whether a running role is well; for container health checks
@@ -117,6 +120,7 @@ impl Cli {
             Command::Delivery(command) => service::run(Service::Delivery, command, stop).await,
             Command::Lag(args) => lag::run(args, stop).await,
             Command::Ledger(command) => ledger::run(command).await,
+            Command::Dlt(command) => dlt::run(*command, stop).await,
             Command::Verdict(args) => verdict::run(&args),
             Command::Healthcheck(args) => Ok(healthcheck::run(&args.url, *args.timeout).await),
             Command::Rules { runbook_base } => {

@@ -4,6 +4,7 @@ use super::{
     ClusterConfig, ConfigError, FileConfig,
     monitor::{resolve_clusters, resolve_redis},
 };
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use secrecy::SecretString;
 use std::path::PathBuf;
@@ -57,6 +58,20 @@ impl ConnectionArgs {
     pub fn redis_url(&self, file: &FileConfig) -> Result<Option<SecretString>, ConfigError> {
         resolve_redis(self, file)
     }
+}
+
+/// Reads a time (RFC 3339) or a span before now (`2h`).
+///
+/// # Errors
+/// It is neither.
+pub fn duration_or_time(key: &str, text: &str) -> Result<DateTime<Utc>, ConfigError> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.with_timezone(&Utc));
+    }
+    let before = humantime::parse_duration(text).ok().and_then(|span| TimeDelta::from_std(span).ok());
+    before.and_then(|span| Utc::now().checked_sub_signed(span)).ok_or_else(|| {
+        ConfigError::invalid(key, text, "must be a time such as 2026-05-01T12:00:00Z, or a span before now such as 2h")
+    })
 }
 
 /// Which groups and topics are looked at.

@@ -7,9 +7,12 @@ use super::{
     in_hand::{InHand, Standing},
     worker::{SHORT_PAUSE, Worker},
 };
+use crate::dead_letters::intent_of;
 use crate::fail_point::{self, FailPoint};
 use crate::kafka::{KafkaFailure, OutgoingRecord, Producer};
-use crate::store::{At, Claim, Delivery, Finish, Grant, ReleaseReason, ShardNumber, Store, StoreError, StoreResult, Touch};
+use crate::store::{
+    At, Claim, Delivery, Finish, Grant, Intent, ReleaseReason, ShardNumber, Store, StoreError, StoreResult, Terms, Touch,
+};
 use futures_util::future::join_all;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,21 +29,22 @@ const ASK_AGAIN_SOONEST: Duration = Duration::from_millis(20);
 
 /// Claims what is not claimed yet, all shards at once. Duplicates are settled by this.
 pub(super) async fn claim<S: Store>(worker: &Worker<S>, batch: &mut Batch) -> StoreResult<Option<Wait>> {
-    let mut by_shard: BTreeMap<ShardNumber, (Vec<usize>, Vec<Delivery>)> = BTreeMap::new();
+    let mut by_shard: BTreeMap<(ShardNumber, Intent), (Vec<usize>, Vec<Delivery>)> = BTreeMap::new();
     for (slot, record) in batch.unsettled().filter(|(_, record)| record.standing == Standing::Unclaimed) {
-        let (slots, deliveries) = by_shard.entry(record.shard).or_default();
+        let intent = intent_of(&record.record, worker.service.group(), worker.terms.intent);
+        let (slots, deliveries) = by_shard.entry((record.shard, intent)).or_default();
         slots.push(slot);
         deliveries.push(record.delivery.clone());
     }
     if !by_shard.is_empty() {
         fail_point::pass(FailPoint::K0);
     }
-    let replies = join_all(
-        by_shard
-            .iter()
-            .map(|(&shard, (_, deliveries))| worker.store.claim(At::new(&worker.ledger, shard), &worker.terms, deliveries)),
-    )
-    .await;
+    let ask = |(&(shard, intent), (_, deliveries)): (&(ShardNumber, Intent), &(Vec<usize>, Vec<Delivery>))| {
+        let terms = Terms { intent, ..worker.terms.clone() };
+        let (at, deliveries) = (At::new(&worker.ledger, shard), deliveries.clone());
+        async move { worker.store.claim(at, &terms, &deliveries).await }
+    };
+    let replies = join_all(by_shard.iter().map(ask)).await;
     let (mut waits, mut failure) = (Vec::new(), None);
     for ((slots, _), reply) in by_shard.values().zip(replies) {
         match reply {

@@ -46,6 +46,8 @@ pub fn dead_letter(record: &IncomingRecord, group: &str, reason: &GiveUpReason, 
         add("kafka_dlt-original-timestamp", timestamp.timestamp_millis().to_be_bytes().to_vec());
     }
     add("kafka_dlt-original-consumer-group", group.as_bytes().to_vec());
+    // Spring's readers ask for the name of an exception.
+    add("kafka_dlt-exception-fqcn", format!("tidemark.{}", reason.label()).into_bytes());
     add("kafka_dlt-exception-message", reason.message().as_bytes().to_vec());
     add("tidemark_dlt-reason", reason.label().as_bytes().to_vec());
     add("tidemark_dlt-attempts", attempts.to_string().into_bytes());
@@ -56,6 +58,17 @@ pub fn dead_letter(record: &IncomingRecord, group: &str, reason: &GiveUpReason, 
         headers,
         value: record.value.clone(),
     }
+}
+
+/// For tests elsewhere that read letters.
+#[cfg(test)]
+pub(crate) fn dead_letter_of_a_failure(
+    record: &IncomingRecord,
+    group: &str,
+    message: &str,
+    attempts: u32,
+) -> OutgoingRecord {
+    dead_letter(record, group, &GiveUpReason::Failed(message.to_owned()), attempts)
 }
 
 /// The letter without the value, for a topic that takes no record so large. A header says how many bytes were left out;

@@ -40,6 +40,8 @@ mod order_desk;
 pub use access::{LedgerAccess, LedgerGate, Open, ledger_access};
 pub use commits::STATE_FIELD;
 pub use condition::{Condition, ConditionBoard};
+#[cfg(test)]
+pub(crate) use dead_letter::dead_letter_of_a_failure;
 pub use metrics::ConsumerMetrics;
 pub use order_desk::{DeskClosed, NewOrder, OrderDesk, Placed};
 pub use retry::RetryPolicy;

@@ -17,6 +17,7 @@ use super::{
     offsets_retention::OffsetsRetention,
     oldest::{self, RecordBudget},
     properties::ClientProperties,
+    spans::PROGRESS_PREFIX,
     transactions,
     wire::{ConnectionSettings, Connector, Link, WireStats, WireTotals},
 };
@@ -70,8 +71,9 @@ impl ReaderConfig {
         }
     }
 
+    /// Groups that keep the progress of redrives have no consumers: a lag of theirs is no trouble.
     fn wants(&self, group: &str) -> bool {
-        self.groups.accepts(group)
+        self.groups.accepts(group) && !group.starts_with(PROGRESS_PREFIX)
     }
 }
 

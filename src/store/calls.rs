@@ -59,7 +59,7 @@ pub struct Delivery {
 }
 
 /// Why records are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Intent {
     Normal,
     /// Somebody re-sends or re-reads on purpose: duplicates count as `replay`.

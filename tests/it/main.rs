@@ -10,6 +10,7 @@ mod bad_input;
 mod burrow;
 mod crash_points;
 mod dashboards;
+mod dead_letters;
 mod demo;
 mod exporters;
 mod failover;

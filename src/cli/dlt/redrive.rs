@@ -1,0 +1,153 @@
+//! `tidemark dlt redrive`: sends letters again, or says what would happen.
+
+use super::{SelectionArgs, cluster, store, topics};
+use crate::{
+    cli::Failure,
+    config::args::ConnectionArgs,
+    dead_letters::{Letter, OutlookCounts, Redrive, RedriveEnd, Selection, Told, outlooks, redrive},
+    kafka::{Connection, Producer, Progress, Span},
+    store::{Namespace, RedisStore},
+};
+use anyhow::Context;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::{collections::BTreeMap, process::ExitCode};
+use tokio_util::sync::CancellationToken;
+
+/// Letters that are asked about in one go of a dry run.
+const BATCH: usize = 1_000;
+
+#[derive(Args, Clone, Debug)]
+pub struct RedriveArgs {
+    #[command(flatten)]
+    connection: ConnectionArgs,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// Send nothing; count what would be executed and what suppressed (with --redis)
+    #[arg(long)]
+    dry_run: bool,
+    /// Letters a second, at the most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
+    /// Begin with the oldest letter, whatever was sent before by the same selection
+    #[arg(long)]
+    from_start: bool,
+    /// Pass over letters that cannot be sent, instead of waiting at them
+    #[arg(long)]
+    pass_over: bool,
+}
+
+/// What a dry run found in one topic.
+#[derive(Debug, Default, Serialize)]
+struct DryRun {
+    letters: u64,
+    outlook: OutlookCounts,
+}
+
+pub async fn run(args: RedriveArgs, stop: CancellationToken) -> Result<ExitCode, Failure> {
+    let selection = args.selection.selection()?;
+    let (cluster, connection) = cluster(&args.connection)?;
+    let (store, namespace) = store(&args.connection, &cluster)?;
+    let topics = topics::find(&cluster, &args.selection.from).await?;
+    let mut work = Vec::new();
+    for topic in topics.into_iter().filter(|topic| topic.letters() > 0) {
+        let progress = Progress::new(&connection, &topic.name, &selection.progress_group(&topic.name));
+        let progress = progress.map_err(anyhow::Error::from)?;
+        let spans = if args.from_start { topic.spans } else { ahead(&progress, topic.spans).await? };
+        work.push((topic.name, spans, progress));
+    }
+    if args.dry_run {
+        return dry_run(&connection, (store.as_ref(), &namespace), work, &selection, &stop).await;
+    }
+    let producer = Producer::new(&connection).map_err(anyhow::Error::from)?;
+    let all = work.iter().flat_map(|(_, spans, _)| spans).map(|span| span.to.saturating_sub(span.from)).sum();
+    let bar = bar(all);
+    let (mut sum, mut problems) = (RedriveEnd::default(), Vec::new());
+    for (topic, spans, progress) in work {
+        let what =
+            Redrive { topic: topic.clone(), selection: selection.clone(), rate: args.rate, pass_over: args.pass_over };
+        let tell = |told: Told| {
+            bar.inc(1);
+            if let Told::Held { address, problem } = told {
+                problems.push(format!("{address}: {problem}"));
+            }
+        };
+        let end = redrive((&connection, &producer, &progress), &what, spans, tell, &stop).await;
+        let end = end.with_context(|| format!("redrive {topic}; what was sent is remembered: start it again"))?;
+        sum.sent += end.sent;
+        sum.passed_over += end.passed_over;
+        sum.held += end.held;
+        sum.stopped |= end.stopped;
+        if end.stopped {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    for problem in problems.iter().take(100) {
+        eprintln!("not sent: {problem}");
+    }
+    println!("sent {}, not selected {}, could not be sent {}", sum.sent, sum.passed_over, sum.held);
+    if sum.stopped {
+        println!("stopped before the end: the same command goes on from here");
+    } else if sum.held > 0 && !args.pass_over {
+        println!("what lies behind a letter that could not be sent waits; --pass-over goes on behind it");
+    }
+    Ok(if sum.held > 0 || sum.stopped { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What is there beyond the progress.
+async fn ahead(progress: &Progress, spans: Vec<Span>) -> Result<Vec<Span>, Failure> {
+    let partitions = spans.iter().map(|span| span.partition).collect();
+    let next: BTreeMap<i32, u64> = progress.read(partitions).await.map_err(anyhow::Error::from)?;
+    let cut = |span: Span| Span { from: next.get(&span.partition).map_or(span.from, |next| span.from.max(*next)), ..span };
+    Ok(spans.into_iter().map(cut).collect())
+}
+
+async fn dry_run(
+    connection: &Connection,
+    (store, namespace): (Option<&RedisStore>, &Namespace),
+    work: Vec<(String, Vec<Span>, Progress)>,
+    selection: &Selection,
+    stop: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let mut found: BTreeMap<String, DryRun> = BTreeMap::new();
+    for (topic, spans, _) in work {
+        let mut letters: Vec<Letter> = Vec::new();
+        // Values are of no use here, and all of them at once might not fit.
+        let take = |mut letter: Letter| {
+            letter.record.value = letter.record.value.map(|_| Vec::new());
+            letters.push(letter);
+            true
+        };
+        topics::read(connection, (&topic, spans), selection, take, stop).await?;
+        let mut outlook = Vec::with_capacity(letters.len());
+        for batch in letters.chunks(BATCH) {
+            outlook.extend(outlooks(store, namespace, batch).await.context("ask the ledger")?);
+        }
+        found.insert(topic, DryRun { letters: letters.len() as u64, outlook: OutlookCounts::of(&outlook) });
+    }
+    if found.is_empty() {
+        println!("no dead letters");
+    }
+    for (topic, DryRun { letters, outlook: of }) in &found {
+        println!("{topic}: {letters} to send");
+        println!("  would be executed    {}", of.executed);
+        println!("  would be suppressed  {}", of.suppressed);
+        println!("  under way            {}", of.under_way);
+        println!("  set aside once more  {}", of.set_aside);
+        println!("  cannot be sent       {}", of.impossible);
+        if of.unknown > 0 {
+            println!("  not known            {} (give --redis, and see that the group keeps a ledger)", of.unknown);
+        }
+    }
+    println!("nothing was sent");
+    Ok(if stop.is_cancelled() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn bar(letters: u64) -> ProgressBar {
+    // Nothing is drawn where standard error is no terminal.
+    let bar = ProgressBar::with_draw_target(Some(letters), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} letters  {per_sec}  {eta} left");
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
