@@ -19,6 +19,7 @@ mod lag_against_kafka;
 mod long;
 mod old_versions;
 mod outages;
+mod rebalances;
 mod rights;
 mod saga;
 mod security;

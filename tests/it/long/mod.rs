@@ -1,3 +1,4 @@
 //! Tests that take minutes: `make test-long` runs them, `make test` leaves them out and keeps a short part of each.
 
 mod crash_points;
+mod rebalances;

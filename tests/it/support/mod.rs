@@ -18,7 +18,7 @@ pub use kafka::{Kafka, Record};
 pub use member::{Member, Protocol};
 pub use metrics::Metrics;
 pub use old_broker::{Offers, OldBroker};
-pub use oracle::Stand;
+pub use oracle::{Stand, Totals};
 pub use process::{Guarded, free_ports, root, scratch};
 pub use proxy::Proxy;
 pub use redis::Redis;

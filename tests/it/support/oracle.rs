@@ -17,6 +17,8 @@ pub struct Totals {
     pub counters: Counters,
     pub in_flight: i64,
     pub imbalance: i64,
+    /// Events that wait in the outbox.
+    pub unsent: u64,
 }
 
 /// Where a group stands: its books, and how many records lie before its committed offsets.
@@ -68,6 +70,7 @@ impl Shop {
             totals.counters.add(&stats.counters);
             totals.in_flight += stats.in_flight();
             totals.imbalance += stats.imbalance();
+            totals.unsent += stats.outbox.entries;
         }
         totals
     }
@@ -94,6 +97,7 @@ impl Shop {
     /// is in Kafka and the foreign calls.
     pub async fn assert_exactly_once(&self, orders: &[Placed], effects: &Path) -> (Log, Calls) {
         self.until_ended(orders).await;
+        self.until_published().await;
         self.until_drained().await;
         for (group, _) in GROUPS {
             self.until_balanced(group).await;
@@ -118,6 +122,18 @@ impl Shop {
         assert_eq!(calls.faults, [], "foreign calls");
         assert_eq!(calls.sums, found.sums, "money moved by foreign calls, and by events");
         (log, calls)
+    }
+
+    /// Waits until no event is left in an outbox: a dead relay holds its own for the length of a lease.
+    async fn until_published(&self) {
+        eventually(PATIENCE, "every event is published", || async {
+            let mut unsent = Vec::new();
+            for (group, _) in GROUPS {
+                unsent.push(self.books(group).await.unsent);
+            }
+            if unsent.iter().all(|unsent| *unsent == 0) { Ok(()) } else { Err(format!("unsent: {unsent:?}")) }
+        })
+        .await;
     }
 
     /// The committed states in Redis say what the events say.
