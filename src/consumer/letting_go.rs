@@ -22,8 +22,8 @@ const WAIT_SHOWN: Duration = Duration::from_secs(5);
 /// The next record to read of each partition, with the metadata beside it.
 pub(super) type Offsets = BTreeMap<TopicPartition, (u64, String)>;
 
-/// What was committed, or why nothing was.
-pub(super) type CommitEnd = Result<Offsets, CommitFailure>;
+/// What was committed, and the assignments that there had been when that began; or why nothing was.
+pub(super) type CommitEnd = Result<(Offsets, u64), CommitFailure>;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommitFailure {
@@ -125,17 +125,17 @@ impl<S: Store> Loop<S> {
         if offsets.is_empty() {
             return;
         }
-        let (store, handle) = (self.setup.store.clone(), self.handle.clone());
-        self.commits.spawn(async move { commit(&store, &handle, open, offsets).await });
+        let (store, handle, epochs) = (self.setup.store.clone(), self.handle.clone(), self.epochs);
+        self.commits.spawn(async move { Ok((commit(&store, &handle, open, offsets).await?, epochs)) });
     }
 
     pub(super) fn committed(&mut self, committed: Result<CommitEnd, tokio::task::JoinError>) {
         match committed {
-            Ok(Ok(offsets)) => {
+            Ok(Ok((offsets, epochs))) => {
                 let now = Instant::now();
                 for (key, (offset, _)) in offsets {
                     if let Some(partition) = self.partitions.get_mut(&key) {
-                        partition.committed(offset, now);
+                        partition.committed(offset, epochs, now);
                     }
                 }
                 self.setup.condition.confirmation(None);
@@ -158,7 +158,7 @@ async fn commit<S: Store>(
     handle: &ConsumerHandle,
     (ledger, server): (Arc<Ledger>, ServerId),
     offsets: Offsets,
-) -> CommitEnd {
+) -> Result<Offsets, CommitFailure> {
     store.confirm(&ledger, &server).await.map_err(CommitFailure::Store)?;
     handle.commit(&offsets).await.map_err(CommitFailure::Kafka)?;
     Ok(offsets)

@@ -192,8 +192,12 @@ impl Partition {
         self.progress.floor(now).or(self.first)
     }
 
-    /// Notes that Kafka has acknowledged a commit.
-    pub fn committed(&mut self, offset: u64, now: Instant) {
+    /// Notes that Kafka has acknowledged a commit that began when there had been `epochs` assignments. What an earlier one,
+    /// or one before the partition went back, has committed says nothing of this one's records.
+    pub fn committed(&mut self, offset: u64, epochs: u64, now: Instant) {
+        if epochs < self.epoch {
+            return;
+        }
         self.offsets.committed(offset);
         if let (None, Some(first)) = (self.progress.latest(), self.first) {
             self.progress.note(now, first);
@@ -290,6 +294,26 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_from_before_the_partition_went_back_leaves_its_offset_to_be_committed_again() {
+        let now = Instant::now();
+        let mut partition = begun(now, 1);
+        let settle = |partition: &mut Partition, epoch| {
+            partition.receive(record(0, 1));
+            take(partition, now);
+            let end = BatchEnd { settled: vec![0], unsettled: Vec::new(), next: Next::AtOnce };
+            assert_eq!(partition.end_batch(epoch, end, now), Some(Ok(())));
+        };
+        settle(&mut partition, 1);
+        partition.go_back(0, 2, now);
+        partition.committed(1, 1, now);
+        partition.reading = Reading::On;
+        settle(&mut partition, 2);
+        assert_eq!(partition.offsets.to_commit(), Some(1), "the mark beside it names the server that was");
+        partition.committed(1, 2, now);
+        assert_eq!(partition.offsets.to_commit(), None);
+    }
+
+    #[test]
     fn a_few_large_records_pause_reading_until_most_of_their_bytes_are_gone() {
         let now = Instant::now();
         let mut partition = begun(now, 1);
@@ -356,7 +380,7 @@ mod tests {
         let mut partition = begun(now, 1);
         partition.receive(record(3, 1));
         assert_eq!((partition.floor(now), partition.way_back(now)), (Some(3), Some((3, 0))), "settled, not committed yet");
-        partition.committed(4, now);
+        partition.committed(4, 3, now);
         assert_eq!(partition.way_back(now), Some((3, 1)));
     }
 }
