@@ -46,6 +46,7 @@ unit() {
         [ -e "$file" ] && targets+=(--test "$(basename "$file" .rs)")
     done
     try "unit tests" "$cargo" test --locked --no-fail-fast "${targets[@]}"
+    try "the protocol's model" "$cargo" test --locked --test model -- --skip long:: --nocapture
     try "examples in the documentation" "$cargo" test --locked --doc
 }
 
@@ -54,6 +55,7 @@ integration() {
 }
 
 long() {
+    try "the protocol's model, in larger bounds" "$cargo" test --locked --test model -- long:: --nocapture --test-threads 1
     try "long tests on real Kafka and Redis" "$cargo" test --locked --test it -- long:: --nocapture --test-threads 1
 }
 

@@ -43,7 +43,9 @@ pub use condition::{Condition, ConditionBoard};
 #[cfg(test)]
 pub(crate) use dead_letter::dead_letter_of_a_failure;
 pub use metrics::ConsumerMetrics;
+pub use offset_ledger::OffsetLedger;
 pub use order_desk::{DeskClosed, NewOrder, OrderDesk, Placed};
+pub use reread::{Start, offset_metadata, start};
 pub use retry::RetryPolicy;
 pub use run::consume;
 pub use setup::{ConsumerSetup, Stop, Timing};

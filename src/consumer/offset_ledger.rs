@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 /// What was handed out of one partition and what is settled of it. Bounded by the records that its owner holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OffsetLedger {
     /// Records after the settled prefix, oldest first, and whether they are settled.
     open: VecDeque<(u64, bool)>,

@@ -9,12 +9,12 @@ const LANE_MS: u64 = 3_600_000;
 /// What a call asks for: the same again is a repetition.
 pub(super) type Asked = (&'static str, Args);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Lanes {
     lanes: BTreeMap<LaneName, Lane>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lane {
     last: u64,
     asked: Asked,

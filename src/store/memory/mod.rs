@@ -24,7 +24,7 @@ pub struct MemoryStore {
     world: Arc<Mutex<World>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct World {
     topics: BTreeMap<(Namespace, String), TopicNumber>,
     ledgers: BTreeMap<LedgerName, Vec<ShardModel>>,
@@ -33,6 +33,11 @@ struct World {
 impl MemoryStore {
     pub fn new(clock: Clock) -> Self {
         Self { clock, world: Arc::default() }
+    }
+
+    /// Another store that knows what this one knows now, as a replica would: from here on each goes its own way.
+    pub fn fork(&self, clock: Clock) -> Self {
+        Self { clock, world: Arc::new(Mutex::new(self.world().clone())) }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {

@@ -27,7 +27,7 @@ impl Now {
 }
 
 /// Remembered ids of one generation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Generation {
     ids: BTreeMap<[u8; 8], Remembered>,
     per_bucket: HashMap<u32, u64>,
@@ -35,7 +35,7 @@ struct Generation {
     fullest: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ShardModel {
     pub(super) incarnation: Incarnation,
     pub(super) fence: u64,

@@ -5,13 +5,13 @@ use crate::store::calls::millis;
 use crate::store::ids::from_micros;
 use crate::store::*;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Aggregate {
     state: AggregateState,
     expires_ms: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Aggregates {
     states: BTreeMap<String, Aggregate>,
     outbox: BTreeMap<OutboxId, OutboxMessage>,
@@ -20,7 +20,7 @@ pub(super) struct Aggregates {
 }
 
 /// The relay that holds the outbox.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RelayHold {
     owner: Owner,
     until_ms: u64,
