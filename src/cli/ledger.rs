@@ -101,6 +101,9 @@ async fn init(args: InitArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Ids up to which Redis keeps a bucket as a listpack (`hash-max-listpack-entries`, unless it was set otherwise).
+const BUCKET_IDS_MAX: u64 = 512;
+
 /// An empty ledger beside committed offsets means that the ledger was lost.
 async fn refuse_if_committed(connection: &ConnectionArgs, group: &str) -> Result<(), Failure> {
     if connection.kafka.is_none() && connection.config.is_none() {
@@ -173,7 +176,7 @@ fn print_books(entry: &LedgerEntry, books: &Books) -> bool {
     }
     let mut imbalance = 0;
     let mut forgotten = 0;
-    let (mut remembered, mut in_flight, mut outbox) = (0, 0, 0);
+    let (mut remembered, mut fullest, mut in_flight, mut outbox) = (0, 0, 0, 0);
     let mut total = Counters::default();
     for shard in &books.shards {
         match shard {
@@ -181,6 +184,7 @@ fn print_books(entry: &LedgerEntry, books: &Books) -> bool {
             ShardBooks::Read(stats) => {
                 imbalance += stats.imbalance();
                 remembered += stats.remembered_ids;
+                fullest = fullest.max(stats.fullest_bucket);
                 in_flight += stats.in_flight();
                 outbox += stats.outbox.entries;
                 total.add(&stats.counters);
@@ -194,6 +198,10 @@ fn print_books(entry: &LedgerEntry, books: &Books) -> bool {
     println!("  in flight            {in_flight}");
     println!("  duplicates           {suppressed} suppressed, {executed} executed twice");
     println!("  remembered ids       {remembered}");
+    // As a hash table a bucket takes more than twice the memory, and answers as before.
+    let full =
+        if fullest > BUCKET_IDS_MAX { ", so it is a hash table: plan a namespace with more buckets (--expect)" } else { "" };
+    println!("  fullest bucket       {fullest} of {BUCKET_IDS_MAX} ids{full}");
     println!("  unsent outbox        {outbox}");
     let verdict = if imbalance == 0 { "balanced".to_owned() } else { format!("OFF BY {imbalance}") };
     println!("  books                {verdict}");

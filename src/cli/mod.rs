@@ -10,7 +10,7 @@ mod service;
 mod verdict;
 
 use crate::{
-    config::{ConfigError, redact_url},
+    config::{ConfigError, REDIS_RULE, redact_url},
     fail_point,
     kafka::KafkaFailure,
     monitor::alerts,
@@ -184,9 +184,8 @@ impl From<anyhow::Error> for Failure {
 
 /// The ledger at `url`, which may carry a password; the error shows neither.
 fn redis_store(url: &SecretString) -> Result<RedisStore, ConfigError> {
-    let rule = "must be a URL such as redis://127.0.0.1:6379/0";
     RedisStore::new(url.expose_secret(), RedisTimeouts::default())
-        .map_err(|_| ConfigError::invalid("redis", &redact_url(url.expose_secret()), rule))
+        .map_err(|_| ConfigError::invalid("redis", &redact_url(url.expose_secret()), REDIS_RULE))
 }
 
 /// Binds the role's address; the error says what to do about a taken one.

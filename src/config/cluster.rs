@@ -48,13 +48,19 @@ fn parse_bootstrap(origin: &str, bootstrap: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// What a Redis URL looks like.
+pub(crate) const REDIS_RULE: &str = "must be a URL such as redis://127.0.0.1:6379/0, \
+    redis+sentinel://HOST:26379,HOST:26379/SERVICE or redis+cluster://HOST:6379,HOST:6379";
+
 /// Reads a Redis URL and says what is wrong with it without showing its password.
 pub(crate) fn parse_redis(origin: &str, url: &str) -> Result<SecretString, ConfigError> {
-    let scheme_ok = ["redis://", "rediss://", "redis+unix://", "unix://"].iter().any(|scheme| url.starts_with(scheme));
+    const SCHEMES: [&str; 6] =
+        ["redis://", "rediss://", "redis+unix://", "unix://", "redis+sentinel://", "redis+cluster://"];
+    let scheme_ok = SCHEMES.iter().any(|scheme| url.starts_with(scheme));
     if scheme_ok && !url.chars().any(char::is_whitespace) {
         return Ok(SecretString::from(url));
     }
-    Err(ConfigError::new(origin, "redis", redact_url(url), "must be a URL such as redis://127.0.0.1:6379/0"))
+    Err(ConfigError::new(origin, "redis", redact_url(url), REDIS_RULE))
 }
 
 /// Hides user and password of a URL.

@@ -17,6 +17,7 @@ pub mod properties;
 mod service;
 mod thresholds;
 
+pub(crate) use cluster::REDIS_RULE;
 pub use cluster::{ClusterConfig, redact_url};
 pub use effective::EffectiveSetting;
 pub use file::FileConfig;

@@ -6,7 +6,9 @@
 use super::lanes::Lanes;
 use super::layout::{self, Prefix};
 use super::packing::{self, Packed};
-use super::redis_link::Links;
+use super::redis_address::Address;
+use super::redis_link::Limits;
+use super::redis_servers::Servers;
 use super::scripts::{Script, Scripts};
 use super::{At, Durability, LaneNumber, StoreError, StoreResult};
 use crate::clock::Clock;
@@ -42,8 +44,8 @@ impl Default for RedisTimeouts {
 /// Clones share their connections: one for calls, one for waiting until what was written is safe.
 #[derive(Clone)]
 pub struct RedisStore {
-    links: Arc<Links>,
-    confirming: Arc<Links>,
+    servers: Arc<Servers>,
+    confirming: Arc<Servers>,
     scripts: Arc<Scripts>,
     lanes: Arc<Lanes>,
     clock: Clock,
@@ -55,7 +57,8 @@ pub(super) fn hex_sha1(text: &str) -> String {
 }
 
 impl RedisStore {
-    /// Names the server, such as `redis://127.0.0.1:6379`; connects with the first call. To be called within a runtime.
+    /// Names the server, such as `redis://127.0.0.1:6379`, the sentinels that know it (`redis+sentinel://a:26379,b:26379/main`)
+    /// or servers of its cluster (`redis+cluster://a:6379,b:6379`); connects with the first call. To be called within a runtime.
     ///
     /// # Errors
     /// `BadArgument` when the URL is none. An unreachable server is not an error here.
@@ -70,24 +73,23 @@ impl RedisStore {
         clock: Clock,
         edit: impl Fn(&str) -> String,
     ) -> StoreResult<Self> {
-        let bad = |error: RedisError| StoreError::BadArgument(format!("redis url: {error}"));
-        let client = redis::Client::open(url).map_err(bad)?;
-        let address = client.get_connection_info().addr().to_string().into();
-        let links = |durability| Links::new(client.clone(), timeouts.connect, timeouts.call, durability);
+        let address = Address::parse(url)?;
+        let limits = Limits { connect: timeouts.connect, call: timeouts.call, durability: Durability::None };
+        let servers = || Arc::new(Servers::new(&address, limits));
         Ok(Self {
-            confirming: Arc::new(links(Durability::None)),
-            links: Arc::new(links(Durability::None)),
+            servers: servers(),
+            confirming: servers(),
             scripts: Arc::new(Scripts::new(edit)),
             lanes: Arc::default(),
             clock,
-            address,
+            address: address.shown().into(),
         })
     }
 
     /// As `self`, with offsets committed only on what is as safe as this. To be called before it is used.
     pub fn with_durability(self, durability: Durability) -> Self {
-        let with = |links: &Links| Arc::new(links.with_durability(durability));
-        Self { links: with(&self.links), confirming: with(&self.confirming), ..self }
+        let with = |servers: &Servers| Arc::new(servers.with_durability(durability));
+        Self { servers: with(&self.servers), confirming: with(&self.confirming), ..self }
     }
 
     pub(super) fn scripts(&self) -> &Scripts {
@@ -107,21 +109,19 @@ impl RedisStore {
         u64::try_from(self.clock.now().timestamp_micros()).unwrap_or(0)
     }
 
-    /// Sends several commands at once, in order; not atomic.
-    pub(super) async fn pipeline(&self, commands: &[redis::Cmd]) -> StoreResult<Vec<Value>> {
-        let link = self.links.link().await?;
-        let replies = link.send_all(commands, self.links.limit).await;
-        self.links.watch(&link, replies).await
+    /// Sends several commands at once, all about keys of the slot of `key`, in order; not atomic.
+    pub(super) async fn pipeline(&self, key: &str, commands: &[redis::Cmd]) -> StoreResult<Vec<Value>> {
+        self.servers.exchange(key, commands).await
     }
 
-    pub(super) async fn command(&self, command: redis::Cmd) -> StoreResult<Value> {
-        let link = self.links.link().await?;
-        let reply = link.send(&command, self.links.limit).await;
-        self.links.watch(&link, reply).await
+    pub(super) async fn command(&self, key: &str, command: redis::Cmd) -> StoreResult<Value> {
+        let reply = self.servers.exchange(key, std::slice::from_ref(&command)).await?.into_iter().next();
+        reply.ok_or_else(wrong_type)
     }
 
-    pub(super) fn links(&self) -> (&Links, &Links) {
-        (&self.links, &self.confirming)
+    /// The connections for calls, and those for waiting.
+    pub(super) fn servers(&self) -> (&Servers, &Servers) {
+        (&self.servers, &self.confirming)
     }
 
     /// Runs a script by its digest; a server that does not have it yet is sent the text.
@@ -137,8 +137,11 @@ impl RedisStore {
             });
             command
         };
-        let reply = match self.command(send("EVALSHA", &script.sha)).await {
-            Err(StoreError::Refused(why)) if why.starts_with("NOSCRIPT") => self.command(send("EVAL", &script.text)).await,
+        let key = keys.first().map_or("", String::as_str);
+        let reply = match self.command(key, send("EVALSHA", &script.sha)).await {
+            Err(StoreError::Refused(why)) if why.starts_with("NOSCRIPT") => {
+                self.command(key, send("EVAL", &script.text)).await
+            }
             reply => reply,
         };
         items(reply?)?.into_iter().map(text).collect()
@@ -151,13 +154,13 @@ impl RedisStore {
             return self.call_once(at, script, &packed).await;
         }
         let slot = self.lanes.take(&Prefix::new(&at.ledger.name, at.shard), at.ledger.incarnation.as_str());
-        let (at, begun) = (at.in_lane(slot.call()), Instant::now());
+        let (at, begun, limit) = (at.in_lane(slot.call()), Instant::now(), self.servers.limits().call);
         let mut reply = self.call_once(at, script, &packed).await;
         if reply.is_ok() && fail_point::loses_reply() {
             reply = Err(StoreError::Unreachable("the reply was thrown away".to_owned()));
         }
         for pause in REPEATS_AFTER {
-            if !matches!(reply, Err(StoreError::Unreachable(_))) || begun.elapsed() + pause >= self.links.limit {
+            if !matches!(reply, Err(StoreError::Unreachable(_))) || begun.elapsed() + pause >= limit {
                 break;
             }
             tokio::time::sleep(pause).await;

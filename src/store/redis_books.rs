@@ -2,7 +2,7 @@
 
 use super::books::{merge_sagas, newest};
 use super::layout::{self, Prefix};
-use super::redis::{RedisStore, bytes, entries, number, pairs, text};
+use super::redis::{RedisStore, bytes, entries, number, pairs};
 use super::*;
 use ::redis::{Cmd, Value, cmd};
 use futures_util::future::try_join_all;
@@ -120,7 +120,7 @@ impl RedisStore {
             books,
         ];
         for _ in 0..BOOKS_ROUNDS {
-            let values = self.pipeline(&round).await?;
+            let values = self.pipeline(&prefix.books(), &round).await?;
             let Ok([before, open, sent, oldest, after]) = <[Value; 5]>::try_from(values) else {
                 return Err(StoreError::Refused("a pipeline gave another number of replies".to_owned()));
             };
@@ -142,7 +142,7 @@ impl RedisStore {
             let prefix = Prefix::new(&ledger.name, ShardNumber::new(number));
             let read = |key: String| command("XREVRANGE", &[&key, "+", "-", "COUNT", &limit_text]);
             let commands = [read(prefix.suppressed()), read(prefix.incidents())];
-            async move { self.pipeline(&commands).await }
+            async move { self.pipeline(&prefix.suppressed(), &commands).await }
         };
         let mut all = Vec::new();
         for stream in try_join_all((0..ledger.shards).map(shard)).await?.into_iter().flatten() {
@@ -180,7 +180,7 @@ impl RedisStore {
         // One generation more than ours says: the server's clock may be a little ahead.
         let generations = [generation + 1, generation, generation.saturating_sub(1)];
         let commands = [vec![open], generations.map(remembered).to_vec()].concat();
-        let mut values = self.pipeline(&commands).await?.into_iter();
+        let mut values = self.pipeline(&prefix.open(), &commands).await?.into_iter();
         if let Some(record) = bytes(values.next().unwrap_or(Value::Nil))? {
             return Ok(layout::open_record(shard, &record));
         }
@@ -203,7 +203,7 @@ impl RedisStore {
                 command("ZCOUNT", &[&key, "-inf", &now]),
                 command("ZRANGE", &range),
             ];
-            async move { self.pipeline(&commands).await }
+            async move { self.pipeline(&key, &commands).await }
         };
         let mut all = Vec::new();
         for values in try_join_all((0..ledger.shards).map(shard)).await? {
@@ -217,39 +217,55 @@ impl RedisStore {
     }
 
     pub(super) async fn read_server_facts(&self) -> StoreResult<Vec<ServerFact>> {
-        let info = text(self.command(cmd("INFO")).await?)?;
-        let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let known = |name: &str| value(name).unwrap_or("unknown").trim().to_owned();
-        let fact =
-            |name, value: String, problem: Option<&str>| ServerFact { name, value, problem: problem.map(str::to_owned) };
-        let version = known("redis_version");
-        let old = version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|v| v < 7);
-        let policy = known("maxmemory_policy");
-        let append_only = known("aof_enabled") == "1";
-        let role = known("role");
-        let replicas = info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count();
-        Ok(vec![
-            fact("version", version, old.then_some("older than 7.0: the scripts need it; update the server")),
-            fact(
-                "maxmemory-policy",
-                policy.clone(),
-                (policy != "noeviction").then_some("the server may evict what was processed; set it to noeviction"),
-            ),
-            fact(
-                "appendonly",
-                if append_only { "yes" } else { "no" }.to_owned(),
-                (!append_only).then_some("a power loss takes back what was answered; set appendonly to yes"),
-            ),
-            fact(
-                "role",
-                role.clone(),
-                (role != "master").then_some("not the primary: writes are refused; connect to the primary"),
-            ),
-            fact("replicas", replicas.to_string(), None),
-            fact("memory", known("used_memory_human"), None),
-            fact(RUN_FACT, known("run_id"), None),
-        ])
+        Ok(several(self.servers().0.infos().await?.iter().map(|info| facts(info)).collect()))
     }
+}
+
+/// What one server says of itself that matters for a ledger.
+fn facts(info: &str) -> Vec<ServerFact> {
+    let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let known = |name: &str| value(name).unwrap_or("unknown").trim().to_owned();
+    let fact = |name, value: String, problem: Option<&str>| ServerFact { name, value, problem: problem.map(str::to_owned) };
+    let version = known("redis_version");
+    let old = version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|v| v < 7);
+    let policy = known("maxmemory_policy");
+    let append_only = known("aof_enabled") == "1";
+    let role = known("role");
+    let replicas = info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count();
+    vec![
+        fact("version", version, old.then_some("older than 7.0: the scripts need it; update the server")),
+        fact(
+            "maxmemory-policy",
+            policy.clone(),
+            (policy != "noeviction").then_some("the server may evict what was processed; set it to noeviction"),
+        ),
+        fact(
+            "appendonly",
+            if append_only { "yes" } else { "no" }.to_owned(),
+            (!append_only).then_some("a power loss takes back what was answered; set appendonly to yes"),
+        ),
+        fact(
+            "role",
+            role.clone(),
+            (role != "master").then_some("not the primary: writes are refused; connect to the primary"),
+        ),
+        fact("replicas", replicas.to_string(), None),
+        fact("memory", known("used_memory_human"), None),
+        fact(RUN_FACT, known("run_id"), None),
+    ]
+}
+
+/// The facts of several servers as one list: what differs is shown beside each other, and what is wrong with any is wrong.
+fn several(mut servers: Vec<Vec<ServerFact>>) -> Vec<ServerFact> {
+    let Some(mut first) = servers.pop() else { return Vec::new() };
+    for fact in servers.into_iter().rev().flatten() {
+        let Some(known) = first.iter_mut().find(|known| known.name == fact.name) else { continue };
+        if known.value != fact.value {
+            known.value = format!("{}, {}", fact.value, known.value);
+        }
+        known.problem = fact.problem.or(known.problem.take());
+    }
+    first
 }
 
 fn duplicate(fields: Vec<(Vec<u8>, Vec<u8>)>) -> Option<DuplicateRecord> {

@@ -1,12 +1,13 @@
-//! The connection to the Redis server, and which server it is: made when first needed, and again after it broke.
+//! The connection to one Redis server, and which server it is: made when first needed, and again after it broke.
 //!
 //! A connection stays with one process. Which history of writes that process has is read when the connection is made and
 //! whenever it matters, so that a server that was replaced is never taken for the one that answered before.
 
 use super::redis::{items, store_error, text};
+use super::redis_sentinel::Sentinels;
 use super::{Durability, ServerId, StoreError, StoreResult};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Value};
 use std::{
     sync::{
         Arc,
@@ -31,9 +32,50 @@ struct ServerInfo {
     append_only: bool,
 }
 
+/// How long connecting and calls may take, and what is waited for before offsets are committed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub connect: Duration,
+    pub call: Duration,
+    pub durability: Durability,
+}
+
+/// Why a server did not do what it was sent.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// The slot is at this address, from now on.
+    Moved(String),
+    /// The slot is on its way to this address: what is sent now goes there.
+    Ask(String),
+    Error(StoreError),
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        let is_ask = error.code() == Some("ASK");
+        match error.redirect_node().map(|(to, _)| to.to_owned()) {
+            Some(to) if is_ask => Self::Ask(to),
+            Some(to) => Self::Moved(to),
+            None => Self::Error(store_error(error)),
+        }
+    }
+}
+
+/// Where nobody follows redirections the slot is simply not there now.
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Moved(to) | Failure::Ask(to) => Self::Unreachable(format!("the slot has moved to {to}")),
+            Failure::Error(error) => error,
+        }
+    }
+}
+
 /// One connection.
 pub(super) struct Link {
     connection: MultiplexedConnection,
+    /// Where sentinels said the server is; empty without them.
+    found_at: String,
     run: String,
     id: ServerId,
     /// An online replica was seen: from then on one has to confirm.
@@ -42,10 +84,9 @@ pub(super) struct Link {
 
 /// Makes connections to one server, one at a time.
 pub(super) struct Links {
-    client: Client,
+    target: Target,
     config: AsyncConnectionConfig,
-    pub limit: Duration,
-    pub durability: Durability,
+    limits: Limits,
     present: Mutex<Present>,
 }
 
@@ -57,21 +98,36 @@ struct Present {
 
 impl Link {
     /// Sends a command and gives its reply, within `limit`.
-    pub async fn send(&self, command: &Cmd, limit: Duration) -> StoreResult<Value> {
+    pub async fn send(&self, command: &Cmd, limit: Duration) -> Result<Value, Failure> {
         let mut connection = self.connection.clone();
         let reply = tokio::time::timeout(limit, command.query_async::<Value>(&mut connection)).await;
-        reply.map_err(|_| too_late(limit))?.map_err(store_error)
+        Ok(reply.map_err(|_| Failure::Error(too_late(limit)))??)
     }
 
-    /// Sends several commands at once, in order; not atomic.
-    pub async fn send_all(&self, commands: &[Cmd], limit: Duration) -> StoreResult<Vec<Value>> {
+    /// Sends commands at once, in order; not atomic, and each with a reply of its own. `is_asking` for a slot that is on its
+    /// way to this server.
+    pub async fn exchange(
+        &self,
+        commands: &[Cmd],
+        is_asking: bool,
+        limit: Duration,
+    ) -> StoreResult<Vec<Result<Value, Failure>>> {
+        if let ([command], false) = (commands, is_asking) {
+            return Ok(vec![self.send(command, limit).await]);
+        }
         let mut pipe = redis::pipe();
+        pipe.ignore_errors();
         for command in commands {
+            if is_asking {
+                pipe.cmd("ASKING");
+            }
             pipe.add_command(command.clone());
         }
         let mut connection = self.connection.clone();
-        let reply = tokio::time::timeout(limit, pipe.query_async::<Vec<Value>>(&mut connection)).await;
-        reply.map_err(|_| too_late(limit))?.map_err(store_error)
+        let reply = tokio::time::timeout(limit, pipe.query_async::<Vec<RedisResult<Value>>>(&mut connection)).await;
+        let replies = reply.map_err(|_| too_late(limit))?.map_err(store_error)?;
+        let each = if is_asking { 2 } else { 1 };
+        Ok(replies.into_iter().skip(each - 1).step_by(each).map(|reply| reply.map_err(Failure::from)).collect())
     }
 
     /// The history that the server has now.
@@ -120,16 +176,37 @@ impl Link {
     }
 }
 
+/// Which server.
+#[derive(Clone)]
+enum Target {
+    At(Client),
+    /// The one that sentinels name when it is asked for.
+    NamedBy(Arc<Sentinels>),
+}
+
 impl Links {
-    pub fn new(client: Client, connect: Duration, limit: Duration, durability: Durability) -> Self {
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(connect)).set_response_timeout(Some(limit));
-        Self { client, config, limit, durability, present: Mutex::default() }
+    pub fn to_one(client: Client, limits: Limits) -> Self {
+        Self::new(Target::At(client), limits)
+    }
+
+    pub fn to_primary(sentinels: Sentinels, limits: Limits) -> Self {
+        Self::new(Target::NamedBy(Arc::new(sentinels)), limits)
+    }
+
+    fn new(target: Target, limits: Limits) -> Self {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(limits.connect))
+            .set_response_timeout(Some(limits.call));
+        Self { target, config, limits, present: Mutex::default() }
     }
 
     /// Others to the same server.
     pub fn with_durability(&self, durability: Durability) -> Self {
-        let (client, config) = (self.client.clone(), self.config.clone());
-        Self { client, config, limit: self.limit, durability, present: Mutex::default() }
+        Self::new(self.target.clone(), Limits { durability, ..self.limits })
+    }
+
+    pub const fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The present connection, or a new one.
@@ -143,7 +220,8 @@ impl Links {
         {
             return Err(error.clone());
         }
-        let made = tokio::time::timeout(self.limit, self.connect()).await.unwrap_or_else(|_| Err(too_late(self.limit)));
+        let limit = self.limits.call;
+        let made = tokio::time::timeout(limit, self.connect()).await.unwrap_or_else(|_| Err(too_late(limit)));
         match made {
             Ok(link) => {
                 present.failure = None;
@@ -157,16 +235,22 @@ impl Links {
     }
 
     async fn connect(&self) -> StoreResult<Link> {
-        let connection =
-            self.client.get_multiplexed_async_connection_with_config(&self.config).await.map_err(store_error)?;
+        let (client, found_at) = match &self.target {
+            Target::At(client) => (client.clone(), String::new()),
+            Target::NamedBy(sentinels) => sentinels.primary(&self.config).await?,
+        };
+        let connection = client.get_multiplexed_async_connection_with_config(&self.config).await.map_err(store_error)?;
         let mut info = connection.clone();
         let info = text(redis::cmd("INFO").query_async(&mut info).await.map_err(store_error)?)?;
         let info = server_info(&info, None)?;
-        if self.durability == Durability::Fsync {
+        if !found_at.is_empty() && !info.is_primary {
+            return Err(StoreError::Unreachable(format!("the sentinels still name {found_at}, which is a replica")));
+        }
+        if self.limits.durability == Durability::Fsync {
             can_fsync(&info)?;
         }
         let had_replica = AtomicBool::new(info.online_replicas > 0);
-        Ok(Link { connection, run: info.id.run().to_owned(), id: info.id, had_replica })
+        Ok(Link { connection, found_at, run: info.id.run().to_owned(), id: info.id, had_replica })
     }
 
     /// Lets go of a connection on which a call failed, so that the next one is made anew.
@@ -179,8 +263,8 @@ impl Links {
 
     /// The server that answers now.
     pub async fn server(&self) -> StoreResult<ServerId> {
-        let link = self.link().await?;
-        let info = self.watch(&link, link.identity(self.limit).await).await?;
+        let link = self.named_now(self.link().await?).await?;
+        let info = self.watch(&link, link.identity(self.limits.call).await).await?;
         if !info.is_primary {
             self.lose(&link).await;
             return Err(StoreError::Unreachable("the server is a replica".to_owned()));
@@ -192,18 +276,53 @@ impl Links {
         Ok(info.id)
     }
 
+    /// The same connection, unless sentinels name another server by now: one that was cut off may not know that it is no
+    /// primary any more.
+    async fn named_now(&self, link: Arc<Link>) -> StoreResult<Arc<Link>> {
+        let Target::NamedBy(sentinels) = &self.target else { return Ok(link) };
+        match sentinels.primary(&self.config).await {
+            Ok((_, found_at)) if found_at != link.found_at => {
+                self.lose(&link).await;
+                self.link().await
+            }
+            // Without an answer what is connected stays.
+            Ok(_) | Err(_) => Ok(link),
+        }
+    }
+
+    /// The history that the present connection was made to, if there is one.
+    pub async fn present_server(&self) -> Option<ServerId> {
+        self.present.lock().await.link.as_ref().map(|link| link.id.clone())
+    }
+
     /// See [`Store::confirm`](super::Store::confirm).
     pub async fn confirm(&self, writes: &Self, server: &ServerId, mark: &Cmd) -> StoreResult<()> {
-        let wrote = writes.present.lock().await.link.as_ref().map(|link| link.id.clone());
-        if let Some(now) = wrote.filter(|now| now != server) {
+        if let Some(now) = writes.present_server().await.filter(|now| now != server) {
             return Err(StoreError::Replaced { was: server.clone(), now });
         }
-        if self.durability == Durability::None {
-            return Ok(());
-        }
+        if self.limits.durability == Durability::None { Ok(()) } else { self.confirm_here(server, mark).await }
+    }
+
+    /// Waits for what this server has answered.
+    pub async fn confirm_here(&self, server: &ServerId, mark: &Cmd) -> StoreResult<()> {
         let link = self.link().await?;
-        let limit = self.limit + CONFIRM_TIME;
-        self.watch(&link, link.confirm(server, self.durability, mark, limit).await).await
+        let limit = self.limits.call + CONFIRM_TIME;
+        self.watch(&link, link.confirm(server, self.limits.durability, mark, limit).await).await
+    }
+
+    /// What the server says of itself.
+    pub async fn info(&self) -> StoreResult<String> {
+        let link = self.link().await?;
+        let reply = link.send(&redis::cmd("INFO"), self.limits.call).await.map_err(StoreError::from);
+        text(self.watch(&link, reply).await?)
+    }
+
+    /// Sends commands to the server, in order; not atomic.
+    pub async fn exchange(&self, commands: &[Cmd]) -> StoreResult<Vec<Value>> {
+        let link = self.link().await?;
+        let replies = link.exchange(commands, false, self.limits.call).await;
+        let all = replies.and_then(|replies| Ok(replies.into_iter().collect::<Result<Vec<Value>, Failure>>()?));
+        self.watch(&link, all).await
     }
 
     /// Lets go of the connection when a call on it failed in a way that another connection may cure.

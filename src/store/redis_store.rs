@@ -33,7 +33,7 @@ impl RedisStore {
         let prefix = Prefix::new(&at.ledger.name, at.shard);
         let mut incarnation = cmd("HGET");
         incarnation.arg(prefix.books()).arg("inc");
-        let mut values = self.pipeline(&[incarnation, command]).await?.into_iter();
+        let mut values = self.pipeline(&prefix.books(), &[incarnation, command]).await?.into_iter();
         let found = bytes(values.next().unwrap_or(Value::Nil))?;
         let expected = at.ledger.incarnation.as_str();
         if found.as_deref() != Some(expected.as_bytes()) {
@@ -66,9 +66,9 @@ impl RedisStore {
     }
 
     pub(super) async fn shard_incarnation(&self, name: &LedgerName, shard: u32) -> StoreResult<Option<Incarnation>> {
-        let mut command = cmd("HGET");
-        command.arg(Prefix::new(name, ShardNumber::new(shard)).books()).arg("inc");
-        match bytes(self.command(command).await?)? {
+        let (mut command, key) = (cmd("HGET"), Prefix::new(name, ShardNumber::new(shard)).books());
+        command.arg(&key).arg("inc");
+        match bytes(self.command(&key, command).await?)? {
             Some(found) => parse_incarnation(&String::from_utf8_lossy(&found)).map(Some),
             None => Ok(None),
         }
@@ -116,7 +116,7 @@ impl Store for RedisStore {
         }
         let mut index = cmd("SADD");
         index.arg(layout::INDEX).arg(layout::index_entry(name, ledger.shape().shards));
-        self.command(index).await?;
+        self.command(layout::INDEX, index).await?;
         Ok(if created { Init::Created(ledger) } else { Init::Exists(ledger) })
     }
 
@@ -198,14 +198,17 @@ impl Store for RedisStore {
     }
 
     async fn server(&self) -> StoreResult<ServerId> {
-        self.links().0.server().await
+        self.servers().0.server().await
     }
 
     async fn confirm(&self, ledger: &Ledger, server: &ServerId) -> StoreResult<()> {
-        let (writes, confirming) = self.links();
-        let mut mark = cmd("EVAL");
-        mark.arg(&self.scripts().mark.text).arg(1).arg(Prefix::new(&ledger.name, ShardNumber::new(0)).mark());
-        confirming.confirm(writes, server, &mark).await
+        let (writes, confirming) = self.servers();
+        let mark = |key: &str| {
+            let mut mark = cmd("EVAL");
+            mark.arg(&self.scripts().mark.text).arg(1).arg(key);
+            mark
+        };
+        confirming.confirm(writes, server, &Prefix::new(&ledger.name, ShardNumber::new(0)).mark(), mark).await
     }
 
     async fn take_stock(&self, at: At<'_>) -> StoreResult<u64> {
@@ -268,7 +271,7 @@ impl Store for RedisStore {
         let mut command = cmd("SMEMBERS");
         command.arg(layout::INDEX);
         let mut list = Vec::new();
-        for entry in items(self.command(command).await?)? {
+        for entry in items(self.command(layout::INDEX, command).await?)? {
             let parsed = layout::parse_index_entry(&text(entry)?);
             list.extend(parsed.map(|(name, shards)| LedgerEntry { name, shards }));
         }
@@ -294,10 +297,10 @@ impl Store for RedisStore {
     }
 
     async fn topics(&self, namespace: &Namespace) -> StoreResult<BTreeMap<TopicNumber, String>> {
-        let mut command = cmd("HGETALL");
-        command.arg(layout::topics(namespace));
+        let (mut command, key) = (cmd("HGETALL"), layout::topics(namespace));
+        command.arg(&key);
         let mut topics = BTreeMap::new();
-        let mut flat = items(self.command(command).await?)?.into_iter();
+        let mut flat = items(self.command(&key, command).await?)?.into_iter();
         while let (Some(topic), Some(assigned)) = (flat.next(), flat.next()) {
             if let Ok(assigned) = u16::try_from(number(assigned)?) {
                 topics.insert(TopicNumber::new(assigned), text(topic)?);

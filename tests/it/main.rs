@@ -20,6 +20,7 @@ mod long;
 mod old_versions;
 mod outages;
 mod rebalances;
+mod redis_cluster;
 mod rights;
 mod saga;
 mod security;

@@ -21,6 +21,7 @@ macro_rules! rule {
     };
 }
 
+mod batches;
 mod change_rules;
 mod durability;
 mod lanes;

@@ -243,8 +243,9 @@ fn a_malformed_call_is_refused_before_anything_is_written() {
             let reply = w.store.script(script, &keys, &args).await.unwrap();
             assert_eq!(reply[0], "BADARG", "call {n}: {reply:?}");
         }
-        let lane = ::redis::cmd("EXISTS").arg(prefix(0).lane(None)).to_owned();
-        assert_eq!(w.store.command(lane).await, Ok(::redis::Value::Int(0)), "a refused call used its number");
+        let (key, mut lane) = (prefix(0).lane(None), ::redis::cmd("EXISTS"));
+        lane.arg(&key);
+        assert_eq!(w.store.command(&key, lane).await, Ok(::redis::Value::Int(0)), "a refused call used its number");
         let books = w.books().await;
         assert_eq!((books.counters, books.open_records, books.remembered_ids), (Counters::default(), 0, 0));
     });

@@ -2,3 +2,4 @@
 
 mod crash_points;
 mod rebalances;
+mod redis_failovers;

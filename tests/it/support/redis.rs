@@ -11,6 +11,7 @@ pub struct Redis {
     port: u16,
     dir: PathBuf,
     appendonly: bool,
+    more: Vec<String>,
     server: Mutex<Option<Guarded>>,
 }
 
@@ -18,7 +19,12 @@ impl Redis {
     /// Starts a server on a free port; with `appendonly` its data survive `stop` and `start_again`.
     pub fn start(appendonly: bool) -> Redis {
         let [port] = free_ports();
-        let redis = Redis { port, dir: scratch("redis"), appendonly, server: Mutex::new(None) };
+        Redis::start_with(port, appendonly, Vec::new())
+    }
+
+    /// The same on a port, with more of the server's own options.
+    pub fn start_with(port: u16, appendonly: bool, more: Vec<String>) -> Redis {
+        let redis = Redis { port, dir: scratch("redis"), appendonly, more, server: Mutex::new(None) };
         redis.start_again();
         redis
     }
@@ -30,6 +36,10 @@ impl Redis {
         let mut command = vec![script.display().to_string(), "run".into(), "--port".into(), self.port.to_string()];
         command.extend(["--dir".into(), self.dir.display().to_string()]);
         command.extend(self.appendonly.then(|| "--appendonly".to_string()));
+        if !self.more.is_empty() {
+            command.push("--".to_string());
+            command.extend(self.more.iter().cloned());
+        }
         // Data that survive a stop are removed when this value is dropped; a shared server is never dropped, its guard does it.
         let disposable = (!self.appendonly).then_some(self.dir.as_path());
         let mut server = Guarded::start(&command, &[], &self.dir, disposable);
