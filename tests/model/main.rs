@@ -82,7 +82,7 @@ fn the_rules_hold_when_offsets_wait_for_the_replica() {
 fn the_rules_hold_when_replies_are_lost() {
     let two = |most| Bounds { workers: 2, ..bounds(Effect::Outside, most) };
     explore("a reply lost, a lapse", two(most(2, 1, 0, 0, 1)));
-    explore("a reply lost, a failover", two(most(2, 0, 1, 0, 1)));
+    explore("a reply lost, a failover", two(most(1, 0, 1, 0, 1)));
 }
 
 #[test]
