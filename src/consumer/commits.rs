@@ -96,6 +96,9 @@ pub(super) enum Undecided {
     State(#[from] StateError),
     #[error("{0}")]
     Call(#[from] NotCalled),
+    /// The service's own work outside the store failed.
+    #[error("{0}")]
+    Act(String),
 }
 
 impl Undecided {
@@ -107,14 +110,14 @@ impl Undecided {
                 batch.lose(slot);
                 Hold::For(SHORT_PAUSE)
             }
-            Self::State(_) | Self::Call(NotCalled::Failed(_)) => Hold::For(SHORT_PAUSE),
+            Self::State(_) | Self::Act(_) | Self::Call(NotCalled::Failed(_)) => Hold::For(SHORT_PAUSE),
         }
     }
 
     /// A failure of the event, in words; otherwise what holds the batch.
     pub fn failure(self, batch: &mut Batch, slot: usize) -> Result<String, Hold> {
         match self {
-            Self::State(_) | Self::Call(NotCalled::Failed(_)) => Ok(self.to_string()),
+            Self::State(_) | Self::Act(_) | Self::Call(NotCalled::Failed(_)) => Ok(self.to_string()),
             Self::Call(NotCalled::Lost | NotCalled::Ledger(_)) => Err(self.hold(batch, slot)),
         }
     }

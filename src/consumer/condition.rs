@@ -1,5 +1,6 @@
 //! How a consumer is, for `/readyz`: what it needs and does not have.
 
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// `None` means that there is nothing to complain of.
@@ -26,12 +27,12 @@ impl Condition {
 #[derive(Clone, Debug)]
 pub struct ConditionBoard {
     sender: watch::Sender<Condition>,
-    group: &'static str,
+    group: Arc<str>,
 }
 
 impl ConditionBoard {
-    pub fn new(group: &'static str) -> Self {
-        Self { sender: watch::Sender::new(Condition::starting()), group }
+    pub fn new(group: &str) -> Self {
+        Self { sender: watch::Sender::new(Condition::starting()), group: group.into() }
     }
 
     pub fn latest(&self) -> Condition {
@@ -55,8 +56,8 @@ impl ConditionBoard {
 
     fn log(&self, changed: bool, what: &'static str, problem: Option<&str>) {
         match problem {
-            Some(problem) if changed => tracing::warn!(group = self.group, what, problem, "waiting"),
-            None if changed => tracing::info!(group = self.group, what, "well"),
+            Some(problem) if changed => tracing::warn!(group = &*self.group, what, problem, "waiting"),
+            None if changed => tracing::info!(group = &*self.group, what, "well"),
             Some(_) | None => {}
         }
     }

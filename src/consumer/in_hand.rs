@@ -49,25 +49,13 @@ impl InHand {
         let headers: Vec<(&str, &[u8])> =
             record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
         let view = RecordView::new(record.key.as_deref(), &headers, record.value.as_deref());
-        let identity = identify(&view, &record.topic, record.partition, record.offset);
         let content = match decode(&view) {
             Ok(Some(event)) => Content::Event(Box::new(event)),
             Ok(None) => Content::Foreign,
             Err(error) => Content::Malformed(error.to_string()),
         };
-        let place =
-            RecordPlace { topic, partition: u16::try_from(record.partition).unwrap_or(u16::MAX), offset: record.offset };
-        let payload = record.value.as_deref().map_or(PayloadHash::NONE, PayloadHash::of);
-        let event = EventKey::new(&identity.source, &identity.id);
-        let shard = ledger.shard_of(record.key.as_deref(), &identity.id);
-        Self {
-            delivery: Delivery { event, place, payload, waited: false },
-            shard,
-            content,
-            standing: Standing::Unclaimed,
-            called: None,
-            record,
-        }
+        let (shard, delivery) = delivery_of(&record, &view, ledger, topic);
+        Self { delivery, shard, content, standing: Standing::Unclaimed, called: None, record }
     }
 
     pub fn grant(&self) -> Option<Grant> {
@@ -76,6 +64,21 @@ impl InHand {
             Standing::Unclaimed | Standing::Conflict => None,
         }
     }
+}
+
+/// How the ledger knows a record: where its calls go, and what they carry.
+pub fn delivery_of(
+    record: &IncomingRecord,
+    view: &RecordView<'_>,
+    ledger: &Ledger,
+    topic: TopicNumber,
+) -> (ShardNumber, Delivery) {
+    let identity = identify(view, &record.topic, record.partition, record.offset);
+    let place = RecordPlace { topic, partition: u16::try_from(record.partition).unwrap_or(u16::MAX), offset: record.offset };
+    let payload = record.value.as_deref().map_or(PayloadHash::NONE, PayloadHash::of);
+    let event = EventKey::new(&identity.source, &identity.id);
+    let shard = ledger.shard_of(record.key.as_deref(), &identity.id);
+    (shard, Delivery { event, place, payload, waited: false })
 }
 
 /// What became of a batch.

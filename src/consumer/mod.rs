@@ -1,4 +1,4 @@
-//! The consumer loop of all three services: from a polled record to a committed offset.
+//! The consumer loop of every service: from a polled record to a committed offset.
 //!
 //! ```text
 //!  kafka::poll_loop --events--> run --batches, one a partition--> worker --> store
@@ -7,8 +7,9 @@
 //! ```
 //!
 //! The loop itself never waits for work: it hears of rebalances, outages and the end of batches in one place. It knows
-//! services by their `decide` alone.
+//! services as [`Handler`]s alone.
 
+mod handler;
 mod setup;
 
 mod access;
@@ -35,6 +36,7 @@ mod offset_ledger;
 mod retry;
 mod worker;
 
+mod inbox;
 mod order_desk;
 
 pub use access::{LedgerAccess, LedgerGate, Open, ledger_access};
@@ -42,6 +44,8 @@ pub use commits::STATE_FIELD;
 pub use condition::{Condition, ConditionBoard};
 #[cfg(test)]
 pub(crate) use dead_letter::dead_letter_of_a_failure;
+pub use handler::{Acted, Handler, Work};
+pub use inbox::{Inbox, Job, SafeOffset, Taken};
 pub use metrics::ConsumerMetrics;
 pub use offset_ledger::OffsetLedger;
 pub use order_desk::{DeskClosed, NewOrder, OrderDesk, Placed};

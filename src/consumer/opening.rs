@@ -10,7 +10,6 @@ use super::{
     setup::ConsumerSetup,
     worker::Worker,
 };
-use crate::services::Service;
 use crate::store::{At, Findings, Ledger, Store, StoreError, Terms};
 use std::{collections::BTreeMap, convert::Infallible, future::pending, sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -23,7 +22,7 @@ impl<S: Store> Loop<S> {
         if self.worker.take().is_none() {
             return;
         }
-        self.setup.condition.ledger(Some(complaint(self.setup.service, error)));
+        self.setup.condition.ledger(Some(complaint(self.setup.service.group(), error)));
         self.open(self.setup.timing.reopen_interval);
     }
 
@@ -48,9 +47,9 @@ impl<S: Store> Loop<S> {
                 }
             };
             let mut numbers = BTreeMap::new();
-            for topic in setup.service.subscriptions() {
-                let number = setup.store.topic_number(&setup.ledger_name.namespace, topic.name()).await;
-                numbers.insert(topic.name().into(), number.map_err(OpenFailure::Ledger)?);
+            for topic in setup.service.topics() {
+                let number = setup.store.topic_number(&setup.ledger_name.namespace, &topic).await;
+                numbers.insert(topic.into(), number.map_err(OpenFailure::Ledger)?);
             }
             if loss {
                 take_stock(&setup.store, &ledger, &finishes, &setup.owner).await.map_err(OpenFailure::Ledger)?;
@@ -85,7 +84,7 @@ impl<S: Store> Loop<S> {
             }
             Ok(Err(OpenFailure::Ledger(error))) => {
                 self.gate.close();
-                self.setup.condition.ledger(Some(complaint(self.setup.service, &error)));
+                self.setup.condition.ledger(Some(complaint(self.setup.service.group(), &error)));
                 self.open(self.setup.timing.reopen_interval);
             }
             Ok(Err(OpenFailure::Kafka(error))) => {
@@ -115,10 +114,10 @@ pub(super) async fn keep_existing_open<S: Store>(setup: &ConsumerSetup<S>, gate:
                 gate.open(Arc::new(ledger), server);
                 let Some(error) = gate.doubted().await else { match pending::<Infallible>().await {} };
                 gate.close();
-                setup.condition.ledger(Some(complaint(setup.service, &error)));
+                setup.condition.ledger(Some(complaint(setup.service.group(), &error)));
             }
             Ok(None) => {}
-            Err(error) => setup.condition.ledger(Some(complaint(setup.service, &error))),
+            Err(error) => setup.condition.ledger(Some(complaint(setup.service.group(), &error))),
         }
         sleep(setup.timing.reopen_interval).await;
     }
@@ -140,12 +139,11 @@ async fn look_at_shards<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger) -> R
 }
 
 /// What is wrong, and what a person has to do where time alone does not help.
-fn complaint(service: Service, error: &StoreError) -> String {
+fn complaint(group: &str, error: &StoreError) -> String {
     match error {
         StoreError::Amnesia { .. } => format!(
             "{error}; nothing is processed until its data are back or the loss is accepted: \
-             tidemark ledger init --group {} --accept-loss",
-            service.group()
+             tidemark ledger init --group {group} --accept-loss"
         ),
         StoreError::Clock
         | StoreError::Lost { .. }
@@ -165,7 +163,7 @@ fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger, finishes: Arc<Fini
         store: setup.store.clone(),
         ledger,
         terms: Terms { owner: setup.owner.clone(), lease: setup.timing.lease, intent: setup.intent },
-        service: setup.service,
+        service: Arc::clone(&setup.service),
         producer: setup.producer.clone(),
         retry: setup.retry,
         step_deadline: setup.timing.step_deadline,

@@ -33,7 +33,7 @@ use tokio::{
 /// # Errors
 /// The configuration is wrong, or librdkafka cannot go on.
 pub async fn consume<S: Store>(setup: ConsumerSetup<S>, mut gate: LedgerGate, stop: Stop) -> Result<(), KafkaFailure> {
-    let topics: Vec<String> = setup.service.subscriptions().iter().map(|topic| topic.name().to_owned()).collect();
+    let topics = setup.service.topics();
     let counts = tokio::select! {
         counts = wait_for_topics(&setup, &stop) => counts?,
         never = keep_existing_open(&setup, &mut gate) => match never {},
@@ -90,6 +90,7 @@ pub(super) struct Loop<S> {
     pub(super) setup: Arc<ConsumerSetup<S>>,
     pub(super) gate: LedgerGate,
     pub(super) handle: ConsumerHandle,
+    topics: Vec<String>,
     /// Every partition of the topics, assigned or not.
     pub(super) all: Vec<TopicPartition>,
     pub(super) partitions: BTreeMap<TopicPartition, Partition>,
@@ -135,6 +136,7 @@ impl<S: Store> Loop<S> {
     ) -> Self {
         let finishes = Arc::new(Finishes::new(setup.timing.reread_window));
         Self {
+            topics: setup.service.topics(),
             setup,
             gate,
             handle,
@@ -296,9 +298,9 @@ impl<S: Store> Loop<S> {
                 }
             }
         }
-        for topic in self.setup.service.subscriptions() {
-            let paused = self.partitions.iter().filter(|(key, partition)| partition.paused && *key.topic == *topic.name());
-            self.setup.metrics.paused(topic.name(), paused.count());
+        for topic in &self.topics {
+            let paused = self.partitions.iter().filter(|(key, partition)| partition.paused && *key.topic == **topic);
+            self.setup.metrics.paused(topic, paused.count());
         }
     }
 

@@ -1,19 +1,18 @@
 //! What a consumer is made of, and how it is told to stop.
 
-use super::{condition::ConditionBoard, metrics::ConsumerMetrics, retry::RetryPolicy, worker::WorkTime};
+use super::{condition::ConditionBoard, handler::Handler, metrics::ConsumerMetrics, retry::RetryPolicy, worker::WorkTime};
 use crate::clock::Clock;
 use crate::effects_log::EffectsLog;
 use crate::kafka::{Connection, Producer};
-use crate::services::Service;
 use crate::store::{Intent, LedgerName, Owner, Shape};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 /// Everything that one consumer needs.
 pub struct ConsumerSetup<S> {
     pub connection: Connection,
     pub client_id: String,
-    pub service: Service,
+    pub service: Arc<dyn Handler>,
     pub store: S,
     pub ledger_name: LedgerName,
     /// Of a ledger that has to be created.

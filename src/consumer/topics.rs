@@ -1,9 +1,11 @@
 //! Sees to it, before anything is read, that the topics are there.
 
-use super::setup::{ConsumerSetup, Stop};
+use super::{
+    handler::Handler,
+    setup::{ConsumerSetup, Stop},
+};
 use crate::events::dead_letter_topic;
 use crate::kafka::{KafkaFailure, ensure_topics};
-use crate::services::Service;
 use crate::store::Store;
 use std::collections::BTreeMap;
 use tokio::time::sleep;
@@ -13,7 +15,7 @@ pub(super) async fn wait_for_topics<S: Store>(
     setup: &ConsumerSetup<S>,
     stop: &Stop,
 ) -> Result<Option<BTreeMap<String, i32>>, KafkaFailure> {
-    let needed = needed_topics(setup.service);
+    let needed = needed_topics(&*setup.service);
     loop {
         let ensured = tokio::select! {
             () = stop.clean.cancelled() => return Ok(None),
@@ -36,25 +38,26 @@ pub(super) async fn wait_for_topics<S: Store>(
     }
 }
 
-fn needed_topics(service: Service) -> Vec<String> {
-    let read = service.subscriptions().iter().map(|topic| topic.name().to_owned());
-    let dead = service.subscriptions().iter().map(|topic| dead_letter_topic(topic.name(), service.group()));
-    let own = Some(service.publishes_to()).filter(|own| !service.subscriptions().contains(own));
-    read.chain(dead).chain(own.map(|topic| topic.name().to_owned())).collect()
+fn needed_topics(service: &dyn Handler) -> Vec<String> {
+    let read = service.topics();
+    let dead: Vec<String> = read.iter().map(|topic| dead_letter_topic(topic, service.group())).collect();
+    let own = service.publishes_to().into_iter().filter(|own| !read.contains(own)).collect();
+    [read, dead, own].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::Service;
 
     #[test]
     fn a_service_needs_the_topic_that_it_publishes_to_and_each_topic_once() {
         let dead = |topic: &str, group: &str| format!("{topic}.{group}.dlt");
         for (service, own) in [(Service::Order, "orders"), (Service::Payment, "payments")] {
-            let needed = needed_topics(service);
+            let needed = needed_topics(&service);
             assert_eq!((needed.len(), needed[4].as_str()), (5, own), "{needed:?}");
         }
         let (first, second) = (dead("payments", "delivery-service"), dead("deliveries", "delivery-service"));
-        assert_eq!(needed_topics(Service::Delivery), ["payments", "deliveries", &first, &second]);
+        assert_eq!(needed_topics(&Service::Delivery), ["payments", "deliveries", &first, &second]);
     }
 }

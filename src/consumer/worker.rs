@@ -1,7 +1,7 @@
 //! Takes a batch of one partition's records from claim to commit.
 //!
 //! ```text
-//!  claim --granted--> decide --> foreign call, if any --> commit (state, events, mark: one step) --> settled
+//!  claim --granted--> act --> decide --> foreign call, if any --> commit (state, events, mark: one step) --> settled
 //!    |-- duplicate ----------------------------------------------------> settled
 //!    |-- conflict --> dead-letter copy --------------------------------> settled
 //!    '-- busy, not yet: this record and all after it wait
@@ -12,19 +12,21 @@
 use super::{
     batch::{Batch, Hold},
     claims,
-    commits::{Plan, States},
+    commits::{Plan, States, Undecided},
     dead_letter::GiveUpReason,
     finishes::{Ending, Finishes},
+    foreign_calls::NotCalled,
+    handler::{Acted, Handler, Work},
     in_hand::{BatchEnd, Content, InHand, Next, Standing},
-    keep_alive::keep_alive,
+    keep_alive::{is_still_held, keep_alive},
     metrics::ConsumerMetrics,
     retry::{AfterFailure, RetryPolicy, after_failure},
 };
 use crate::clock::Clock;
 use crate::effects_log::EffectsLog;
+use crate::events::Event;
 use crate::fail_point::{self, FailPoint};
 use crate::kafka::{IncomingRecord, Producer};
-use crate::services::Service;
 use crate::store::{At, Finish, Ledger, Store, Terms};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +39,7 @@ pub struct Worker<S> {
     pub store: S,
     pub ledger: Ledger,
     pub terms: Terms,
-    pub service: Service,
+    pub service: Arc<dyn Handler>,
     /// Writes dead letters.
     pub producer: Producer,
     pub retry: RetryPolicy,
@@ -59,6 +61,8 @@ pub(super) const SHORT_PAUSE: Duration = Duration::from_millis(250);
 enum Step {
     /// Part of the plan now.
     Planned,
+    /// The same, and work outside the store was done for it.
+    ActedOn,
     Complete,
     GiveUp(GiveUpReason),
     Fail(String),
@@ -118,6 +122,7 @@ impl<S: Store> Worker<S> {
             }
             match self.step(batch, slot, &mut plan, &states).await {
                 Step::Planned => {}
+                Step::ActedOn => plan.commit(self, batch, &mut states).await?,
                 Step::Complete => {
                     plan.commit(self, batch, &mut states).await?;
                     self.complete(batch, slot).await?;
@@ -159,11 +164,29 @@ impl<S: Store> Worker<S> {
         match &record.content {
             Content::Foreign => Step::Complete,
             Content::Malformed(problem) => Step::GiveUp(GiveUpReason::Malformed(problem.clone())),
-            Content::Event(_) => match plan.add(self, batch, slot, states).await {
-                Ok(()) => Step::Planned,
-                Err(undecided) => undecided.failure(batch, slot).map_or_else(Step::Hold, Step::Fail),
-            },
+            Content::Event(event) => {
+                let acted = match self.act(batch, record, event).await {
+                    Ok(acted) => acted,
+                    Err(undecided) => return undecided.failure(batch, slot).map_or_else(Step::Hold, Step::Fail),
+                };
+                match plan.add(self, batch, slot, states).await {
+                    Ok(()) if acted == Acted::Done => Step::ActedOn,
+                    Ok(()) => Step::Planned,
+                    Err(undecided) => undecided.failure(batch, slot).map_or_else(Step::Hold, Step::Fail),
+                }
+            }
         }
+    }
+
+    /// Lets the service do its work outside the store, unless the grant was lost meanwhile.
+    async fn act(&self, batch: &Batch, record: &InHand, event: &Event) -> Result<Acted, Undecided> {
+        let (Standing::Held { fence, attempt }, Some(grant)) = (&record.standing, record.grant()) else {
+            return Ok(Acted::Nothing);
+        };
+        if !is_still_held(self, &batch.held, record.shard, &grant).await.map_err(NotCalled::Ledger)? {
+            return Err(NotCalled::Lost.into());
+        }
+        self.service.act(Work { event, fence: *fence, attempt: *attempt }).await.map_err(Undecided::Act)
     }
 
     async fn complete(&self, batch: &mut Batch, slot: usize) -> Result<(), Hold> {

@@ -40,3 +40,9 @@ impl IncomingRecord {
         }
     }
 }
+
+impl From<&BorrowedMessage<'_>> for IncomingRecord {
+    fn from(message: &BorrowedMessage<'_>) -> Self {
+        Self::copy(message, message.topic().into())
+    }
+}

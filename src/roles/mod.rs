@@ -6,4 +6,4 @@ mod service;
 mod tests;
 
 pub use monitor::{MonitorOptions, reader_config, start_monitor};
-pub use service::{ServiceOptions, run_service};
+pub use service::{ServiceOptions, run_handler, run_service, serve_handler};

@@ -1,20 +1,23 @@
-//! One of the three services: its consumer, its relay and its HTTP, wired together.
+//! One service, of the shop or of one's own: its consumer, its relay and its HTTP, wired together.
 //!
 //! Everything is per call: several services, and several of the same, run in one process.
 
 use crate::clock::Clock;
 use crate::config::ServiceConfig;
 use crate::consumer::{
-    ConditionBoard, ConsumerMetrics, ConsumerSetup, OrderDesk, RetryPolicy, Stop, Timing, WorkTime, consume, ledger_access,
+    ConditionBoard, ConsumerMetrics, ConsumerSetup, Handler, OrderDesk, RetryPolicy, Stop, Timing, WorkTime, consume,
+    ledger_access,
 };
 use crate::effects_log::EffectsLog;
 use crate::kafka::{Connection, Producer};
 use crate::relay::{RelaySetup, relay};
 use crate::services::Service;
-use crate::store::{Intent, LedgerName, Namespace, Owner, Shape, Store, StoreError};
+use crate::shutdown;
+use crate::store::{Intent, LedgerName, Namespace, Owner, RedisStore, RedisTimeouts, Shape, Store, StoreError};
 use crate::web::{order_routes, serve, service_probes};
 use anyhow::Context;
 use prometheus::Registry;
+use secrecy::ExposeSecret;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +38,8 @@ pub struct ServiceOptions {
     /// Where foreign calls are written down; without it none are made.
     pub effects: Option<EffectsLog>,
     pub clock: Clock,
+    /// Serves `POST /orders`; for the order service.
+    pub takes_orders: bool,
 }
 
 impl Default for ServiceOptions {
@@ -48,6 +53,7 @@ impl Default for ServiceOptions {
             work_time: Arc::new(|_| Duration::ZERO),
             effects: None,
             clock: Clock::System,
+            takes_orders: false,
         }
     }
 }
@@ -55,10 +61,10 @@ impl Default for ServiceOptions {
 /// Time after a clean stop for acknowledgements that are still under way.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 
-/// Runs the service until `stop` says otherwise. Kafka or the ledger being away is not an error: `/readyz` says so.
+/// Runs one of the three services until `stop` says otherwise; see [`run_handler`].
 ///
 /// # Errors
-/// A mistake in the configuration, or a part that cannot go on.
+/// As [`run_handler`].
 pub async fn run_service<S: Store>(
     service: Service,
     config: ServiceConfig,
@@ -67,7 +73,36 @@ pub async fn run_service<S: Store>(
     listener: TcpListener,
     stop: Stop,
 ) -> anyhow::Result<()> {
-    let instance = options.instance.clone().unwrap_or_else(|| made_up_name(service));
+    let instance = options.instance.or_else(|| Some(made_up_name(service.name())));
+    let options = ServiceOptions { instance, takes_orders: service == Service::Order, ..options };
+    run_handler(Arc::new(service), config, store, options, listener, stop).await
+}
+
+/// Runs a service of one's own until SIGTERM or SIGINT, on the Kafka, the Redis and the address that are configured.
+///
+/// # Errors
+/// As [`run_handler`], or the address is taken.
+pub async fn serve_handler(service: Arc<dyn Handler>, config: ServiceConfig) -> anyhow::Result<()> {
+    let url = config.cluster.redis.as_ref().context("a service has a ledger: redis is missing")?;
+    let store = RedisStore::new(url.expose_secret(), RedisTimeouts::default())?.with_durability(config.durability);
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let stop = Stop::clean(shutdown::on_signal());
+    run_handler(service, config, store, ServiceOptions::default(), listener, stop).await
+}
+
+/// Runs a service until `stop` says otherwise. Kafka or the ledger being away is not an error: `/readyz` says so.
+///
+/// # Errors
+/// A mistake in the configuration, or a part that cannot go on.
+pub async fn run_handler<S: Store>(
+    service: Arc<dyn Handler>,
+    config: ServiceConfig,
+    store: S,
+    options: ServiceOptions,
+    listener: TcpListener,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let instance = options.instance.clone().unwrap_or_else(|| made_up_name(service.group()));
     let owner = Owner::new(&instance).context("the instance's name cannot be an owner's")?;
     let connection = Connection::new(&config.cluster.bootstrap, config.cluster.properties.clone())?;
     let producer = Producer::new(&connection)?;
@@ -83,7 +118,7 @@ pub async fn run_service<S: Store>(
     let setup = ConsumerSetup {
         connection,
         client_id: instance.clone(),
-        service,
+        service: Arc::clone(&service),
         store: store.clone(),
         ledger_name: LedgerName::new(Namespace::new(&config.cluster.namespace)?, service.group()),
         shape: Shape::expecting(config.ledger.expect, u32::from(config.ledger.shards), config.ledger.window)?,
@@ -95,18 +130,16 @@ pub async fn run_service<S: Store>(
         work_time: Arc::clone(&options.work_time),
         effects: options.effects.clone(),
         clock: options.clock.clone(),
-        metrics: ConsumerMetrics::register(&registry, service.group(), &topics(service))?,
+        metrics: ConsumerMetrics::register(&registry, service.group(), &service.topics())?,
         condition: condition.clone(),
         topics_ready: topics_ready.clone(),
     };
     let probes = service_probes(condition, registry);
-    let router = match service {
-        Service::Order => {
-            let desk =
-                OrderDesk::new(store.clone(), access.clone(), options.clock, config.outbox_limit, timing.step_deadline);
-            probes.merge(order_routes(desk))
-        }
-        Service::Payment | Service::Delivery => probes,
+    let router = if options.takes_orders {
+        let desk = OrderDesk::new(store.clone(), access.clone(), options.clock, config.outbox_limit, timing.step_deadline);
+        probes.merge(order_routes(desk))
+    } else {
+        probes
     };
     let relay_setup = RelaySetup {
         store,
@@ -117,7 +150,7 @@ pub async fn run_service<S: Store>(
         lease: options.relay_lease,
         idle: options.relay_idle,
     };
-    tracing::info!(service = service.name(), instance, address = ?listener.local_addr().ok(), "started");
+    tracing::info!(group = service.group(), instance, address = ?listener.local_addr().ok(), "started");
 
     // A clean stop takes no more orders, ends the consumer, and then publishes what is left in the outbox.
     let (http_stop, relay_stop) = (stop.clean.child_token(), CancellationToken::new());
@@ -142,11 +175,7 @@ pub async fn run_service<S: Store>(
     }
 }
 
-fn topics(service: Service) -> Vec<String> {
-    service.subscriptions().iter().map(|topic| topic.name().to_owned()).collect()
-}
-
 /// `payment-4711-9f86d081`: the process and a random part, so that no two lives share a name.
-fn made_up_name(service: Service) -> String {
-    format!("{}-{}-{:08x}", service.name(), std::process::id(), rand::random::<u32>())
+fn made_up_name(service: &str) -> String {
+    format!("{service}-{}-{:08x}", std::process::id(), rand::random::<u32>())
 }

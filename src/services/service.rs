@@ -100,6 +100,13 @@ pub struct Verdict {
     pub progress: Progress,
 }
 
+impl Verdict {
+    /// The event is done, and nothing follows from it.
+    pub const fn nothing() -> Self {
+        Self { state: None, events: Vec::new(), progress: Progress::Unchanged }
+    }
+}
+
 /// The stored state of an order cannot be read: somebody else wrote there, or a newer version did.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored state cannot be read: {0}")]

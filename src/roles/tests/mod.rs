@@ -1,5 +1,6 @@
 //! The services as they run, against an embedded Kafka and the ledger in memory.
 
+mod handlers;
 mod shop;
 
 use self::shop::{Shop, again, body, eventually, properties};

@@ -2,10 +2,10 @@
 
 use crate::clock::Clock;
 use crate::config::{ClusterConfig, LedgerConfig, Properties, ServiceConfig, defaults};
-use crate::consumer::{Stop, Timing};
+use crate::consumer::{Handler, Stop, Timing};
 use crate::events::{Topic, dead_letter_topic};
 use crate::kafka::{Connection, EmbeddedKafka, OutgoingRecord, Producer, TailedRecord, embedded_member_properties, tail};
-use crate::roles::{ServiceOptions, run_service};
+use crate::roles::{ServiceOptions, run_handler, run_service};
 use crate::services::Service;
 use crate::store::{
     Counters, DuplicateCause, DuplicateOutcome, Durability, LedgerName, MemoryStore, Namespace, ShardBooks, Store,
@@ -131,6 +131,16 @@ impl Shop {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let stop = Stop::default();
         let task = tokio::spawn(run_service(service, config, self.store.clone(), options, listener, stop.clone()));
+        Role { address, stop, task }
+    }
+
+    /// A service that is none of the three.
+    pub async fn start_handler(&self, service: Arc<dyn Handler>) -> Role {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let stop = Stop::default();
+        let (config, options) = (self.config(), self.options.clone());
+        let task = tokio::spawn(run_handler(service, config, self.store.clone(), options, listener, stop.clone()));
         Role { address, stop, task }
     }
 
