@@ -419,6 +419,7 @@ fn books(group: &str, tick: u64, duplicates: [[u64; 2]; 6]) -> LedgerGroupView {
         outbox_oldest: Duration::from_millis(40),
         gap_buckets: bounds.into_iter().zip([40, 180, 310, 402, 470, 611, 655, 660, 661, 663]).collect(),
         late: 0,
+        reported: 0,
     }
 }
 

@@ -11,12 +11,12 @@ use crate::{
     lag::words,
     store::{
         At, Books, Counters, DuplicateOutcome, Init, LedgerEntry, LedgerName, Namespace, RedisStore, ShardBooks, Store,
-        SweepCursor,
+        SweepCursor, VECTORS, shipped_scripts,
     },
 };
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
-use std::process::ExitCode;
+use std::{fs, path::PathBuf, process::ExitCode};
 
 #[derive(Args, Clone, Debug)]
 pub struct LedgerCommand {
@@ -35,6 +35,10 @@ enum Action {
     Status(StatusArgs),
     /// Drop open records that nobody has come back to for a whole window
     Sweep(SweepArgs),
+    /// Write the ledger's scripts and its vectors for clients in other languages, or list the scripts with their digests
+    ///
+    /// docs/ledger-protocol.md says what each takes and answers.
+    Scripts(ScriptsArgs),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -69,11 +73,19 @@ struct SweepArgs {
     group: String,
 }
 
+#[derive(Args, Clone, Debug)]
+struct ScriptsArgs {
+    /// Folder for one file a script, vectors.json and SHA1SUMS; made when it is missing
+    #[arg(long, env = "TIDEMARK_OUT", value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
 pub async fn run(command: LedgerCommand) -> Result<ExitCode, Failure> {
     match command.action {
         Action::Init(args) => init(args).await,
         Action::Status(args) => status(args).await,
         Action::Sweep(args) => sweep(args).await,
+        Action::Scripts(args) => scripts(&args),
     }
 }
 
@@ -239,6 +251,28 @@ async fn sweep_shard(store: &RedisStore, at: At<'_>) -> anyhow::Result<u64> {
         }
     }
     bail!("the clean-up of shard {} did not end", at.shard)
+}
+
+/// Each file is what EVAL and SCRIPT LOAD take, byte for byte, so that its SHA-1 is what EVALSHA takes.
+fn scripts(args: &ScriptsArgs) -> Result<ExitCode, Failure> {
+    let scripts = shipped_scripts();
+    let sums: String = scripts.iter().map(|script| format!("{}  {}.lua\n", script.sha, script.name)).collect();
+    let Some(out) = &args.out else {
+        print!("{sums}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let write = |name: &str, text: &str| {
+        let path = out.join(name);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    };
+    fs::create_dir_all(out).with_context(|| format!("make {}", out.display()))?;
+    for script in &scripts {
+        write(&format!("{}.lua", script.name), &script.text)?;
+    }
+    write("vectors.json", VECTORS)?;
+    write("SHA1SUMS", &sums)?;
+    println!("wrote {} scripts and the vectors to {}", scripts.len(), out.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 fn open_store(connection: &ConnectionArgs, file: &FileConfig) -> Result<(RedisStore, Namespace), Failure> {

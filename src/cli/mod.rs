@@ -1,5 +1,6 @@
 //! The command line: one subcommand per role or tool, and one `match` that runs it.
 
+mod conformance;
 mod demo;
 mod dlt;
 mod healthcheck;
@@ -75,6 +76,8 @@ enum Command {
     Ledger(ledger::LedgerCommand),
     /// List, show and send again what consumers gave up
     Dlt(Box<dlt::DltCommand>),
+    /// Hold an implementation of the ledger's protocol, or the scripts on a Redis, to the vectors
+    Conformance(conformance::ConformanceArgs),
     /// Judge recorded windows of commits offline, by the monitor's rules and by Burrow's
     Verdict(verdict::VerdictArgs),
     /// Ask whether a running role is well; for container health checks
@@ -121,6 +124,7 @@ impl Cli {
             Command::Lag(args) => lag::run(args, stop).await,
             Command::Ledger(command) => ledger::run(command).await,
             Command::Dlt(command) => dlt::run(*command, stop).await,
+            Command::Conformance(args) => conformance::run(args).await,
             Command::Verdict(args) => verdict::run(&args),
             Command::Healthcheck(args) => Ok(healthcheck::run(&args.url, *args.timeout).await),
             Command::Rules { runbook_base } => {

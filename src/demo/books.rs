@@ -84,6 +84,7 @@ fn combined(a: &Counters, b: &Counters, with: fn(u64, u64) -> u64) -> Counters {
         version_mismatches: with(a.version_mismatches, b.version_mismatches),
         gone: with(a.gone, b.gone),
         late: with(a.late, b.late),
+        reported: with(a.reported, b.reported),
         lost_calls: with(a.lost_calls, b.lost_calls),
         reread: with(a.reread, b.reread),
         duplicates: std::array::from_fn(|cause| std::array::from_fn(|outcome| cell(cause, outcome))),

@@ -182,6 +182,9 @@ families! {
             Anything but zero is a defect.";
     LEDGER_OVERDUE_SECONDS = Gauge "tidemark_ledger_overdue_seconds" ["cluster_name" "group"]
         "How long the oldest grant is past its lease. Zero when none is.";
+    LEDGER_REPORTED = Counter "tidemark_ledger_reported_total" ["cluster_name" "group"]
+        "Events that were told done instead of claimed first: a repeat whose first run died before its report is not \
+            seen. The maximum seen per ledger incarnation (a failover may take values back).";
     LEDGER_LOST_CALLS = Counter "tidemark_ledger_lost_calls_total" ["cluster_name" "group"]
         "Acknowledged calls that the store took back (failover, power loss) and their callers noticed. The \
             maximum seen per ledger incarnation (a failover may take values back).";

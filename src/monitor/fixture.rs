@@ -314,5 +314,6 @@ pub fn ledger_group(id: &str) -> LedgerGroupView {
             (f64::INFINITY, 2),
         ],
         late: 0,
+        reported: 0,
     }
 }

@@ -30,6 +30,8 @@ pub struct Counters {
     /// Commits that found no record at all.
     pub gone: u64,
     pub late: u64,
+    /// Events that were told done without having been claimed: of `completed`, those of reports.
+    pub reported: u64,
     /// Calls that the store had answered and took back, as their callers noticed.
     pub lost_calls: u64,
     /// Records that were read again because the store had lost something.
@@ -68,6 +70,7 @@ impl Counters {
         self.version_mismatches += other.version_mismatches;
         self.gone += other.gone;
         self.late += other.late;
+        self.reported += other.reported;
         self.lost_calls += other.lost_calls;
         self.reread += other.reread;
     }

@@ -27,6 +27,7 @@ mod redis;
 mod redis_address;
 mod redis_books;
 mod redis_cluster;
+mod redis_conformance;
 mod redis_link;
 mod redis_sentinel;
 mod redis_servers;
@@ -53,6 +54,8 @@ pub use ids::{
 };
 pub use memory::MemoryStore;
 pub use names::{Incarnation, InvalidName, Ledger, LedgerName, NAME_BYTES_MAX, Namespace, Owner, Shape};
+pub use redis_conformance::{PlayedCase, VECTORS, argument_bytes, play_scripts, without_entry_ids};
+pub use scripts::{Script, shipped_scripts};
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 

@@ -52,6 +52,7 @@ impl Fields {
             version_mismatches: n("cas"),
             gone: n("gone"),
             late: n("late"),
+            reported: n("reported"),
             lost_calls: n("lost"),
             reread: n("reread"),
             duplicates: DuplicateCause::ALL.map(|cause| DuplicateOutcome::ALL.map(|outcome| of(cause, outcome))),

@@ -4,6 +4,8 @@
 
 use super::redis::hex_sha1;
 
+const PRELUDE: &str = include_str!("lua/prelude.lua");
+
 macro_rules! script {
     ($shebang:literal, $($part:literal),+) => {
         concat!($shebang, "\n", include_str!("lua/prelude.lua"), $("\n", include_str!(concat!("lua/", $part, ".lua"))),+)
@@ -12,55 +14,61 @@ macro_rules! script {
 
 /// One script, ready to be called by its digest.
 #[derive(Clone, Debug)]
-pub(super) struct Script {
+pub struct Script {
+    /// What calls are named after.
+    pub name: &'static str,
     pub text: String,
+    /// SHA-1 of the text, in hexadecimal digits.
     pub sha: String,
 }
 
-#[derive(Clone, Debug)]
-pub(super) struct Scripts {
-    pub init: Script,
-    pub topic: Script,
-    pub claim: Script,
-    pub seen: Script,
-    pub complete: Script,
-    pub fail: Script,
-    pub release: Script,
-    pub extend: Script,
-    pub commit: Script,
-    pub begin: Script,
-    pub hold: Script,
-    pub trim: Script,
-    pub let_go: Script,
-    pub sweep: Script,
-    pub note: Script,
-    pub mark: Script,
-    pub stats: Script,
+/// Declares the scripts once: a field each, and the list of all of them.
+macro_rules! scripts {
+    ($($name:ident: $text:expr),+ $(,)?) => {
+        #[derive(Clone, Debug)]
+        pub(super) struct Scripts {
+            $(pub $name: Script,)+
+        }
+
+        impl Scripts {
+            /// The shipped scripts, each that knows the ledger passed through `edit`.
+            pub(super) fn new(edit: impl Fn(&str) -> String) -> Self {
+                let script = |name, text: &str| {
+                    let text = if text.contains(PRELUDE) { edit(text) } else { text.to_owned() };
+                    Script { name, sha: hex_sha1(&text), text }
+                };
+                Self { $($name: script(stringify!($name), $text),)+ }
+            }
+
+            /// All of them, in the order in which they are documented.
+            pub(super) fn all(&self) -> Vec<&Script> {
+                vec![$(&self.$name,)+]
+            }
+        }
+    };
 }
 
-impl Scripts {
-    /// The shipped scripts, each that knows the ledger passed through `edit`.
-    pub(super) fn new(edit: impl Fn(&str) -> String) -> Self {
-        let as_it_is = |text: &str| Script { sha: hex_sha1(text), text: text.to_owned() };
-        let script = |text: &str| as_it_is(&edit(text));
-        Self {
-            init: script(script!("#!lua", "init")),
-            topic: script(script!("#!lua", "topic")),
-            claim: script(script!("#!lua", "grants", "claim")),
-            seen: script(script!("#!lua", "grants", "seen")),
-            complete: script(script!("#!lua flags=allow-oom", "finishes", "complete")),
-            fail: script(script!("#!lua flags=allow-oom", "finishes", "fail")),
-            release: script(script!("#!lua flags=allow-oom", "holds", "release")),
-            extend: script(script!("#!lua flags=allow-oom", "holds", "extend")),
-            commit: script(script!("#!lua flags=allow-oom", "finishes", "changes", "commit")),
-            begin: script(script!("#!lua", "changes", "begin")),
-            hold: script(script!("#!lua flags=allow-oom", "hold")),
-            trim: script(script!("#!lua flags=allow-oom", "trim")),
-            let_go: script(script!("#!lua flags=allow-oom", "letgo")),
-            sweep: script(script!("#!lua flags=allow-oom", "sweep")),
-            note: script(script!("#!lua flags=allow-oom", "note")),
-            mark: as_it_is(concat!("#!lua flags=allow-oom\n", include_str!("lua/mark.lua"))),
-            stats: script(script!("#!lua flags=no-writes", "stats")),
-        }
-    }
+scripts! {
+    init: script!("#!lua", "init"),
+    topic: script!("#!lua", "topic"),
+    claim: script!("#!lua", "grants", "claim"),
+    seen: script!("#!lua", "grants", "seen"),
+    complete: script!("#!lua flags=allow-oom", "finishes", "complete"),
+    fail: script!("#!lua flags=allow-oom", "finishes", "fail"),
+    release: script!("#!lua flags=allow-oom", "holds", "release"),
+    extend: script!("#!lua flags=allow-oom", "holds", "extend"),
+    commit: script!("#!lua flags=allow-oom", "finishes", "changes", "commit"),
+    begin: script!("#!lua", "changes", "begin"),
+    hold: script!("#!lua flags=allow-oom", "hold"),
+    trim: script!("#!lua flags=allow-oom", "trim"),
+    let_go: script!("#!lua flags=allow-oom", "letgo"),
+    sweep: script!("#!lua flags=allow-oom", "sweep"),
+    note: script!("#!lua flags=allow-oom", "note"),
+    mark: concat!("#!lua flags=allow-oom\n", include_str!("lua/mark.lua")),
+    stats: script!("#!lua flags=no-writes", "stats"),
+}
+
+/// The scripts as they are shipped, in the order in which docs/ledger-protocol.md has them.
+pub fn shipped_scripts() -> Vec<Script> {
+    Scripts::new(str::to_owned).all().into_iter().cloned().collect()
 }

@@ -67,6 +67,7 @@ fn each(target: &mut Counters, other: &Counters, join: impl Fn(&mut u64, u64)) {
         version_mismatches,
         gone,
         late,
+        reported,
         lost_calls,
         reread,
         duplicates,
@@ -88,6 +89,7 @@ fn each(target: &mut Counters, other: &Counters, join: impl Fn(&mut u64, u64)) {
         (version_mismatches, &other.version_mismatches),
         (gone, &other.gone),
         (late, &other.late),
+        (reported, &other.reported),
         (lost_calls, &other.lost_calls),
         (reread, &other.reread),
     ] {

@@ -55,6 +55,7 @@ pub(super) fn view(
         outbox_oldest: outbox_oldest(&read, now),
         gap_buckets: gap_buckets(counters.gaps, window),
         late: counters.late,
+        reported: counters.reported,
     }
 }
 

@@ -93,6 +93,7 @@ fn write_grants(out: &mut TextWriter, books: &[Books<'_>]) {
             ("abandoned", group.abandoned),
         ]
     });
+    write_counter(out, family::LEDGER_REPORTED, books, |group| group.reported);
     write_counter(out, family::LEDGER_LOST_CALLS, books, |group| group.lost_calls);
     write_counter(out, family::LEDGER_REREAD, books, |group| group.reread);
     write_current(out, family::LEDGER_UNCONFIRMED_SECONDS, books, |group| group.unconfirmed.as_secs_f64());

@@ -65,6 +65,8 @@ pub struct LedgerGroupView {
     pub gap_buckets: Vec<(f64, u64)>,
     /// Repeats whose id was found in the older generation: close to being forgotten.
     pub late: u64,
+    /// Events that were told done instead of claimed first: a repeat whose first run died before its report is not seen.
+    pub reported: u64,
 }
 
 impl LedgerGroupView {

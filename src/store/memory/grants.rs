@@ -145,6 +145,7 @@ impl ShardModel {
                 self.open.remove(&open_key(digest));
                 self.remember(digest, Remembered { settled: Settled::Completed, fence, place, payload });
                 self.counters.completed += 1;
+                self.counters.reported += u64::from(report == Report::Executed);
                 Seen::Recorded { fence, how }
             }
             Verdict::Busy { wait, owner } => Seen::Busy { wait, owner },

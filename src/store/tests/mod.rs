@@ -22,6 +22,7 @@ macro_rules! rule {
 }
 
 mod batches;
+mod asked;
 mod change_rules;
 mod durability;
 mod lanes;

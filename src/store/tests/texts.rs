@@ -15,7 +15,7 @@ pub(super) fn argument(bytes: &[u8]) -> Value {
     }
 }
 
-fn how(kind: GrantKind) -> &'static str {
+pub(super) fn how(kind: GrantKind) -> &'static str {
     match kind {
         GrantKind::First => "first",
         GrantKind::Retry => "retry",
@@ -38,8 +38,16 @@ pub(super) fn claim_text(claim: &Claim) -> String {
 }
 
 pub(super) fn seen_text(seen: &Seen) -> String {
-    claim_text(&match seen.clone() {
-        Seen::Known { first_at } => return format!("K {}", first_at.timestamp_micros()),
+    match seen {
+        Seen::Known { first_at } => format!("K {}", first_at.timestamp_micros()),
+        other => claim_text(&as_claim(other)),
+    }
+}
+
+/// What a report was answered, as a claim would have been; not for what is known.
+pub(super) fn as_claim(seen: &Seen) -> Claim {
+    match seen.clone() {
+        Seen::Known { .. } => panic!("no claim is answered so"),
         // A report is settled by its first attempt, or by the one after a lapse.
         Seen::Recorded { fence, how } => {
             Claim::Granted { fence, attempt: if how == GrantKind::Takeover { 2 } else { 1 }, how }
@@ -48,7 +56,7 @@ pub(super) fn seen_text(seen: &Seen) -> String {
         Seen::Busy { wait, owner } => Claim::Busy { wait, owner },
         Seen::NotYet { wait } => Claim::NotYet { wait },
         Seen::Conflict { stored } => Claim::Conflict { stored },
-    })
+    }
 }
 
 pub(super) fn finish_text(finish: &Finish) -> String {
@@ -105,6 +113,7 @@ pub(super) fn counters(counters: &Counters) -> Map<String, Value> {
         ("cas", counters.version_mismatches),
         ("gone", counters.gone),
         ("late", counters.late),
+        ("reported", counters.reported),
         ("lost", counters.lost_calls),
         ("reread", counters.reread),
     ];

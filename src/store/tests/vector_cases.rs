@@ -1,5 +1,6 @@
 //! The cases of `tests/vectors/ledger.json`, played on the model.
 
+use super::asked::identities;
 use super::vectors::{INCARNATION, Player, START_US};
 use super::world::*;
 use crate::store::DuplicateOutcome::Executed;
@@ -231,7 +232,10 @@ pub(super) async fn document() -> Value {
     reports_and_changes(&mut p).await;
     lanes(&mut p).await;
     json!({
-        "version": 3,
+        "version": 4,
+        "namespace": "shop",
+        "group": "orders",
+        "shard": 0,
         "lane": "KEYS 5 names the lane, ARGV 1 is the number of the call in it, from 1 on; 0 means no lane",
         "incarnation": INCARNATION,
         "window_ms": 3_600_000,
@@ -242,6 +246,8 @@ pub(super) async fn document() -> Value {
         "place": "10 bytes: topic number (2), partition (2), offset (6), big endian; compared for equality only",
         "payload_hash": "2 bytes of the value's sha1, 0000 = not given",
         "clock": "virtual: in each script redis.call('TIME') is replaced by redis.call('MGET', 'clock:s', 'clock:us'), which are set to at_us / 1000000 and at_us % 1000000 before each step",
+        "asks": "the call in words, for an implementation that makes keys and argv itself; means: the reply in words",
+        "identities": identities(),
         "argv": "a string is sent as it is, {hex} as those bytes",
         "reply": "a * stands for the id of an outbox entry",
         "cases": p.cases,

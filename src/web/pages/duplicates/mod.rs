@@ -190,6 +190,20 @@ fn sentence(totals: &Totals) -> String {
     }
 }
 
+/// What these numbers cannot hold: groups that tell the ledger after their work, where a process may die in between.
+fn unseen(view: &View) -> Option<String> {
+    let reporting: Vec<String> = ledger_groups(view)
+        .filter(|books| books.reported > 0)
+        .map(|books| words::shown(&books.group).into_owned())
+        .collect();
+    let (first, more) = reporting.split_first()?;
+    let who = match more.len() {
+        0 => format!("{first} reports"),
+        n => format!("{first} and {} report", words::plural(n as u64, "other group", "other groups")),
+    };
+    Some(format!("{who} events after the work: a repeat whose first run died before its report is not seen."))
+}
+
 pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> DuplicatesPage {
     let mut list = list::read_query(&visit.params);
     let entries = list::select(view, &list);
@@ -202,7 +216,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Duplicat
     DuplicatesPage {
         tone: tone_class(tone),
         headline,
-        sentence: sentence(&totals),
+        sentence: [Some(sentence(&totals)), unseen(view)].into_iter().flatten().collect::<Vec<_>>().join(" "),
         period: totals.period_words(),
         chart: chart::build(&buckets(view), &totals, view),
         causes: causes(view, &f, &list),

@@ -102,5 +102,8 @@ fn duplicates(books: Option<&LedgerGroupView>) -> Fact {
     let executed = books.total(DuplicateOutcome::Executed);
     let suppressed = books.total(DuplicateOutcome::Suppressed);
     let tone = if executed > 0 { Tone::Bad } else { Tone::Ok };
-    fact("Executed twice", Cell::Text(words::count(executed)), format!("{} suppressed", words::count(suppressed)), tone)
+    // What died before it could report is not in these numbers.
+    let kind = if books.reported > 0 { "; reports after its work" } else { "" };
+    let note = format!("{} suppressed{kind}", words::count(suppressed));
+    fact("Executed twice", Cell::Text(words::count(executed)), note, tone)
 }
