@@ -3,7 +3,8 @@
 #
 #   scripts/install.sh build    what `cargo build` needs beside Rust: a C and C++ compiler, make, cmake, pkg-config, OpenSSL and zlib
 #   scripts/install.sh test     that, and what `make test` needs: Java and Maven (for Kafka), Redis, Chromium, Node.js,
-#                               Prometheus with promtool, Alertmanager, jq, curl; fetches Kafka's jars and the browser suite's packages
+#                               Prometheus with promtool, Alertmanager, Python, jq, curl; fetches Kafka's jars, those of the Java example, the
+#                               packages of the Python example and of the browser suite
 #
 # Debian and Ubuntu (apt). On other systems it names what to install and exits with 1.
 set -euo pipefail
@@ -59,6 +60,10 @@ check_test() {
     has redis-server || need redis-server
     [ "$(major java -version)" -ge 17 ] || need default-jre-headless openjdk-17-jre-headless openjdk-21-jre-headless
     has mvn || need maven
+    # A program of one file is compiled when it is run: a runtime alone cannot.
+    has javac || need default-jdk-headless openjdk-17-jdk-headless openjdk-21-jdk-headless
+    # Debian has the module that makes environments, and what it needs in another package.
+    if ! has python3 || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then need python3-venv; fi
     [ "$(major node --version)" -ge 18 ] || need nodejs
     # Some packages of Node.js carry npm and conflict with Debian's own.
     if ! has npm && ! { [ "$(major node --version)" -lt 18 ] && apt_node_has_npm; }; then need npm; fi
@@ -152,6 +157,10 @@ if [ "$what" = test ]; then
     verify_test
     jars=$("$root/scripts/kafka.sh" fetch) || fail "Kafka could not be fetched"
     say "Kafka's jars are in $jars"
+    jars=$("$root/scripts/kafka.sh" fetch "$root/examples/java/pom.xml") || fail "the Java example's jars could not be fetched"
+    say "the Java example's jars are in $jars"
+    packages=$("$root/scripts/python.sh" fetch) || fail "the Python example's packages could not be installed"
+    say "the Python example's packages are in $packages"
     if [ -e "$root/tests/browser/package-lock.json" ]; then
         if [ "$root/tests/browser/node_modules/.package-lock.json" -nt "$root/tests/browser/package-lock.json" ]; then
             say "the browser suite's packages are there"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # A single Kafka node (KRaft, no ZooKeeper, no container) for tests and for trying Tidemark out, and Kafka's own tools.
 #
-#   scripts/kafka.sh fetch                                  get the jars (once; cached outside the tree), print their folder
+#   scripts/kafka.sh fetch [POM]                            get the jars (once; cached outside the tree), print their folder
 #   scripts/kafka.sh run   [--port P] [--controller-port P] [--dir D] [--with FILE]   in the foreground, until it is signalled
 #   scripts/kafka.sh start [--port P] [--controller-port P] [--dir D]   in the background, returns when it answers
 #   scripts/kafka.sh stop  [--dir D]
 #   scripts/kafka.sh tool  consumer-groups|topics|configs|features|... ARGUMENTS...
-#   scripts/kafka.sh java  FILE.java ARGUMENTS...           a program of one file, with Kafka's classes
+#   scripts/kafka.sh java  [--pom POM] FILE.java ARGUMENTS...   a program of one file, with Kafka's classes or those of a pom
 #
 # FILE holds broker properties that replace or complete those below. D holds the data and survives a stop; the default is a folder under the temporary directory. Only loopback is used.
 set -euo pipefail
@@ -14,13 +14,21 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 pom=$here/kafka-jars.xml
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$pom")
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/tidemark
 # The sum of the list is part of the name, so that a changed list is fetched anew.
-jars=${XDG_CACHE_HOME:-$HOME/.cache}/tidemark/kafka-$version-$(cksum <"$pom" | cut -d ' ' -f 1)
+jars=$cache/kafka-$version-$(cksum <"$pom" | cut -d ' ' -f 1)
 plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 
 fail() {
     echo "kafka.sh: $*" >&2
     exit 1
+}
+
+# Takes another list of jars than Kafka's own.
+use_pom() { # pom
+    [ -r "$1" ] || fail "$1 cannot be read"
+    pom=$1
+    jars=$cache/jars-$(cksum <"$pom" | cut -d ' ' -f 1)
 }
 
 need_java() {
@@ -51,7 +59,7 @@ fetch() {
         echo "kafka.sh: fetching the jars failed (attempt $attempt of 2)" >&2
     done
     rm -rf "$new"
-    fail "the jars of Kafka $version could not be fetched"
+    fail "the jars of $pom could not be fetched"
 }
 
 need_jars() {
@@ -176,9 +184,18 @@ tool() {
 command=${1:-help}
 [ $# -eq 0 ] || shift
 case $command in
-fetch) fetch ;;
+fetch)
+    [ $# -eq 0 ] || use_pom "$1"
+    fetch
+    ;;
 java)
     need_java
+    if [ "${1:-}" = --pom ]; then
+        [ $# -gt 2 ] || fail "--pom needs a file, and a program behind it"
+        use_pom "$2"
+        shift 2
+        fetch >/dev/null
+    fi
     need_jars
     KAFKA_TIER=1 KAFKA_HEAP=256m jvm "$@"
     ;;

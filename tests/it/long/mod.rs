@@ -3,3 +3,4 @@
 mod crash_points;
 mod rebalances;
 mod redis_failovers;
+mod other_languages;

@@ -1,6 +1,7 @@
 //! What the integration tests share: servers, the binary as a process, Kafka's clients and tools, and waiting.
 
 mod binary;
+mod example;
 mod kafka;
 mod member;
 mod metrics;
@@ -16,6 +17,7 @@ mod shop;
 mod wait;
 
 pub use binary::{Output, Tidemark, run, run_with};
+pub use example::example;
 pub use kafka::{Kafka, Record};
 pub use member::{Member, Protocol};
 pub use metrics::Metrics;
