@@ -26,7 +26,8 @@ async fn main() -> anyhow::Result<()> {
     let inbox = inbox.with_context(|| format!("there is no ledger {ledger}: tidemark ledger init --group {group}"))?;
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", kafka).set("group.id", group).set("auto.offset.reset", "earliest");
-    let consumer: StreamConsumer = settings.set("enable.auto.commit", "false").create()?;
+    settings.set("enable.auto.commit", "false").set("session.timeout.ms", "6000");
+    let consumer: StreamConsumer = settings.create()?;
     consumer.subscribe(&[topic])?;
     let mut done = File::options().create(true).append(true).open(done)?;
     loop {

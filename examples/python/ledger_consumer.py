@@ -99,6 +99,8 @@ def read(call, reply):
         return {"refused": word, "found": rest[0]}
     if word != "OK":
         return {"refused": word, "why": rest[0]} if rest else {"refused": word}
+    if call in ("commit", "begin"):
+        raise NotImplementedError(call)
     if call == "note":
         return [{"is": "done", "lost_calls": int(rest[0])}]
     return [read_one(text) for text in rest]
