@@ -86,8 +86,10 @@ pub async fn serve_handler(service: Arc<dyn Handler>, config: ServiceConfig) -> 
     let url = config.cluster.redis.as_ref().context("a service has a ledger: redis is missing")?;
     let store = RedisStore::new(url.expose_secret(), RedisTimeouts::default())?.with_durability(config.durability);
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let stop = Stop::clean(shutdown::on_signal());
-    run_handler(service, config, store, ServiceOptions::default(), listener, stop).await
+    let effects = config.effects_log.as_deref().map(EffectsLog::open).transpose()?;
+    let work_time = config.work_time;
+    let options = ServiceOptions { effects, work_time: Arc::new(move |_| work_time), ..ServiceOptions::default() };
+    run_handler(service, config, store, options, listener, Stop::clean(shutdown::on_signal())).await
 }
 
 /// Runs a service until `stop` says otherwise. Kafka or the ledger being away is not an error: `/readyz` says so.
