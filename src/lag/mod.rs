@@ -24,6 +24,7 @@ mod thresholds;
 mod time_lag;
 mod transaction;
 mod trend;
+mod unread;
 pub mod words;
 
 pub use burrow::{BurrowStatus, CommitSample, CommitWindow, evaluate};
@@ -51,3 +52,4 @@ pub use thresholds::{Levels, Thresholds};
 pub use time_lag::{OldestUnread, TimeLag, TimeLagSource, oldest_unread};
 pub use transaction::{Coordinated, OpenTransaction, Transactions, held_partitions};
 pub use trend::{Line, Trend, fit, trend};
+pub use unread::{PairRead, Unread, read_committed_lag, unread};

@@ -30,6 +30,9 @@ pub enum TimeLagSource {
 }
 
 impl TimeLagSource {
+    /// The label where only a least value is certain.
+    pub const BOUND: &'static str = "bound";
+
     pub const fn label(self) -> &'static str {
         match self {
             Self::CaughtUp => "caught_up",
@@ -58,6 +61,16 @@ impl OldestUnread {
             Self::Aged(time_lag) => Reading::Known(time_lag),
             Self::AtLeast(_, why) => Reading::Unknown(why),
             Self::Unknown(reason) => Reading::Unknown(reason),
+        }
+    }
+
+    /// Where the number or the bound comes from; `None` where there is neither.
+    pub const fn source_label(self) -> Option<&'static str> {
+        match self {
+            Self::None => Some(TimeLagSource::CaughtUp.label()),
+            Self::Aged(time_lag) => Some(time_lag.source.label()),
+            Self::AtLeast(..) => Some(TimeLagSource::BOUND),
+            Self::Unknown(_) => None,
         }
     }
 

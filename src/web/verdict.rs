@@ -103,7 +103,7 @@ pub fn sourced_time_lag_cell(lag: &Reading<TimeLag>, at_least: Option<Duration>)
 
 /// The source of a time lag for machines: `bound` where only a least value is certain.
 pub fn time_lag_source_label(lag: &Reading<TimeLag>, at_least: Option<Duration>) -> Option<&'static str> {
-    lag.known().map(|lag| lag.source.label()).or(at_least.map(|_| "bound"))
+    lag.known().map(|lag| lag.source.label()).or(at_least.map(|_| TimeLagSource::BOUND))
 }
 
 /// Where a time lag comes from, in words.

@@ -1,17 +1,9 @@
-//! What one pair has not read: how many records, whether there are any at all, and how old the oldest one is.
+//! What one pair of the scene has not read, and whether what its offsets leave holds any record.
 
 use super::{Scene, rows::Row};
 use crate::lag::{
-    Arrival, GroupKind, GroupSnapshot, Lag, LogRange, Offset, OldestUnread, PairTrack, PartitionTrack, Reading, RecordKnown,
-    RecordPlace, UnknownReason, next_readable, oldest_unread,
+    GroupSnapshot, Lag, LogRange, Offset, PairRead, PairTrack, PartitionTrack, Reading, RecordPlace, Unread, next_readable,
 };
-
-pub(super) struct Unread {
-    pub lag: Reading<Lag>,
-    pub oldest: OldestUnread,
-    /// What the offsets leave was looked at: it holds no record.
-    pub markers_only: bool,
-}
 
 pub(super) fn look(
     scene: &Scene<'_>,
@@ -21,44 +13,9 @@ pub(super) fn look(
     log: Option<&PartitionTrack>,
 ) -> Unread {
     let lag = group.lag(row.topic, row.partition, committed, range);
-    let with = |oldest| Unread { lag, oldest, markers_only: false };
-    let (unread, committed, range, log) = match (lag.and_then(Lag::unread), committed, range, log) {
-        (Reading::Unknown(reason), ..) => return with(OldestUnread::Unknown(reason)),
-        (Reading::Known(0), ..) => return with(OldestUnread::None),
-        (Reading::Known(unread), Reading::Known(committed), Reading::Known(range), Some(log)) => {
-            (unread, committed, range, log)
-        }
-        (Reading::Known(_), ..) => return with(OldestUnread::Unknown(UnknownReason::HistoryTooShort)),
-    };
-    if group.kind == GroupKind::Share {
-        return with(oldest_of_share(range.end.back_by(unread), log, scene));
-    }
-    let offset = next_readable(committed, range);
-    let arrival = Arrival::of(offset, log.ends(), scene.now);
-    let Some(slot) = scene.slot(row.topic) else {
-        return with(arrival.by_history(UnknownReason::HistoryTooShort));
-    };
-    let place = RecordPlace { slot, partition: row.partition, offset };
-    if scene.records.is_empty_from(place, range.end) {
-        return Unread { lag: lag.map(Lag::without_unread), oldest: OldestUnread::None, markers_only: true };
-    }
-    if arrival.is_known_within(scene.records.tolerance()) {
-        return with(arrival.by_history(UnknownReason::HistoryTooShort));
-    }
-    with(match scene.records.at(place, range.end) {
-        RecordKnown::At(stamp) => arrival.by_record(stamp, scene.at, scene.records.tolerance()),
-        RecordKnown::NotRead(reason) => arrival.by_history(reason),
-        RecordKnown::Nothing => OldestUnread::None,
-    })
-}
-
-/// The record at a share group's start offset may have been acknowledged: only that its oldest unread one is as old as the
-/// record so far before the end is sure.
-fn oldest_of_share(offset: Offset, log: &PartitionTrack, scene: &Scene<'_>) -> OldestUnread {
-    match oldest_unread(offset, log.ends(), scene.now) {
-        OldestUnread::Aged(bound) => OldestUnread::AtLeast(bound.age, UnknownReason::HistoryTooShort),
-        other => other,
-    }
+    let place = scene.slot(row.topic).map(|slot| (slot, row.partition));
+    let pair = PairRead { kind: group.kind, lag, committed, range, place, log };
+    crate::lag::unread(&pair, scene.records, (scene.now, scene.at))
 }
 
 /// The lag of a pair by its offsets; without what was looked at and holds no record. `topic` is an index into the

@@ -2,7 +2,7 @@
 
 use crate::lag::{
     Drain, GroupKind, GroupState, LogRange, Offset, Reading, Spark, Status, Thresholds, TimeLag, TimeLagSource,
-    UnknownReason, measure_read_committed,
+    read_committed_lag,
 };
 use chrono::{DateTime, Utc};
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
@@ -83,14 +83,9 @@ impl GroupView {
         self.unknown_partitions > 0 || !self.lag.is_known()
     }
 
-    /// What a read-committed reader has left in one of its partitions: up to the last stable offset. Unknown in a share
-    /// group, whose lag does not begin at its offset.
+    /// What a read-committed reader has left in one of its partitions.
     pub fn read_committed_lag(&self, partition: &PartitionView) -> Reading<u64> {
-        match (self.kind, partition.lag) {
-            (GroupKind::Share, _) => Reading::Unknown(UnknownReason::Unsupported),
-            (_, Reading::Known(1..)) => measure_read_committed(partition.committed, partition.range),
-            (_, nothing_or_unknown) => nothing_or_unknown,
-        }
+        read_committed_lag(self.kind, partition.lag, partition.committed, partition.range)
     }
 
     /// Members of a stable group without a partition. `None` where nobody is told to own one: in other protocols (Kafka
