@@ -15,6 +15,7 @@ use crate::{
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use rows::{Row, rows_of};
+pub(super) use text::inert;
 use std::{io::Write as _, process::ExitCode, time::Duration};
 use tokio_util::sync::CancellationToken;
 

@@ -100,6 +100,14 @@ pub enum UnknownReason {
 }
 
 impl UnknownReason {
+    /// Whether a reading failed; the other reasons are findings, and may stay for ever.
+    pub const fn is_failure(self) -> bool {
+        !matches!(
+            self,
+            Self::NeverCommitted | Self::BeyondEnd | Self::NoSuchPartition | Self::Unsupported | Self::NotReported
+        )
+    }
+
     /// A bounded set of values for the metric label `reason`.
     pub const fn label(self) -> &'static str {
         match self {

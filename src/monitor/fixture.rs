@@ -234,6 +234,7 @@ pub fn pair(partition: i32, committed: Option<u64>, end: u64) -> PartitionView {
         last_commit_at: committed.map(|_| at(1_700_000_000)),
         at_risk: Reading::Known(1),
         notes: Vec::new(),
+        last_known: None,
     }
 }
 

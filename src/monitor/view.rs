@@ -9,7 +9,7 @@ mod series;
 
 pub use alerts::{AlertState, AlertView, Severity, TimelineEntry, TimelineKind, Tone};
 pub use groups::{
-    DetailedGroup, DetailedTopic, Details, GroupDetails, GroupTopicView, GroupView, GroupWords, MemberView, Note,
+    DetailedGroup, DetailedTopic, Details, GroupDetails, GroupTopicView, GroupView, GroupWords, LastKnown, MemberView, Note,
     PartitionView, counted_lag,
 };
 pub use ledger::{DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, SagaView, StepTime, StuckSaga};

@@ -3,7 +3,8 @@
 use super::cell::Cell;
 use super::words;
 use crate::lag::{Reading, Status, TimeLag, TimeLagSource, UnknownReason};
-use crate::monitor::view::{ClusterView, Drain, DuplicateCause, GroupView, Note, Tone, View};
+use crate::monitor::view::{ClusterView, Drain, DuplicateCause, GroupView, LastKnown, Note, Tone, View};
+use chrono::{DateTime, Utc};
 use std::time::Duration;
 
 pub const fn status_word(status: Status) -> &'static str {
@@ -76,6 +77,17 @@ fn level(value: f64, warning: f64, critical: f64) -> Tone {
         v if v > critical => Tone::Bad,
         v if v > warning => Tone::Warn,
         _ => Tone::Ok,
+    }
+}
+
+/// The lag; where it cannot be read now, what it was when it could, which no reader can take for the number of now.
+pub fn lag_cell(lag: &Reading<u64>, last: Option<LastKnown>, now: DateTime<Utc>) -> Cell {
+    match (lag, last) {
+        (Reading::Unknown(reason), Some(last)) => {
+            let age = words::duration(words::between(last.at, now));
+            Cell::Noted(format!("was {}", words::count(last.lag)), format!("{age} ago; unknown now: {reason}"))
+        }
+        (lag, _) => Cell::count(lag),
     }
 }
 

@@ -71,9 +71,16 @@ async fn what_a_broker_took_with_it_is_unknown_the_rest_stays_right_and_coordina
     }
     eventually(PATIENCE, "the group's page says that a part is unknown", || async {
         let page = monitor.get(&format!("/groups/local/{}", moving[0])).await?;
-        if page.contains("Part of its partitions could not be read") { Ok(()) } else { Err(page) }
+        let words = ["Part of its partitions could not be read", "the whole was 18"];
+        if words.iter().all(|words| page.contains(words)) { Ok(()) } else { Err(page) }
     })
     .await;
+    let json = monitor.get_json(&format!("/groups/local/{}?format=json", moving[0])).await.expect("the group has stayed");
+    let lost = &json["topics"][0]["partitions"][1];
+    assert_eq!((&lost["lag"], &lost["last_known"]["lag"]), (&serde_json::Value::Null, &6.into()), "{json}");
+    assert!(lost["last_known"]["age_seconds"].as_f64().is_some_and(|age| age > 0.0), "{lost}");
+    let page = monitor.get(&format!("/groups/local/{}?tab=partitions", moving[0])).await.expect("the group has stayed");
+    assert!(page.contains("was 6"), "{page}");
     eventually(PATIENCE, "the topic's page says why", || async {
         let topic = monitor.get_json("/topics/local/spread?format=json").await?;
         if topic["partition_list"][1]["unknown"] == "no_leader" { Ok(()) } else { Err(topic.to_string()) }

@@ -75,7 +75,7 @@ fn printable(name: &str) -> String {
 }
 
 /// A name that a spreadsheet does not take for a formula: anyone who may create a group chooses names.
-fn inert(name: &str) -> Cow<'_, str> {
+pub(in crate::cli) fn inert(name: &str) -> Cow<'_, str> {
     if name.starts_with(['=', '+', '-', '@', '\t', '\r']) { Cow::Owned(format!("'{name}")) } else { Cow::Borrowed(name) }
 }
 

@@ -48,6 +48,16 @@ impl History {
         spread(&self.moments, first, most)
     }
 
+    /// The lag of a pair as the last collection that read both of its parts had it, and when the earlier of them was read.
+    pub fn last_lag(&self, pair: &PairTrack, log: &PartitionTrack) -> Option<(Lag, Moment)> {
+        let (committed, ends) = (pair.committed().latest().last, log.ends().latest().last);
+        let read = self.moments.partition_point(|moment| moment.committed <= committed && moment.ends <= ends);
+        // Beyond the horizon only the last readings are left.
+        let apart = Moment { committed, ends };
+        let moment = read.checked_sub(1).and_then(|index| self.moments.get(index)).copied().unwrap_or(apart);
+        Some((lag_at(pair, log, moment)?, moment))
+    }
+
     /// The group's chart over the whole history, with at most `most` samples.
     pub fn group_series(&self, group: &str, most: usize) -> Option<Vec<SeriesSample>> {
         let track = self.settled(group)?;

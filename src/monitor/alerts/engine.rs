@@ -248,22 +248,11 @@ fn is_hidden(key: &InstanceKey, view: &View) -> bool {
         let of_age = matches!(key.name, "KafkaConsumerTimeLagHigh" | "KafkaConsumerRetentionRisk");
         let hides = |partition: &PartitionView| {
             let age = partition.time_lag.reason().filter(|_| of_age);
-            partition.lag.reason().into_iter().chain(age).any(is_failure)
+            partition.lag.reason().into_iter().chain(age).any(UnknownReason::is_failure)
         };
-        group.lag.reason().is_some_and(is_failure)
+        group.lag.reason().is_some_and(UnknownReason::is_failure)
             || group.partitions().iter().any(|(of, partition)| counted(of) && hides(partition))
     })
-}
-
-/// Whether a reading failed; the other reasons are findings, and may stay for ever.
-const fn is_failure(reason: UnknownReason) -> bool {
-    !matches!(
-        reason,
-        UnknownReason::NeverCommitted
-            | UnknownReason::BeyondEnd
-            | UnknownReason::NoSuchPartition
-            | UnknownReason::Unsupported
-    )
 }
 
 fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {

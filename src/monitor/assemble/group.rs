@@ -84,7 +84,7 @@ pub(super) fn words(scene: &Scene<'_>, group: &GroupSnapshot, standpoint: Standp
     let judged = judge_rows(scene, group, standpoint);
     let counted: Vec<_> = judged.iter().filter(|one| !one.left_out).collect();
     let (evidence, _) = evidence_of(scene, group, &counted, standpoint);
-    GroupWords { sentence: sentence(&evidence), advice: advice(&evidence) }
+    GroupWords { sentence: sentence(&evidence), advice: advice(&evidence), last_known: sums::last_known(&counted) }
 }
 
 fn evidence_of<'a>(
@@ -277,6 +277,7 @@ pub(super) fn judge_rows<'a>(scene: &Scene<'a>, group: &'a GroupSnapshot, standp
         let pair = facts::facts(scene, group, &row, presence, standpoint.history);
         let verdict = judge(&pair.facts, scene.settings.spans);
         let mut view = partition::assemble(scene, &row, &pair, verdict, standpoint.history);
+        view.last_known = partition::last_known(group.kind, &row, &pair, standpoint.history);
         let rise = row.pair.and_then(|pair| pair.last_rise());
         if rise.zip(standpoint.nobody_since).is_some_and(|(rise, since)| rise > since) {
             view.notes.push(Note::Unmanaged);

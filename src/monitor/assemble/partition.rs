@@ -2,10 +2,10 @@
 
 use super::{Scene, facts::PairFacts, rows::Row};
 use crate::lag::{
-    Drain, History, Lag, LogRange, Offset, Presence, Reading, Retention, TimeLag, TimeLagSource, UnknownReason, Verdict,
-    measure,
+    Drain, GroupKind, History, Lag, LogRange, Offset, Presence, Reading, Retention, TimeLag, TimeLagSource, UnknownReason,
+    Verdict, measure,
 };
-use crate::monitor::view::{Note, PartitionView};
+use crate::monitor::view::{LastKnown, Note, PartitionView};
 use std::time::Duration;
 
 pub(super) fn assemble(
@@ -35,7 +35,17 @@ pub(super) fn assemble(
         last_commit_at: row.pair.and_then(|pair| pair.last_change()).map(|change| history.time(change)),
         at_risk: row.pair.and_then(|pair| pair.last_step()).map_or(TOO_LITTLE, Reading::Known),
         notes: notes(row, pair),
+        last_known: None,
     }
+}
+
+/// What was read before of a lag that could not be read now. What a share group has left does not follow from offsets.
+pub(super) fn last_known(kind: GroupKind, row: &Row<'_>, pair: &PairFacts<'_>, history: &History) -> Option<LastKnown> {
+    pair.facts.lag.reason().filter(|reason| kind != GroupKind::Share && reason.is_failure())?;
+    let (tracked, log) = row.pair.filter(|pair| pair.gone_since().is_none()).zip(pair.log)?;
+    let (lag, moment) = history.last_lag(tracked, log)?;
+    let at = moment.committed.min(moment.ends);
+    Some(LastKnown { lag: lag.unread().known()?, at: history.time(at) })
 }
 
 /// Records that were deleted before they were read; markers of transactions are none.

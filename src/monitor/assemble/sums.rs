@@ -2,6 +2,8 @@
 
 use super::{Scene, group::Judged, partition};
 use crate::lag::{Drain, OldestUnread, Reading, Retention, Status, TimeLag, TimeLagSource, UnknownReason};
+use crate::monitor::view::LastKnown;
+use chrono::{DateTime, Utc};
 use std::time::Duration;
 
 /// Whether the sum of lag is too small because of this row: an owner's empty log hides nothing.
@@ -19,6 +21,24 @@ pub(super) fn lag(counted: &[&Judged<'_>]) -> Reading<u64> {
             Reading::Unknown(hidden.and_then(|one| one.view.lag.reason()).unwrap_or(UnknownReason::NeverCommitted))
         }
     }
+}
+
+/// The sum as it was known last, where a part of it is not known now.
+pub(super) fn last_known(counted: &[&Judged<'_>]) -> Option<LastKnown> {
+    let mut whole = None;
+    let mut sum = 0_u64;
+    for one in counted {
+        match (one.view.lag, one.view.last_known) {
+            (Reading::Known(lag), _) => sum = sum.saturating_add(lag),
+            (Reading::Unknown(_), Some(last)) => {
+                sum = sum.saturating_add(last.lag);
+                whole = Some(whole.map_or(last.at, |at: DateTime<Utc>| at.min(last.at)));
+            }
+            (Reading::Unknown(_), None) if hides_lag(one) => return None,
+            (Reading::Unknown(_), None) => {}
+        }
+    }
+    whole.map(|at| LastKnown { lag: sum, at })
 }
 
 /// Ages of the oldest unread records of all rows whose lag is known or that hold nothing.

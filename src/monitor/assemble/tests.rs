@@ -10,7 +10,7 @@ use crate::lag::{
 };
 use crate::monitor::{
     alerts::EngineSettings,
-    view::{Drain, Note, PartitionView, TimelineKind},
+    view::{Drain, LastKnown, Note, PartitionView, TimelineKind},
 };
 use proptest::prelude::*;
 use std::{sync::RwLock, time::Duration};

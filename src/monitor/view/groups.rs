@@ -159,6 +159,9 @@ impl Deref for DetailedTopic<'_> {
 /// The verdict on a group in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupWords {
+    /// Where a part of the group's lag could not be read: the sum with that part as it was known last. `None` where a part
+    /// was never known.
+    pub last_known: Option<LastKnown>,
     /// The evidence, as one sentence for people.
     pub sentence: String,
     /// What to do, where something is to be done.
@@ -265,6 +268,16 @@ pub struct PartitionView {
     /// Records that were delivered between the last two commits: what a crash would deliver again, about.
     pub at_risk: Reading<u64>,
     pub notes: Vec<Note>,
+    /// What was read before, where this collection could not read the lag.
+    pub last_known: Option<LastKnown>,
+}
+
+/// A lag that was known once and is not now: never a value of now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastKnown {
+    pub lag: u64,
+    /// When it was read; of several parts, the oldest one.
+    pub at: DateTime<Utc>,
 }
 
 /// Facts that stand beside a verdict and never replace it.

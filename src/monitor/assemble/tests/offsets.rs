@@ -66,3 +66,47 @@ fn expired_offsets_are_remembered_and_said_so() {
     assert_eq!(watch.sentence("g"), "The committed offset of partition 0 is gone since 1 h.");
     assert_eq!(watch.told(TimelineKind::Status), ["g lost its committed offsets in 1 partition."]);
 }
+
+#[test]
+fn what_cannot_be_read_now_stands_with_what_it_was_and_when_and_never_as_a_number_of_now() {
+    let mut watch = Watch::new();
+    let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100), (0, 50)]);
+    let committed = [("orders", 0, 90), ("orders", 1, 44)];
+    watch.see(&logs(0).group("g", &committed));
+    watch.see(&logs(10).group("g", &committed));
+    // The partition loses its leader for a while; the group goes on in the other one.
+    for seconds in [20, 30, 70] {
+        let without = logs(seconds).without_log(1, UnknownReason::NoLeader);
+        watch.see(&without.group("g", &[("orders", 0, 95), ("orders", 1, 44)]));
+    }
+    let pair = watch.partition("g", 1);
+    assert_eq!(pair.lag, Reading::Unknown(UnknownReason::NoLeader));
+    assert_eq!(pair.last_known, Some(LastKnown { lag: 6, at: at(10) }));
+    assert_eq!(watch.partition("g", 0).last_known, None, "it is known");
+    let group = watch.group("g");
+    assert_eq!((group.lag, group.unknown_partitions), (Reading::Known(5), 1), "the sum leaves it out");
+    assert_eq!(group.words().last_known, Some(LastKnown { lag: 11, at: at(10) }), "as old as its oldest part");
+    watch.see(&logs(80).group("g", &[("orders", 0, 95), ("orders", 1, 44)]));
+    assert_eq!((watch.partition("g", 1).last_known, watch.group("g").words().last_known), (None, None));
+}
+
+#[test]
+fn a_group_whose_coordinator_is_silent_keeps_its_last_offsets_with_their_age() {
+    let mut watch = Watch::new();
+    let logs = |seconds, end| cluster(seconds).topic("orders", 1, &[(0, end)]);
+    watch.see(&logs(0, 100).group("g", &[("orders", 0, 90)]));
+    for (seconds, end) in [(10, 120), (20, 140)] {
+        watch.see(&logs(seconds, end).group("g", &[]).change_group("g", |group| {
+            group.committed = Reading::Unknown(UnknownReason::Timeout);
+        }));
+    }
+    let pair = watch.partition("g", 0);
+    assert_eq!((pair.lag, pair.committed.known()), (Reading::Unknown(UnknownReason::Timeout), None));
+    // Not 50: what came since the group was read may have been read as well.
+    assert_eq!(pair.last_known, Some(LastKnown { lag: 10, at: at(0) }));
+    assert_eq!(watch.group("g").words().last_known, Some(LastKnown { lag: 10, at: at(0) }));
+    // What was never committed, or lies beyond the end, is no failure, and a part that was never known leaves no sum.
+    watch.see(&logs(30, 140).group("h", &[("orders", 0, 150)]));
+    assert_eq!(watch.partition("h", 0).last_known, None);
+    assert_eq!(watch.group("h").words().last_known, None);
+}

@@ -6,7 +6,8 @@ use super::super::super::{
     words,
 };
 use crate::lag::{Reading, UnknownReason};
-use crate::monitor::view::{Drain, DuplicateOutcome, GroupView, LedgerGroupView, Tone};
+use crate::monitor::view::{Drain, DuplicateOutcome, GroupView, LastKnown, LedgerGroupView, Tone};
+use chrono::{DateTime, Utc};
 use std::time::Duration;
 
 /// A runway shorter than this is coloured.
@@ -23,12 +24,19 @@ fn fact(label: &'static str, value: Cell, note: impl Into<String>, tone: Tone) -
     Fact { label, value, note: note.into(), tone: tone_class(tone) }
 }
 
-pub fn facts(group: &GroupView, books: Option<&LedgerGroupView>) -> Vec<Fact> {
+pub fn facts(group: &GroupView, books: Option<&LedgerGroupView>, last: Option<LastKnown>, now: DateTime<Utc>) -> Vec<Fact> {
     let rate = |reading: &Reading<f64>| Cell::of(reading, |rate| words::rate(*rate));
     let unread_note = match (group.expired, group.unknown_partitions) {
         (0, 0) => "messages".to_owned(),
         (0, n) => format!("{} unknown", words::plural(n as u64, "partition", "partitions")),
         (n, _) => format!("{} more expired unread", words::count(n)),
+    };
+    let unread_note = match last {
+        Some(last) => {
+            let ago = words::duration(words::between(last.at, now));
+            format!("{unread_note}; the whole was {} {ago} ago", words::count(last.lag))
+        }
+        None => unread_note,
     };
     let oldest_note = match (&group.time_lag, group.time_lag_at_least) {
         (Reading::Known(lag), _) => time_lag_source(lag.source).to_owned(),

@@ -1,9 +1,13 @@
 //! One group as JSON, down to its partitions and members.
 
 use super::super::super::{links::Links, verdict::time_lag_source_label, words};
-use super::super::{groups::GroupJson, topic::transaction_json};
+use super::super::{
+    groups::{GroupJson, last_known_json},
+    topic::transaction_json,
+};
 use super::partitions::Part;
 use crate::monitor::view::{ClusterView, GroupTopicView, GroupView, PartitionView, TransactionView};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
@@ -15,10 +19,10 @@ pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
         };
         members.iter().map(member).collect::<Vec<_>>()
     });
-    let parts = group.partitions();
+    let (parts, now) = (group.partitions(), cluster.collected_at.unwrap_or(group.as_of));
     json!({
         "group": GroupJson::new(links, cluster, group),
-        "topics": group.topics.iter().map(|one| topic(cluster, group, one, &parts)).collect::<Vec<_>>(),
+        "topics": group.topics.iter().map(|one| topic(cluster, group, one, &parts, now)).collect::<Vec<_>>(),
         "members": members,
         "offsets_kept_until": group.offsets_kept_until.and_then(crate::lag::Reading::known).map(words::iso),
         "thresholds": {
@@ -29,7 +33,7 @@ pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
     })
 }
 
-fn topic(cluster: &ClusterView, group: &GroupView, topic: &GroupTopicView, parts: &[Part<'_>]) -> Value {
+fn topic(cluster: &ClusterView, group: &GroupView, topic: &GroupTopicView, parts: &[Part<'_>], now: DateTime<Utc>) -> Value {
     let own = parts.iter().filter(|(of, _)| of.topic == topic.topic);
     let known = cluster.topics.iter().find(|known| known.name == topic.topic);
     let held = |p: &PartitionView| known?.transactions.iter().find(|one| one.partition == p.partition);
@@ -41,11 +45,11 @@ fn topic(cluster: &ClusterView, group: &GroupView, topic: &GroupTopicView, parts
         "consumed_total": topic.consumed_total,
         "rewound_total": topic.rewound_total,
         "unsubscribed": topic.unsubscribed,
-        "partitions": own.map(|(_, p)| partition(group, p, held(p))).collect::<Vec<_>>(),
+        "partitions": own.map(|(_, p)| partition(group, p, held(p), now)).collect::<Vec<_>>(),
     })
 }
 
-fn partition(group: &GroupView, p: &PartitionView, held: Option<&TransactionView>) -> Value {
+fn partition(group: &GroupView, p: &PartitionView, held: Option<&TransactionView>, now: DateTime<Utc>) -> Value {
     let mut unknown = serde_json::Map::new();
     let mut note = |field: &str, reason: Option<crate::lag::UnknownReason>| {
         if let Some(reason) = reason {
@@ -64,6 +68,7 @@ fn partition(group: &GroupView, p: &PartitionView, held: Option<&TransactionView
         "start": p.range.known().map(|range| range.start.get()),
         "end": p.range.known().map(|range| range.end.get()),
         "lag": p.lag.known(),
+        "last_known": last_known_json(p.last_known, now),
         "read_committed_lag": group.read_committed_lag(p).known(),
         "transaction": held.map(transaction_json),
         "expired": p.expired,

@@ -107,7 +107,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         advice: said.advice.as_deref().map_or_else(String::new, |advice| words::shown(advice).into_owned()),
         notes: group.notes.iter().map(|note| note_words(*note)).collect(),
         expiry: expiry(group, view.at),
-        facts: facts::facts(group, duplicates_of(cluster, &group.id)),
+        facts: facts::facts(group, duplicates_of(cluster, &group.id), said.last_known, view.at),
         tabs: tabs::tabs(&href, tab, range),
         chart: chart::build(group, &series, range, &f.links, &href),
         heat: heat::build(

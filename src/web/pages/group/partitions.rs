@@ -4,7 +4,7 @@ use super::super::super::{
     cell::{Cell, Markup, tone_class},
     links::{Links, element_id},
     svg,
-    verdict::{drain_cell, note_words, sourced_time_lag_cell, status_tone, status_word},
+    verdict::{self, drain_cell, note_words, sourced_time_lag_cell, status_tone, status_word},
     words,
 };
 use super::super::{table::Row, topic::holder};
@@ -96,7 +96,7 @@ fn row(
             None => Cell::Quiet(unassigned.into()),
         },
         bar: svg::bar(p.lag.known().unwrap_or(0), max),
-        lag: Cell::count(&p.lag),
+        lag: verdict::lag_cell(&p.lag, p.last_known, view.at),
         read_committed: match (group.read_committed_lag(p), p.lag) {
             (Reading::Known(left), Reading::Known(lag)) if left < lag => format!("{} read-committed", words::count(left)),
             _ => String::new(),

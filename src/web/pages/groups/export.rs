@@ -1,13 +1,15 @@
 //! Groups for machines. A value that is not known is absent in CSV and `null` in JSON, with its reason beside it.
 
 use super::super::super::{
-    export, export::or_empty, links::Links, reply, state::DashboardState, verdict::time_lag_source_label,
+    export, export::or_empty, links::Links, reply, state::DashboardState, verdict::time_lag_source_label, words,
 };
 use super::duplicates_of;
 use crate::lag::Reading;
-use crate::monitor::view::{ClusterView, Drain, DuplicateOutcome, GroupView};
+use crate::monitor::view::{ClusterView, Drain, DuplicateOutcome, GroupView, LastKnown};
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 
 #[derive(Serialize)]
@@ -25,6 +27,8 @@ pub struct GroupJson<'a> {
     pub partitions: usize,
     pub unknown_partitions: usize,
     pub lag: Option<u64>,
+    /// Where a part of the lag could not be read: the sum as it was known last, with its age.
+    pub last_known: Option<Value>,
     pub lag_seconds: Option<f64>,
     /// `history`, `record`, `caught_up`; `bound` where only a least value is certain.
     pub lag_seconds_source: Option<&'static str>,
@@ -78,6 +82,7 @@ impl<'a> GroupJson<'a> {
             partitions: group.partition_count(),
             unknown_partitions: group.unknown_partitions,
             lag: group.lag.known(),
+            last_known: last_known_json(said.last_known, cluster.collected_at.unwrap_or(group.as_of)),
             lag_seconds: time_lag.known().map(|lag| lag.age.as_secs_f64()),
             lag_seconds_source: time_lag_source_label(&group.time_lag, group.time_lag_at_least),
             lag_seconds_at_least: group.time_lag_at_least.map(|age| age.as_secs_f64()),
@@ -95,6 +100,12 @@ impl<'a> GroupJson<'a> {
             unknown,
         }
     }
+}
+
+/// A lag of the past, with its age at `now`.
+pub fn last_known_json(last: Option<LastKnown>, now: DateTime<Utc>) -> Option<Value> {
+    let age = |last: LastKnown| words::between(last.at, now).as_secs_f64();
+    last.map(|last| json!({ "lag": last.lag, "at": words::iso(last.at), "age_seconds": age(last) }))
 }
 
 pub fn drain_json(drain: Drain) -> (&'static str, Option<f64>) {

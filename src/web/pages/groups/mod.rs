@@ -3,7 +3,7 @@
 mod export;
 mod row;
 
-pub use export::GroupJson;
+pub use export::{GroupJson, last_known_json};
 pub use row::{duplicates_of, group_row, parts_and_members, row_id, shown_or_empty};
 
 use super::super::{
