@@ -75,6 +75,8 @@ pub enum UnknownReason {
     NoSuchPartition,
     /// The group has committed nothing here.
     NeverCommitted,
+    /// The group has committed nothing here, and nothing has come long enough ago that it should have been.
+    NothingCame,
     /// The broker does not know this request.
     Unsupported,
     /// Not observed for long enough to tell.
@@ -104,7 +106,12 @@ impl UnknownReason {
     pub const fn is_failure(self) -> bool {
         !matches!(
             self,
-            Self::NeverCommitted | Self::BeyondEnd | Self::NoSuchPartition | Self::Unsupported | Self::NotReported
+            Self::NeverCommitted
+                | Self::NothingCame
+                | Self::BeyondEnd
+                | Self::NoSuchPartition
+                | Self::Unsupported
+                | Self::NotReported
         )
     }
 
@@ -122,6 +129,7 @@ impl UnknownReason {
             Self::NotAuthorized => "not_authorized",
             Self::NoSuchPartition => "no_such_partition",
             Self::NeverCommitted => "never_committed",
+            Self::NothingCame => "nothing_came",
             Self::Unsupported => "unsupported",
             Self::TooLittleHistory => "too_little_history",
             Self::HistoryTooShort => "history_too_short",
@@ -151,6 +159,7 @@ impl fmt::Display for UnknownReason {
             Self::NotAuthorized => f.write_str("not authorized to read it"),
             Self::NoSuchPartition => f.write_str("the topic or partition does not exist"),
             Self::NeverCommitted => f.write_str("nothing has been committed here"),
+            Self::NothingCame => f.write_str("nothing has been committed here, and nothing has come that should have been"),
             Self::Unsupported => f.write_str("the broker does not support this request"),
             Self::TooLittleHistory => f.write_str("not observed for long enough"),
             Self::HistoryTooShort => f.write_str("our history does not reach back to that record"),

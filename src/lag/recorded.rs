@@ -57,6 +57,7 @@ pub fn facts_of(recorded: &RecordedWindow<'_>, spans: Spans) -> PartitionFacts {
         trend: super::Trend::TooFewSamples,
         presence: recorded.presence,
         is_owned: false,
+        came_ago: None,
     };
     if facts.needs_trend(spans) {
         let from = last_zero.unwrap_or(first.at).max(now.minus(facts.paced(spans).window));
@@ -83,6 +84,7 @@ fn never_committed(recorded: &RecordedWindow<'_>) -> PartitionFacts {
         trend: super::Trend::TooFewSamples,
         presence: recorded.presence,
         is_owned: false,
+        came_ago: None,
     }
 }
 

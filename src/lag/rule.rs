@@ -7,6 +7,7 @@ pub enum Rule {
     LogUnreadable,
     NothingToRead,
     OwnedButNeverCommitted,
+    OwnedAndNothingCame,
     NeverCommitted,
     OffsetsGone,
     LagUnknown,
@@ -24,11 +25,12 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::CommittedUnreadable,
         Self::LogUnreadable,
         Self::NothingToRead,
         Self::OwnedButNeverCommitted,
+        Self::OwnedAndNothingCame,
         Self::NeverCommitted,
         Self::OffsetsGone,
         Self::LagUnknown,
@@ -51,7 +53,8 @@ impl Rule {
             Self::CommittedUnreadable => "unknown.committed_unreadable",
             Self::LogUnreadable => "unknown.log_unreadable",
             Self::NothingToRead => "ok.log_is_empty",
-            Self::OwnedButNeverCommitted => "never_committed.owned_with_backlog",
+            Self::OwnedButNeverCommitted => "never_committed.leaves_what_comes",
+            Self::OwnedAndNothingCame => "unknown.owned_and_nothing_came",
             Self::NeverCommitted => "unknown.never_committed",
             Self::OffsetsGone => "offsets_expired.gone",
             Self::LagUnknown => "unknown.lag_unknown",

@@ -173,6 +173,13 @@ impl Runs {
         Rise::Between(self.latest, Run::new(next, previous == Some(self.latest.last), at))
     }
 
+    /// When the number first rose after `tick`, as far as the runs of that time are kept.
+    pub fn first_rise_after(&self, tick: Tick) -> Option<Tick> {
+        let from = self.first_where(|run| run.first > tick)?.max(1);
+        let rises = |index: &usize| self.get(*index).value() > self.get(index - 1).value();
+        (from..self.count()).find(rises).map(|index| self.get(index).first)
+    }
+
     /// Forward progress per second over the time from `from` on, or over all that is known when that is shorter.
     /// `None` when nothing can be said: one reading only.
     pub fn forward_rate(&self, from: Tick) -> Option<f64> {

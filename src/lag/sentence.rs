@@ -259,6 +259,17 @@ fn unknown(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
         Some(UnknownReason::NeverCommitted) => {
             format!("Nothing has been committed in {} and no member owns it.", topics(group))
         }
+        Some(UnknownReason::NothingCame) => {
+            let came = match worst.facts.came_ago {
+                Some(ago) => format!("the first message came {} ago", duration(ago)),
+                None => "nothing has come since its members were first seen".to_owned(),
+            };
+            let backlog = messages(worst.facts.retained);
+            format!(
+                "Nothing has been committed in {}, and {came}; one that begins at the oldest message has {backlog} to read.",
+                topics(group)
+            )
+        }
         Some(reason) => format!("Cannot tell: {reason}."),
         None => "Cannot tell.".to_owned(),
     }
@@ -293,6 +304,11 @@ pub fn advice(group: &GroupEvidence<'_>) -> Option<String> {
 
 fn unknown_advice(reason: UnknownReason) -> Option<String> {
     match reason {
+        UnknownReason::NothingCame => Some(
+            "With auto.offset.reset=latest this is a consumer on a quiet topic, and all is well. With earliest it should have \
+             read what is there: look at its log."
+                .to_owned(),
+        ),
         UnknownReason::NotAuthorized => {
             Some("Give the monitor's principal DESCRIBE on the group and on the topics that it reads.".to_owned())
         }

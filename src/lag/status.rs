@@ -107,6 +107,9 @@ pub struct PartitionFacts {
     pub presence: Presence,
     /// Whether a member is assigned to this partition.
     pub is_owned: bool,
+    /// Where nothing was committed: since when a record has been waiting that came while the group had members. `None` where
+    /// none came.
+    pub came_ago: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,7 +199,7 @@ pub fn judge(facts: &PartitionFacts, spans: Spans) -> Verdict {
 pub fn judge_by_rule(facts: &PartitionFacts, spans: Spans) -> (Verdict, Rule) {
     match facts.committed {
         CommittedState::Unreadable(reason) => return (Verdict::unknown(reason), Rule::CommittedUnreadable),
-        CommittedState::Never => return judge_without_commit(facts),
+        CommittedState::Never => return judge_without_commit(facts, spans),
         CommittedState::Gone(_) if facts.retained == Reading::Known(0) => {
             return (Verdict::known(Status::Ok), Rule::NothingToRead);
         }
@@ -236,13 +239,20 @@ pub fn judge_by_rule(facts: &PartitionFacts, spans: Spans) -> (Verdict, Rule) {
 
 const TOO_LITTLE: Verdict = Verdict::unknown(UnknownReason::TooLittleHistory);
 
-/// Nothing is committed: a fault only where somebody owns the partition and there is something to read.
-fn judge_without_commit(facts: &PartitionFacts) -> (Verdict, Rule) {
+/// Nothing is committed: a fault only where somebody owns the partition and has left records alone that came meanwhile. One who
+/// begins at the end (`auto.offset.reset=latest`) has nothing to commit before.
+fn judge_without_commit(facts: &PartitionFacts, spans: Spans) -> (Verdict, Rule) {
     match facts.retained {
-        Reading::Unknown(reason) => (Verdict::unknown(reason), Rule::LogUnreadable),
-        Reading::Known(0) => (Verdict::known(Status::Ok), Rule::NothingToRead),
-        Reading::Known(_) if facts.is_owned => (Verdict::known(Status::NeverCommitted), Rule::OwnedButNeverCommitted),
-        Reading::Known(_) => (Verdict::unknown(UnknownReason::NeverCommitted), Rule::NeverCommitted),
+        Reading::Unknown(reason) => return (Verdict::unknown(reason), Rule::LogUnreadable),
+        Reading::Known(0) => return (Verdict::known(Status::Ok), Rule::NothingToRead),
+        Reading::Known(_) if !facts.is_owned => {
+            return (Verdict::unknown(UnknownReason::NeverCommitted), Rule::NeverCommitted);
+        }
+        Reading::Known(_) => {}
+    }
+    match facts.came_ago {
+        Some(ago) if ago > spans.stalled_after => (Verdict::known(Status::NeverCommitted), Rule::OwnedButNeverCommitted),
+        Some(_) | None => (Verdict::unknown(UnknownReason::NothingCame), Rule::OwnedAndNothingCame),
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct GroupMemory {
     pub last_known: Option<Status>,
     /// Since when nobody has been in the group; `None` while somebody is.
     pub nobody_since: Option<Tick>,
+    /// When somebody was first seen in the group.
+    pub somebody_since: Option<Tick>,
     pub members: Option<Membership>,
     /// What the last collection changed about the members.
     pub change: MembersChange,
@@ -97,6 +99,9 @@ impl GroupMemory {
     fn note_members(&mut self, members: &[Member], now: Tick) {
         let present = Membership { count: members.len(), fingerprint: fingerprint(members) };
         self.nobody_since = if present.count == 0 { self.nobody_since.or(Some(now)) } else { None };
+        if present.count > 0 {
+            self.somebody_since.get_or_insert(now);
+        }
         if let Some(before) = self.members.replace(present) {
             self.change = match (before.count, present.count) {
                 (0, 0) => MembersChange::None,

@@ -19,6 +19,7 @@ const FACTS: PartitionFacts = PartitionFacts {
     trend: Trend::Upwards,
     presence: Presence::Members,
     is_owned: true,
+    came_ago: None,
 };
 
 fn worst(facts: &PartitionFacts) -> WorstPartition<'_> {

@@ -34,6 +34,7 @@ const BUSY: PartitionFacts = PartitionFacts {
     trend: Trend::NotUpwards,
     presence: Presence::Members,
     is_owned: true,
+    came_ago: None,
 };
 
 /// The same, but nothing has been committed for two minutes.
@@ -47,7 +48,7 @@ const DONE: PartitionFacts =
     PartitionFacts { lag: behind(0), oldest_unread: OldestUnread::None, zero_ago: Some(seconds(0)), ..STILL };
 
 /// Commits go on, nothing was ever committed here.
-const NEVER: PartitionFacts = PartitionFacts { committed: CommittedState::Never, ..BUSY };
+const NEVER: PartitionFacts = PartitionFacts { committed: CommittedState::Never, came_ago: Some(seconds(61)), ..BUSY };
 
 const fn moved_back(ago: u64) -> Option<Rewind> {
     Some(Rewind { ago: seconds(ago), by: 12_400, remaining: 400 })
@@ -116,12 +117,15 @@ fn unknown_rows() -> Vec<Row> {
 fn missing_offset_rows() -> Vec<Row> {
     let rewound_and_gone = PartitionFacts { rewind: moved_back(300), committed: CommittedState::Gone(seconds(300)), ..BUSY };
     vec![
-        row("an owner that never committed, and a backlog",
+        row("an owner that never committed, and left alone what came more than S ago",
             NEVER,
             Rule::OwnedButNeverCommitted, "Partition 0 has an owner, but nothing has been committed there; it holds 1,000 messages."),
-        row("the same in the first second: what was never committed needs no watching",
-            PartitionFacts { observed_for: seconds(0), ..NEVER },
-            Rule::OwnedButNeverCommitted, "Partition 0 has an owner, but nothing has been committed there; it holds 1,000 messages."),
+        row("what came has not waited for longer than S: the first commit may be on its way",
+            PartitionFacts { came_ago: Some(seconds(60)), ..NEVER },
+            Rule::OwnedAndNothingCame, "Nothing has been committed in orders, and the first message came 1 min ago; one that begins at the oldest message has 1,000 messages to read."),
+        row("a healthy consumer that begins at the end of a quiet topic: nothing has come that it could have committed",
+            PartitionFacts { came_ago: None, ..NEVER },
+            Rule::OwnedAndNothingCame, "Nothing has been committed in orders, and nothing has come since its members were first seen; one that begins at the oldest message has 1,000 messages to read."),
         row("an owner that never committed in a log that holds nothing",
             PartitionFacts { retained: Reading::Known(0), lag: Reading::Unknown(UnknownReason::NeverCommitted), ..NEVER },
             Rule::NothingToRead, "Keeps up, as far as it can be read."),
@@ -385,11 +389,12 @@ prop_compose! {
         trend in prop_oneof![Just(Trend::Upwards), Just(Trend::NotUpwards), Just(Trend::TooFewSamples)],
         presence in prop_oneof![Just(Presence::Members), Just(Presence::Nobody), Just(Presence::NotReadable)],
         is_owned: bool,
+        came_ago in prop::option::of(any_span()),
     ) -> PartitionFacts {
         let [observed_for, unchanged_for, usual_wait] = spans;
         PartitionFacts {
             committed, lag, retained, oldest_unread, observed_for, unchanged_for, usual_wait, rose_ago, zero_ago, rewind,
-            trend, presence, is_owned,
+            trend, presence, is_owned, came_ago,
         }
     }
 }

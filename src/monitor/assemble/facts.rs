@@ -1,6 +1,6 @@
 //! The facts about one pair, taken from this collection and from the history.
 
-use super::{Scene, rows::Row, unread};
+use super::{Scene, group::Standpoint, rows::Row, unread};
 use crate::lag::{
     CommittedState, GroupKind, GroupSnapshot, History, LogRange, Offset, PartitionFacts, PartitionTrack, Presence, Reading,
     Spans, Trend, UnknownReason, fit, lag_samples, trend,
@@ -26,8 +26,9 @@ pub(super) fn facts<'a>(
     group: &GroupSnapshot,
     row: &Row<'_>,
     presence: Presence,
-    history: &'a History,
+    standpoint: Standpoint<'a>,
 ) -> PairFacts<'a> {
+    let history = standpoint.history;
     let spans = scene.settings.spans;
     let range = scene.snapshot.range(row.topic, row.partition);
     let log = scene.slot(row.topic).and_then(|slot| history.partition(slot, row.partition));
@@ -50,7 +51,11 @@ pub(super) fn facts<'a>(
         presence,
         // A share group writes down where it starts only when something was acknowledged: none is no fault of its members.
         is_owned: row.owner.is_some() && group.kind != GroupKind::Share,
+        came_ago: None,
     };
+    if let (CommittedState::Never, Some(since), Some(log)) = (state, standpoint.somebody_since, log) {
+        facts.came_ago = log.ends().first_rise_after(since).map(|came| scene.now.since(came));
+    }
     if facts.needs_trend(spans) {
         facts.trend = trend(pair_line(scene, row, log, history, facts.paced(spans)));
     }

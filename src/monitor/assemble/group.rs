@@ -39,6 +39,8 @@ pub(super) struct Standpoint<'a> {
     pub track: Option<&'a GroupTrack>,
     /// Since when nobody has been in it.
     pub nobody_since: Option<Tick>,
+    /// When it was first seen with members.
+    pub somebody_since: Option<Tick>,
 }
 
 /// When and for what a group is looked at.
@@ -61,9 +63,10 @@ pub(super) fn look_at(
 ) -> Standing {
     history.settle(&group.id);
     let remembered = memory.note_group(group, scene.now);
-    let (nobody_since, rebalances_total) = (remembered.nobody_since, remembered.rebalances_total);
+    let (nobody_since, somebody_since) = (remembered.nobody_since, remembered.somebody_since);
+    let rebalances_total = remembered.rebalances_total;
     note_lag(scene, group, history);
-    let standpoint = Standpoint { history, track: history.group(&group.id), nobody_since };
+    let standpoint = Standpoint { history, track: history.group(&group.id), nobody_since, somebody_since };
     let judged = judge_rows(scene, group, standpoint);
     let counted: Vec<_> = judged.iter().filter(|one| !one.left_out).collect();
     let (evidence, line) = evidence_of(scene, group, &counted, standpoint);
@@ -176,6 +179,12 @@ fn stands_until(scene: &Scene<'_>, standpoint: Standpoint<'_>, judged: &[Judged<
         return now;
     }
     for one in judged {
+        // What came and was not committed becomes a fault by time alone.
+        if let Some(came) = one.pair.facts.came_ago
+            && came <= settings.spans.stalled_after + margin
+        {
+            return now;
+        }
         let changes = [one.row.pair.and_then(|pair| pair.last_change()), one.row.pair.and_then(|pair| pair.gone_since())];
         let runs = one.pair.log.into_iter().flat_map(|log| [log.ends(), log.starts()]);
         // A speed takes two readings.
@@ -274,7 +283,7 @@ pub(super) fn judge_rows<'a>(scene: &Scene<'a>, group: &'a GroupSnapshot, standp
     let (presence, subscribed) = (members::presence(group), members::subscribed(group));
     let track = standpoint.track;
     let judge_one = |row: Row<'a>| {
-        let pair = facts::facts(scene, group, &row, presence, standpoint.history);
+        let pair = facts::facts(scene, group, &row, presence, standpoint);
         let verdict = judge(&pair.facts, scene.settings.spans);
         let mut view = partition::assemble(scene, &row, &pair, verdict, standpoint.history);
         view.last_known = partition::last_known(group.kind, &row, &pair, standpoint.history);

@@ -199,8 +199,13 @@ impl LiveDetails {
         let (Some(snapshot), Some(group)) = (&live.snapshot, live.group(id)) else { return T::default() };
         let scene = Scene::new(snapshot, &live.index, (&live.history, &live.records), &self.settings, live.now);
         let track = live.history.settled(id);
-        let nobody_since = live.memory.group(id).and_then(|(_, known)| known.nobody_since);
-        let standpoint = group::Standpoint { history: &live.history, track: track.as_deref(), nobody_since };
+        let known = live.memory.group(id).map(|(_, known)| known);
+        let standpoint = group::Standpoint {
+            history: &live.history,
+            track: track.as_deref(),
+            nobody_since: known.and_then(|known| known.nobody_since),
+            somebody_since: known.and_then(|known| known.somebody_since),
+        };
         answer(&scene, &group, standpoint)
     }
 }

@@ -6,9 +6,19 @@ use crate::monitor::view::LastKnown;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// Whether the sum of lag is too small because of this row: an owner's empty log hides nothing.
+/// Whether the sum of lag is too small because of this row: an owner's empty log hides nothing, and whether a quiet one does
+/// is its reader's affair.
 pub(super) fn hides_lag(one: &Judged<'_>) -> bool {
-    !one.view.lag.is_known() && one.verdict.status != Status::Ok
+    !one.view.lag.is_known() && one.verdict.status != Status::Ok && !is_quiet(one)
+}
+
+/// Nothing is committed, and nothing has come since the group had members: whether it reads from the beginning is not known.
+fn is_quiet(one: &Judged<'_>) -> bool {
+    one.verdict.reason == Some(UnknownReason::NothingCame) && one.pair.facts.came_ago.is_none()
+}
+
+fn says_nothing(one: &Judged<'_>) -> bool {
+    hides_lag(one) || is_quiet(one)
 }
 
 /// The sum of what is known. Logs that hold nothing add nothing, so a group that only owns such has a lag of zero.
@@ -16,6 +26,7 @@ pub(super) fn lag(counted: &[&Judged<'_>]) -> Reading<u64> {
     let known = counted.iter().filter_map(|one| one.view.lag.known()).reduce(u64::saturating_add);
     match (known, counted.iter().find(|one| hides_lag(one)), counted.is_empty()) {
         (Some(lag), ..) => Reading::Known(lag),
+        (None, None, false) if counted.iter().any(|one| is_quiet(one)) => Reading::Unknown(UnknownReason::NothingCame),
         (None, None, false) => Reading::Known(0),
         (None, hidden, _) => {
             Reading::Unknown(hidden.and_then(|one| one.view.lag.reason()).unwrap_or(UnknownReason::NeverCommitted))
@@ -43,7 +54,7 @@ pub(super) fn last_known(counted: &[&Judged<'_>]) -> Option<LastKnown> {
 
 /// Ages of the oldest unread records of all rows whose lag is known or that hold nothing.
 fn ages<'a>(counted: &'a [&Judged<'_>]) -> impl Iterator<Item = (Reading<TimeLag>, u32)> + 'a {
-    counted.iter().filter(|one| !hides_lag(one)).map(|one| (age_of(one), one.row.topic))
+    counted.iter().filter(|one| !says_nothing(one)).map(|one| (age_of(one), one.row.topic))
 }
 
 fn age_of(one: &Judged<'_>) -> Reading<TimeLag> {
@@ -58,7 +69,7 @@ pub(super) fn time_lag(counted: &[&Judged<'_>]) -> Reading<TimeLag> {
 
 pub(super) fn drain(counted: &[&Judged<'_>]) -> Drain {
     let each = counted.iter().map(|one| match one.view.lag {
-        Reading::Unknown(_) if !hides_lag(one) => Drain::CaughtUp,
+        Reading::Unknown(_) if !says_nothing(one) => Drain::CaughtUp,
         Reading::Known(_) | Reading::Unknown(_) => one.view.drain,
     });
     Drain::slowest(each)
@@ -101,7 +112,7 @@ pub(super) fn worst_risk(risks: impl Iterator<Item = Reading<f64>>) -> Reading<f
 }
 
 pub(super) fn retention_risk(scene: &Scene<'_>, counted: &[&Judged<'_>]) -> Reading<f64> {
-    let each = counted.iter().filter(|one| !hides_lag(one)).map(|one| {
+    let each = counted.iter().filter(|one| !says_nothing(one)).map(|one| {
         // A bound is a risk that is taken for certain; the true one is not smaller.
         let bound = one.view.time_lag_at_least.map(|age| TimeLag { age, source: TimeLagSource::History });
         let age = bound.map_or_else(|| age_of(one), Reading::Known);

@@ -2,7 +2,7 @@
 
 use crate::lag::{
     Drain, GroupKind, GroupState, LogRange, Offset, Reading, Spark, Status, Thresholds, TimeLag, TimeLagSource,
-    read_committed_lag,
+    UnknownReason, read_committed_lag,
 };
 use chrono::{DateTime, Utc};
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
@@ -78,9 +78,10 @@ impl GroupView {
         DetailedGroup { view: self, topics }
     }
 
-    /// Whether the sum of the group's lag is too small, or cannot be made.
+    /// Whether the sum of the group's lag is too small, or cannot be made. Where nothing was committed because nothing came,
+    /// nothing failed.
     pub fn is_incomplete(&self) -> bool {
-        self.unknown_partitions > 0 || !self.lag.is_known()
+        self.unknown_partitions > 0 || self.lag.reason().is_some_and(|reason| reason != UnknownReason::NothingCame)
     }
 
     /// What a read-committed reader has left in one of its partitions.

@@ -30,10 +30,19 @@ fn an_offset_beyond_the_end_is_a_note_and_no_number() {
 #[test]
 fn an_owner_that_never_committed_is_a_fault_only_where_something_waits() {
     let mut watch = Watch::new();
-    let logs = cluster(0).topic("orders", 1, &[(0, 100), (0, 120), (0, 0)]);
-    watch.see(&logs.group("g", &[("orders", 0, 100)]).member("g", "w", "orders", &[0, 1, 2]));
+    let see = |watch: &mut Watch, seconds, end| {
+        let logs = cluster(seconds).topic("orders", 1, &[(0, 100), (0, end), (0, 0)]);
+        watch.see(&logs.group("g", &[("orders", 0, 100)]).member("g", "w", "orders", &[0, 1, 2]));
+        (watch.group("g").status, watch.partition("g", 1).status)
+    };
+    // One that begins at the end of a quiet topic has nothing to commit.
+    assert_eq!(see(&mut watch, 0, 110), (Status::Ok, Status::Unknown));
+    assert_eq!(see(&mut watch, 3_600, 110), (Status::Ok, Status::Unknown), "nothing came for an hour");
+    assert!(!watch.group("g").is_incomplete(), "nothing failed");
+    assert_eq!(see(&mut watch, 3_610, 120), (Status::Ok, Status::Unknown), "it may be about to commit");
+    assert_eq!(see(&mut watch, 3_670, 120), (Status::Ok, Status::Unknown));
+    assert_eq!(see(&mut watch, 3_680, 120), (Status::NeverCommitted, Status::NeverCommitted), "it has left alone what came");
     let group = watch.group("g");
-    assert_eq!(group.status, Status::NeverCommitted);
     assert_eq!(
         watch.sentence("g"),
         "Partition 1 has an owner, but nothing has been committed there; it holds 120 messages."
@@ -52,6 +61,25 @@ fn a_group_that_only_owns_empty_logs_has_nothing_to_read() {
     assert_eq!((group.status, group.lag, group.unknown_partitions), (Status::Ok, Reading::Known(0), 0));
     assert_eq!((group.drain, group.time_lag.known()), (Drain::CaughtUp, Some(TimeLag::CAUGHT_UP)));
     assert_eq!(watch.partition("g", 0).lag.known(), None, "Kafka's own tool prints a dash as well");
+}
+
+#[test]
+fn a_group_that_waits_at_the_end_of_quiet_logs_is_no_fault_and_no_zero() {
+    let mut watch = Watch::new();
+    for seconds in [0, 10, 3_600] {
+        let logs = cluster(seconds).topic("orders", 1, &[(0, 100), (0, 120)]);
+        watch.see(&logs.group("g", &[]).member("g", "w", "orders", &[0, 1]));
+    }
+    let group = watch.group("g");
+    let unknown = Some(UnknownReason::NothingCame);
+    assert_eq!((group.status, group.lag.reason(), group.is_incomplete()), (Status::Unknown, unknown, false));
+    assert_eq!((group.time_lag.known(), group.drain, group.notes.clone()), (None, Drain::Unknown, Vec::new()));
+    assert_eq!(
+        watch.sentence("g"),
+        "Nothing has been committed in orders, and nothing has come since its members were first seen; one that begins at \
+         the oldest message has 120 messages to read."
+    );
+    assert!(watch.advice("g").unwrap().contains("auto.offset.reset=latest"));
 }
 
 #[test]
