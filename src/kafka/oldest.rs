@@ -45,32 +45,35 @@ const ROOM_BYTES: i32 = 2 << 10;
 /// Batches that are asked for one by one before the budget is looked at again.
 const WAVE: usize = 16;
 
+/// What stands before an answer: its length, and whose it is.
+const FRAME_HEAD: u64 = 8;
+
 type Answer = Result<RecordFound, UnknownReason>;
 
-/// Reads what `needs` asks for, round by round, until all is known or the budget is used up. `received` tells how many
-/// bytes have arrived so far.
+/// Reads what `needs` asks for, round by round, until all is known or the budget is used up.
 pub async fn read(
     links: &mut Links,
     snapshot: &ClusterSnapshot,
     needs: &[RecordNeed],
     records: &mut OldestRecords,
     budget: RecordBudget,
-    received: impl Fn() -> u64,
 ) {
-    let before = received();
+    let mut received = 0;
     let mut room = budget.records;
     for _ in 0..MOST_ROUNDS {
-        let left = budget.bytes.saturating_sub(received() - before);
+        let left = budget.bytes.saturating_sub(received);
         let wanted = records.next_round(needs, if left > 0 { room } else { 0 });
         if wanted.is_empty() {
             break;
         }
         room -= wanted.len().min(room);
-        for (wanted, answer) in ask_leaders(links, snapshot, &wanted, left).await {
+        let (answers, bytes) = ask_leaders(links, snapshot, &wanted, left).await;
+        received += bytes;
+        records.count_bytes(bytes);
+        for (wanted, answer) in answers {
             records.take(wanted, answer);
         }
     }
-    records.count_bytes(received() - before);
 }
 
 /// Lists what could not be read, and the right that is missing where one is.
@@ -88,12 +91,13 @@ pub fn failures(snapshot: &ClusterSnapshot, needs: &[RecordNeed], records: &Olde
     failures
 }
 
+/// Gives the answers, and what they weighed.
 async fn ask_leaders(
     links: &mut Links,
     snapshot: &ClusterSnapshot,
     wanted: &[RecordWanted],
     bytes: u64,
-) -> Vec<(RecordWanted, Answer)> {
+) -> (Vec<(RecordWanted, Answer)>, u64) {
     let mut work: BTreeMap<i32, Vec<RecordWanted>> = BTreeMap::new();
     let mut answers = Vec::with_capacity(wanted.len());
     for one in wanted {
@@ -107,8 +111,12 @@ async fn ask_leaders(
         let wanted = work.remove(id)?;
         Some(async move { ask_leader(link, snapshot, wanted, share).await })
     });
-    answers.extend(join_all(asking).await.into_iter().flatten());
-    answers
+    let mut received = 0;
+    for asked in join_all(asking).await {
+        received += asked.weighed;
+        answers.extend(asked.answers);
+    }
+    (answers, received)
 }
 
 fn leader(snapshot: &ClusterSnapshot, wanted: &RecordWanted) -> Option<i32> {
@@ -118,12 +126,7 @@ fn leader(snapshot: &ClusterSnapshot, wanted: &RecordWanted) -> Option<i32> {
 
 /// Asks one broker: all at once with little room each, then one by one for what did not fit. What the share of the budget
 /// did not reach has no answer.
-async fn ask_leader(
-    link: &mut Link,
-    snapshot: &ClusterSnapshot,
-    wanted: Vec<RecordWanted>,
-    share: u64,
-) -> Vec<(RecordWanted, Answer)> {
+async fn ask_leader<'a>(link: &mut Link, snapshot: &'a ClusterSnapshot, wanted: Vec<RecordWanted>, share: u64) -> Asked<'a> {
     let mut asked = Asked { snapshot, weighed: 0, answers: Vec::with_capacity(wanted.len()) };
     let crowds = crowds(wanted);
     let room = ROOM_BYTES;
@@ -149,7 +152,7 @@ async fn ask_leader(
             .collect();
         asked.answers.extend(unanswered.into_iter().map(|one| (one, Err(reason))));
     }
-    asked.answers
+    asked
 }
 
 /// Splits questions, sorted by place, into requests: one names a partition once.
@@ -172,7 +175,7 @@ const fn partition_of(wanted: &RecordWanted) -> (u32, i32) {
 
 struct Asked<'a> {
     snapshot: &'a ClusterSnapshot,
-    /// Bytes of records that have come.
+    /// Bytes of the answers that have come, whole.
     weighed: u64,
     answers: Vec<(RecordWanted, Answer)>,
 }
@@ -190,11 +193,11 @@ impl Asked<'_> {
         link.ask(
             |version| crowds.iter().map(|crowd| request(snapshot, version, crowd, room)).collect(),
             |version, index, cursor| {
+                self.weighed += cursor.remaining() as u64 + FRAME_HEAD;
                 let crowd = crowds.get(index).map_or(&[][..], Vec::as_slice);
                 let mut heard = vec![None; crowd.len()];
                 let mut hint = 0;
                 let code = fetch(cursor, version, |fetched| {
-                    self.weighed += fetched.records.len() as u64;
                     if let Some(place) = find(snapshot, crowd, &fetched, hint) {
                         hint = place + 1;
                         if let (Some(slot), Some(one)) = (heard.get_mut(place), crowd.get(place)) {

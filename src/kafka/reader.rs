@@ -200,9 +200,7 @@ impl ClusterReader {
         needs: &[RecordNeed],
         records: &mut OldestRecords,
     ) -> Vec<ReadFailure> {
-        let stats = Arc::clone(&self.stats);
-        let received = move || stats.totals().received_bytes;
-        oldest::read(&mut self.links, snapshot, needs, records, self.config.records, received).await;
+        oldest::read(&mut self.links, snapshot, needs, records, self.config.records).await;
         oldest::failures(snapshot, needs, records).into_list()
     }
 

@@ -17,6 +17,7 @@ mod exporters;
 mod failover;
 mod kafka_reader;
 mod lag_against_kafka;
+mod lag_command;
 mod long;
 mod notification;
 mod old_versions;

@@ -5,6 +5,8 @@ mod extras;
 mod metadata;
 mod misbehaving;
 mod named;
+mod oldest;
+mod transactions;
 
 use super::*;
 use crate::kafka::testing::{Ask, FULL, FakeBroker, Reply, cluster_of, committed, ends, listing, offers, sizes};
