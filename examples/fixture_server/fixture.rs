@@ -178,6 +178,7 @@ fn partition(shape: &Shape, tick: u64, now: DateTime<Utc>, p: i32, lag: u64) -> 
             .then(|| now - TimeDelta::milliseconds(if stuck { 730_000 } else { 3_600 })),
         at_risk: known_or_timeout(shape, (noise(3, tick + p as u64) * 90.0) as u64),
         notes: if shape.name == "flink-stats" { vec![Note::Unmanaged] } else { Vec::new() },
+        last_known: None,
     }
 }
 
@@ -281,7 +282,11 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
             unsubscribed: false,
         }],
         spark: Spark::of(&spark.collect::<Vec<_>>()),
-        details: Details(Arc::new(Fixed { topic: shape.topic.into(), partitions, words: GroupWords { sentence, advice } })),
+        details: Details(Arc::new(Fixed {
+            topic: shape.topic.into(),
+            partitions,
+            words: GroupWords { sentence, advice, last_known: None },
+        })),
     }
 }
 

@@ -32,15 +32,16 @@ pub const fn status_tone(status: Status) -> Tone {
 }
 
 /// Whether somebody should look at the group. Every count of such groups comes from here.
-pub fn needs_attention(group: &GroupView) -> bool {
+pub fn needs_attention(group: &GroupView, now: DateTime<Utc>) -> bool {
     matches!(status_tone(group.status), Tone::Bad | Tone::Warn)
         || lag_tone(group) != Tone::Ok
-        || time_lag_tone(group) != Tone::Ok
+        || time_lag_tone(group, now) != Tone::Ok
 }
 
 /// Groups of all clusters that need attention, worst first.
 pub fn attention(view: &View) -> Vec<&GroupView> {
-    let mut groups: Vec<&GroupView> = groups(view).map(|(_, group)| group).filter(|group| needs_attention(group)).collect();
+    let needs = |group: &&GroupView| needs_attention(group, view.at);
+    let mut groups: Vec<&GroupView> = groups(view).map(|(_, group)| group).filter(needs).collect();
     groups.sort_by(|a, b| worse_first(a, b));
     groups
 }
@@ -67,9 +68,9 @@ pub fn lag_tone(group: &GroupView) -> Tone {
 }
 
 /// Where the group's time lag stands against its thresholds.
-pub fn time_lag_tone(group: &GroupView) -> Tone {
+pub fn time_lag_tone(group: &GroupView, now: DateTime<Utc>) -> Tone {
     let levels = group.thresholds.lag_seconds;
-    group.time_lag.known().map_or(Tone::Ok, |lag| level(lag.age.as_secs_f64(), levels.warning, levels.critical))
+    group.time_lag_at(now).known().map_or(Tone::Ok, |lag| level(lag.age.as_secs_f64(), levels.warning, levels.critical))
 }
 
 fn level(value: f64, warning: f64, critical: f64) -> Tone {
@@ -103,7 +104,12 @@ pub fn time_lag_cell(lag: &Reading<TimeLag>, at_least: Option<Duration>, short: 
     }
 }
 
-/// The same with the source of the number.
+/// The time lag of a group at `now`.
+pub fn group_time_lag_cell(group: &GroupView, now: DateTime<Utc>, short: bool) -> Cell {
+    time_lag_cell(&group.time_lag_at(now), group.time_lag_at_least_at(now), short)
+}
+
+/// The time lag of a partition with the source of the number.
 pub fn sourced_time_lag_cell(lag: &Reading<TimeLag>, at_least: Option<Duration>) -> Cell {
     match (time_lag_cell(lag, at_least, true), lag) {
         (Cell::Text(text), Reading::Known(lag)) if lag.source != TimeLagSource::CaughtUp => {

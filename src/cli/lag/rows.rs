@@ -142,6 +142,7 @@ mod tests {
         TopicPartition, TopicSnapshot, needed_records,
     };
     use chrono::{DateTime, Utc};
+    use std::time::Duration;
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_700_000_000, 0).unwrap()

@@ -1,5 +1,6 @@
 //! Days in the life of a group, collection by collection, as the view shows them.
 
+mod ages;
 mod offsets;
 mod random;
 

@@ -20,7 +20,7 @@ pub(super) fn write(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Leve
     }
     write_lag(out, clusters, level, now);
     if level < Level::GroupOnly {
-        write_topics(out, clusters);
+        write_topics(out, clusters, now);
     }
     write_thresholds(out, clusters);
 }
@@ -178,7 +178,7 @@ fn write_levelled<P, T, F>(
     }
 }
 
-fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
+fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>], now: DateTime<Utc>) {
     write_each_topic(out, family::GROUP_UNASSIGNED_PARTITIONS, clusters, |topic| {
         topic.unassigned.known().map(|count| count as f64)
     });
@@ -193,22 +193,33 @@ fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
     write_each_topic(out, family::GROUP_EXPIRED_MESSAGES, clusters, |topic| Some(topic.expired as f64));
     write_each_topic(out, family::GROUP_BEYOND_END_MESSAGES, clusters, |topic| topic.beyond_end.map(|by| by as f64));
     write_each_topic(out, family::GROUP_LOST_MESSAGES, clusters, |topic| Some(topic.lost_total as f64));
-    write_each_topic(out, family::GROUP_RETENTION_RISK_RATIO, clusters, |topic| topic.retention_risk.known());
+    write_each(out, family::GROUP_RETENTION_RISK_RATIO, clusters, |group, topic| {
+        topic.retention_risk_at(group, now).known()
+    });
 }
 
-/// Leaves out topics that nobody in the group subscribes to, and gauges of clusters that cannot be read.
 fn write_each_topic(
     out: &mut TextWriter,
     family: Family,
     clusters: &[Prepared<'_>],
     value: impl Fn(&GroupTopicView) -> Option<f64>,
 ) {
+    write_each(out, family, clusters, |_, topic| value(topic));
+}
+
+/// Leaves out topics that nobody in the group subscribes to, and gauges of clusters that cannot be read.
+fn write_each(
+    out: &mut TextWriter,
+    family: Family,
+    clusters: &[Prepared<'_>],
+    value: impl Fn(&GroupView, &GroupTopicView) -> Option<f64>,
+) {
     out.family(family);
     let stays = family.kind == Kind::Counter;
     let clusters = clusters.iter().filter(|cluster| cluster.current || stays);
     for group in clusters.flat_map(|cluster| &cluster.groups) {
         for topic in &group.topics {
-            if let Some(value) = value(topic.view).filter(|_| !topic.view.unsubscribed) {
+            if let Some(value) = value(group.view, topic.view).filter(|_| !topic.view.unsubscribed) {
                 out.float(&group.labels.and(topic.label), value);
             }
         }

@@ -113,14 +113,33 @@ impl GroupView {
 
     /// What is certain at `now` where an age is unknown.
     pub fn time_lag_at_least_at(&self, now: DateTime<Utc>) -> Option<Duration> {
-        self.time_lag_at_least.map(|age| age + (now - self.as_of).to_std().unwrap_or_default())
+        self.time_lag_at_least.map(|age| age + self.age(now))
+    }
+
+    /// The time until the oldest unread record may be deleted, at `now`. Where another partition's is the shortest, which is
+    /// caught up, this is too short by the age of the view.
+    pub fn runway_at(&self, now: DateTime<Utc>) -> Reading<Duration> {
+        let is_caught_up = self.time_lag.known().is_some_and(|lag| lag.source == TimeLagSource::CaughtUp);
+        self.runway.map(|runway| if is_caught_up { runway } else { runway.saturating_sub(self.age(now)) })
+    }
+
+    /// The retention risk at `now`, of the worst topic.
+    pub fn retention_risk_at(&self, now: DateTime<Utc>) -> Reading<f64> {
+        let of_topics = self.topics.iter().filter(|topic| !topic.unsubscribed);
+        let worst = of_topics.filter_map(|topic| topic.retention_risk_at(self, now).known()).reduce(f64::max);
+        self.retention_risk.map(|risk| worst.map_or(risk, |worst| worst.max(risk)))
+    }
+
+    /// Time since the view was put together.
+    fn age(&self, now: DateTime<Utc>) -> Duration {
+        (now - self.as_of).to_std().unwrap_or_default()
     }
 
     /// An age of this view as it is at `now`.
     pub fn grown(&self, time_lag: TimeLag, now: DateTime<Utc>) -> TimeLag {
         match time_lag.source {
             TimeLagSource::CaughtUp => time_lag,
-            source => TimeLag { age: time_lag.age + (now - self.as_of).to_std().unwrap_or_default(), source },
+            source => TimeLag { age: time_lag.age + self.age(now), source },
         }
     }
 }
@@ -231,6 +250,15 @@ impl GroupTopicView {
     /// The lag as metrics and alerts count it; not of topics that nobody in the group subscribes to.
     pub fn counted_lag(&self) -> Option<u64> {
         self.counted.filter(|_| !self.unsubscribed)
+    }
+
+    /// The retention risk at `now`: it grows with the age that it is made of. A bound of an age stays as it was found.
+    pub fn retention_risk_at(&self, group: &GroupView, now: DateTime<Utc>) -> Reading<f64> {
+        let growth = self
+            .time_lag
+            .filter(|time_lag| !time_lag.age.is_zero())
+            .map_or(1.0, |time_lag| group.grown(time_lag, now).age.as_secs_f64() / time_lag.age.as_secs_f64());
+        self.retention_risk.map(|risk| risk * growth)
     }
 
     /// The time lag as metrics and alerts count it.

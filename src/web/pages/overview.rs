@@ -92,7 +92,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
     let groups = verdict::groups(view).count();
     let keeping: Vec<&GroupView> = verdict::groups(view)
         .map(|(_, group)| group)
-        .filter(|group| !needs_attention(group) && matches!(group.status, Status::Ok | Status::CatchingUp))
+        .filter(|group| !needs_attention(group, view.at) && matches!(group.status, Status::Ok | Status::CatchingUp))
         .collect();
     let duplicates = duplicates::Totals::of(view);
     let (tone, headline) = headline(all.len(), groups, view, &duplicates);
@@ -102,7 +102,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
         sentence: duplicates.sentence(),
         tiles: tiles(&f, view, &duplicates, groups),
         flow: flow::strip(view, &f.links),
-        attention: all.iter().take(ATTENTION).map(|group| attention_row(&f, group)).collect(),
+        attention: all.iter().take(ATTENTION).map(|group| attention_row(&f, view, group)).collect(),
         attention_left_out: all.len().saturating_sub(ATTENTION),
         groups,
         keep_count: keeping.len(),
@@ -143,19 +143,15 @@ fn tiles(f: &Frame, view: &View, duplicates: &duplicates::Totals, groups: usize)
 }
 
 fn oldest_tile(f: &Frame, view: &View) -> Tile {
-    let oldest =
-        verdict::groups(view).filter_map(|(_, group)| Some((group.time_lag.known()?, group))).max_by_key(|(lag, _)| lag.age);
+    let oldest = verdict::groups(view)
+        .filter_map(|(_, group)| Some((group.time_lag_at(view.at).known()?, group)))
+        .max_by_key(|(lag, _)| lag.age);
     let (value, note, tone, spark) = match oldest {
         Some((lag, group)) => {
-            let tone = verdict::time_lag_tone(group);
+            let tone = verdict::time_lag_tone(group, view.at);
             let note =
                 if lag.age.is_zero() { "everything is read".to_owned() } else { words::shown(&group.id).into_owned() };
-            (
-                verdict::time_lag_cell(&group.time_lag, group.time_lag_at_least, false),
-                note,
-                tone,
-                svg::spark(&group.spark.points(), tone),
-            )
+            (verdict::group_time_lag_cell(group, view.at, false), note, tone, svg::spark(&group.spark.points(), tone))
         }
         None => (
             Cell::Unknown("Unknown: no group's oldest unread record is known".into()),
@@ -251,7 +247,7 @@ fn stuck_tile(f: &Frame, view: &View) -> Tile {
     }
 }
 
-fn attention_row(f: &Frame, group: &GroupView) -> AttentionRow {
+fn attention_row(f: &Frame, view: &View, group: &GroupView) -> AttentionRow {
     let tone = verdict::status_tone(group.status);
     AttentionRow {
         id: element_id("a", &[&group.cluster, &group.id]),
@@ -261,7 +257,7 @@ fn attention_row(f: &Frame, group: &GroupView) -> AttentionRow {
         word: verdict::status_word(group.status),
         sentence: words::shown(&group.words().sentence).into_owned(),
         lag: Cell::of(&group.lag, |&lag| words::compact_count(lag)),
-        oldest: verdict::time_lag_cell(&group.time_lag, group.time_lag_at_least, true),
+        oldest: verdict::group_time_lag_cell(group, view.at, true),
         drain: verdict::drain_cell(group.drain, true),
         spark: svg::spark(&group.spark.points(), tone),
     }

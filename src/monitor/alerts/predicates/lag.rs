@@ -88,7 +88,7 @@ const RISKY_RETENTION: f64 = 0.8;
 pub fn retention_risk(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     for group in scene.groups.iter().filter(|one| one.risk > RISKY_RETENTION).map(|one| one.group) {
         for topic in subscribed(group) {
-            if let Some(risk) = topic.retention_risk.known().filter(|&risk| risk > RISKY_RETENTION) {
+            if let Some(risk) = topic.retention_risk_at(group, scene.now).known().filter(|&risk| risk > RISKY_RETENTION) {
                 found.push(of_topic(group, topic, risk));
             }
         }

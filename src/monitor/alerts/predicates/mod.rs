@@ -36,7 +36,7 @@ impl<'a> Summed<'a> {
             lag = topic.counted.map(|counted| counted.saturating_add(lag.unwrap_or(0))).or(lag);
             let age = topic.time_lag.map(|time_lag| group.grown(time_lag, now).age);
             time_lag = time_lag.max(age);
-            risk = topic.retention_risk.known().map_or(risk, |known| known.max(risk));
+            risk = topic.retention_risk_at(group, now).known().map_or(risk, |known| known.max(risk));
             expired |= topic.expired > 0;
         }
         // A bound counts as well.

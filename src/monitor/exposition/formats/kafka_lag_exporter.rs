@@ -138,7 +138,9 @@ fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
         pairs.filter_map(|(topic, pair)| scene.lag(group, topic, pair)).map(|lag| lag.max(0.0)).collect()
     };
     each_group(out, scene, MAX_LAG, |group| pairs(group).into_iter().reduce(f64::max));
-    each_group(out, scene, MAX_LAG_SECONDS, |group| group.time_lag.known().map(|time_lag| time_lag.age.as_secs_f64()));
+    each_group(out, scene, MAX_LAG_SECONDS, |group| {
+        group.time_lag_at(scene.at).known().map(|time_lag| time_lag.age.as_secs_f64())
+    });
     each_group(out, scene, SUM_LAG, |group| {
         // Their sum leaves out what is NaN, and may then be one of nothing.
         let of_nothing = (scene.strict && !group.topics.is_empty()).then_some(0.0);

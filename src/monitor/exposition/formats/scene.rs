@@ -8,6 +8,7 @@ use crate::{
         view::{ClusterView, DetailedGroup, DetailedTopic, MemberView, PartitionView, TopicView, View, counted_lag},
     },
 };
+use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 
 /// The clusters of one page.
@@ -15,6 +16,8 @@ pub(super) struct Scene<'v> {
     pub clusters: Vec<Shown<'v>>,
     pub strict: bool,
     pub level: Level,
+    /// When the page is of: ages grow until then.
+    pub at: DateTime<Utc>,
 }
 
 /// One cluster of the page.
@@ -37,7 +40,7 @@ impl<'v> Scene<'v> {
             groups: cluster.groups.iter().map(|group| group.detailed()).collect(),
             view: cluster,
         };
-        Self { clusters: chosen.map(|(_, cluster)| show(cluster)).collect(), strict: order.strict, level }
+        Self { clusters: chosen.map(|(_, cluster)| show(cluster)).collect(), strict: order.strict, level, at: view.at }
     }
 
     /// The clusters whose values are of now: stale ones would be taken for true.

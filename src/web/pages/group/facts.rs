@@ -2,7 +2,7 @@
 
 use super::super::super::{
     cell::{Cell, tone_class},
-    verdict::{drain_cell, lag_tone, time_lag_cell, time_lag_source, time_lag_tone},
+    verdict::{drain_cell, group_time_lag_cell, lag_tone, time_lag_source, time_lag_tone},
     words,
 };
 use crate::lag::{Reading, UnknownReason};
@@ -51,33 +51,29 @@ pub fn facts(group: &GroupView, books: Option<&LedgerGroupView>, last: Option<La
     let unread_tone = if group.expired > 0 { Tone::Bad } else { lag_tone(group) };
     vec![
         fact("Unread", Cell::count(&group.lag), unread_note, unread_tone),
-        fact(
-            "Oldest unread",
-            time_lag_cell(&group.time_lag, group.time_lag_at_least, false),
-            oldest_note,
-            time_lag_tone(group),
-        ),
+        fact("Oldest unread", group_time_lag_cell(group, now, false), oldest_note, time_lag_tone(group, now)),
         fact("Produced", rate(&group.produced_per_second), "per second", Tone::Ok),
         fact("Committed", rate(&group.consumed_per_second), "per second", Tone::Ok),
         fact("Done in", drain_cell(group.drain, false), drain_note, drain_tone),
-        runway(group),
+        runway(group, now),
         members(group),
         duplicates(books),
     ]
 }
 
-fn runway(group: &GroupView) -> Fact {
-    let tone = match (group.retention_risk.known(), group.runway.known()) {
+fn runway(group: &GroupView, now: DateTime<Utc>) -> Fact {
+    let (risk, runway) = (group.retention_risk_at(now), group.runway_at(now));
+    let tone = match (risk.known(), runway.known()) {
         (Some(risk), _) if risk > 0.8 => Tone::Bad,
         (_, Some(runway)) if runway < SHORT_RUNWAY => Tone::Warn,
         _ => Tone::Ok,
     };
-    let note = group.retention_risk.known().map_or_else(
+    let note = risk.known().map_or_else(
         || "oldest unread record".to_owned(),
         |risk| format!("{:.0} % of retention used", (risk * 100.0).min(999.0)),
     );
     let caught_up = group.lag.known() == Some(0);
-    let value = match &group.runway {
+    let value = match &runway {
         _ if caught_up => return fact("Deleted unread in", Cell::Quiet("nothing unread".into()), "", Tone::Ok),
         // Without a retention by time there is no such moment: that is known, not unknown.
         Reading::Unknown(UnknownReason::NeverDeleted) => Cell::Unknown("Never: its topics do not delete by time".into()),

@@ -68,7 +68,8 @@ impl<'a> GroupJson<'a> {
         let books = duplicates_of(cluster, &group.id);
         let (drain, drain_seconds) = drain_json(group.drain);
         let said = group.words();
-        let time_lag = group.time_lag_at(cluster.collected_at.unwrap_or(group.as_of));
+        let now = cluster.collected_at.unwrap_or(group.as_of);
+        let time_lag = group.time_lag_at(now);
         Self {
             cluster: &group.cluster,
             group: &group.id,
@@ -82,18 +83,18 @@ impl<'a> GroupJson<'a> {
             partitions: group.partition_count(),
             unknown_partitions: group.unknown_partitions,
             lag: group.lag.known(),
-            last_known: last_known_json(said.last_known, cluster.collected_at.unwrap_or(group.as_of)),
+            last_known: last_known_json(said.last_known, now),
             lag_seconds: time_lag.known().map(|lag| lag.age.as_secs_f64()),
             lag_seconds_source: time_lag_source_label(&group.time_lag, group.time_lag_at_least),
-            lag_seconds_at_least: group.time_lag_at_least.map(|age| age.as_secs_f64()),
+            lag_seconds_at_least: group.time_lag_at_least_at(now).map(|age| age.as_secs_f64()),
             expired: group.expired,
             produced_per_second: group.produced_per_second.known(),
             consumed_per_second: group.consumed_per_second.known(),
             trend_per_second: group.trend_per_second.known(),
             drain,
             drain_seconds,
-            runway_seconds: group.runway.known().map(|runway| runway.as_secs_f64()),
-            retention_risk: group.retention_risk.known(),
+            runway_seconds: group.runway_at(now).known().map(|runway| runway.as_secs_f64()),
+            retention_risk: group.retention_risk_at(now).known(),
             duplicates_executed: books.map(|books| books.total(DuplicateOutcome::Executed)),
             duplicates_suppressed: books.map(|books| books.total(DuplicateOutcome::Suppressed)),
             url: links.group(&group.cluster, &group.id),
@@ -146,15 +147,16 @@ pub fn csv(groups: &[(&ClusterView, &GroupView)]) -> Response {
     let rows = groups.iter().map(|(cluster, group)| {
         let books = duplicates_of(cluster, &group.id);
         let (drain, drain_seconds) = drain_json(group.drain);
+        let now = cluster.collected_at.unwrap_or(group.as_of);
         [
             group.cluster.to_string(),
             group.id.to_string(),
             group.status.label().to_owned(),
             group.words().sentence,
             or_empty(group.lag.known()),
-            or_empty(group.time_lag.known().map(|lag| seconds(lag.age))),
+            or_empty(group.time_lag_at(now).known().map(|lag| seconds(lag.age))),
             or_empty(time_lag_source_label(&group.time_lag, group.time_lag_at_least)),
-            or_empty(group.time_lag_at_least.map(seconds)),
+            or_empty(group.time_lag_at_least_at(now).map(seconds)),
             or_empty(group.trend_per_second.known()),
             drain.to_owned(),
             or_empty(drain_seconds),

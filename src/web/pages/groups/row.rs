@@ -56,7 +56,7 @@ pub fn parts_and_members(group: &GroupView, several_clusters: bool) -> String {
 }
 
 pub fn group_row(links: &Links, cluster: &ClusterView, group: &GroupView, several_clusters: bool) -> Row {
-    let books = duplicates_of(cluster, &group.id);
+    let (books, now) = (duplicates_of(cluster, &group.id), cluster.collected_at.unwrap_or(group.as_of));
     let executed = books.map_or(0, |books| books.total(DuplicateOutcome::Executed));
     let suppressed = match books.map(|books| books.total(DuplicateOutcome::Suppressed)) {
         None => Cell::Unknown("Unknown: this group does not report to a ledger".into()),
@@ -74,7 +74,7 @@ pub fn group_row(links: &Links, cluster: &ClusterView, group: &GroupView, severa
         word: verdict::status_word(group.status),
         sentence: words::shown(&group.words().sentence).into_owned(),
         lag: Cell::count(&group.lag).toned(verdict::lag_tone(group)),
-        oldest: verdict::time_lag_cell(&group.time_lag, group.time_lag_at_least, true).toned(verdict::time_lag_tone(group)),
+        oldest: verdict::group_time_lag_cell(group, now, true).toned(verdict::time_lag_tone(group, now)),
         trend: Cell::of(&group.trend_per_second, |trend| format!("{}/s", words::signed_rate(*trend))),
         drain: verdict::drain_cell(group.drain, true),
         executed,

@@ -1,0 +1,27 @@
+//! Ages of groups that nobody has to look at.
+
+use super::*;
+
+#[test]
+fn ages_risk_and_runway_of_a_group_that_is_not_looked_at_go_on() {
+    let mut watch = Watch::new();
+    let seen = |seconds| cluster(seconds).topic("orders", 1, &[(0, if seconds < 20 { 50 } else { 100 })]);
+    let mut see = |seconds| {
+        watch.see(&seen(seconds).group("g", &[("orders", 0, 50)]));
+        let (group, now) = (watch.group("g"), at(seconds));
+        let risk = group.topics[0].retention_risk_at(group, now).known();
+        (group.as_of, group.time_lag_at(now).known().map(|lag| lag.age), risk, group.runway_at(now).known())
+    };
+    for seconds in (0..=2_000).step_by(10) {
+        see(seconds);
+    }
+    let (as_of, age, risk, runway) = see(2_010);
+    assert!(as_of < at(2_010), "it stands as it was put together before");
+    let age = age.unwrap().as_secs_f64();
+    // The records came between the seconds 10 and 20; the topic keeps them for an hour.
+    assert!((1_990.0..=2_000.0).contains(&age), "{age}");
+    assert!((risk.unwrap() - age / 3_600.0).abs() < 1e-6, "{risk:?} of {age}");
+    assert!((runway.unwrap().as_secs_f64() - (3_600.0 - age)).abs() < 0.02, "{runway:?} of {age}");
+    let group = watch.group("g");
+    assert_eq!(group.retention_risk_at(at(2_010)).known(), risk);
+}
