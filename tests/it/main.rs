@@ -33,6 +33,7 @@ mod servers;
 mod several_brokers;
 mod several_clusters;
 mod share_groups;
+mod signed_tokens;
 mod streams_groups;
 mod throttling;
 mod time_lag;

@@ -6,8 +6,8 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Certificate, Client, Response, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::{sync::Mutex, time::Instant};
 
 /// How long the endpoint may take for one answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,7 +30,16 @@ pub struct Token {
 #[derive(Debug)]
 pub struct TokenSource {
     settings: TokenSettings,
-    kept: Mutex<Option<(Token, Instant)>>,
+    kept: Mutex<Kept>,
+}
+
+/// What the last fetch gave.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The token, and when another one is fetched.
+    token: Option<(Token, Instant)>,
+    /// The problem of the last fetch, and until when it is told without another try.
+    problem: Option<(String, Instant)>,
 }
 
 #[derive(Deserialize)]
@@ -57,27 +66,35 @@ struct Claims {
 
 impl TokenSource {
     pub fn new(settings: TokenSettings) -> Self {
-        Self { settings, kept: Mutex::new(None) }
+        Self { settings, kept: Mutex::default() }
     }
 
     pub fn extensions(&self) -> &[(String, String)] {
         &self.settings.extensions
     }
 
-    /// The kept token, or a new one when four fifths of its life have passed.
+    /// The kept token, or a new one when four fifths of its life have passed. A try that failed is not repeated for as long as
+    /// it took: of many who wait for a silent endpoint, none waits for more than two tries.
     ///
     /// # Errors
     /// The endpoint gives none: its address, status and own words, and never the secret.
     pub async fn token(&self) -> Result<Token, String> {
         let mut kept = self.kept.lock().await;
-        if let Some((token, _)) = kept.as_ref().filter(|(_, renew_at)| Instant::now() < *renew_at) {
+        if let Some((token, _)) = kept.token.as_ref().filter(|(_, renew_at)| Instant::now() < *renew_at) {
             return Ok(token.clone());
         }
-        let fetched = self.fetch().await;
-        match (fetched, kept.as_ref()) {
+        let begun = Instant::now();
+        let told = kept.problem.as_ref().filter(|(_, until)| begun < *until).map(|(problem, _)| problem.clone());
+        let fetched = match told {
+            Some(problem) => Err(problem),
+            None => self.fetch().await.inspect_err(|problem| {
+                kept.problem = Some((problem.clone(), Instant::now() + begun.elapsed()));
+            }),
+        };
+        match (fetched, kept.token.as_ref()) {
             (Ok(token), _) => {
                 let life = token.until.duration_since(SystemTime::now()).unwrap_or_default();
-                *kept = Some((token.clone(), Instant::now() + life.mul_f64(USED_SHARE)));
+                *kept = Kept { token: Some((token.clone(), Instant::now() + life.mul_f64(USED_SHARE))), problem: None };
                 Ok(token)
             }
             // Four fifths are not the end: the last fifth is for endpoints that are away for a moment.
@@ -91,7 +108,7 @@ impl TokenSource {
 
     /// The kept token is of no use any more.
     pub async fn forget(&self) {
-        *self.kept.lock().await = None;
+        self.kept.lock().await.token = None;
     }
 
     async fn fetch(&self) -> Result<Token, String> {

@@ -22,6 +22,8 @@ pub struct Kafka {
     disposable: bool,
     /// Properties that replace or complete those of the script.
     with: Option<PathBuf>,
+    /// An option for its Java.
+    java: Option<String>,
     server: Mutex<Option<Guarded>>,
 }
 
@@ -74,6 +76,12 @@ impl Kafka {
         Kafka::launch(false, ports, &properties(ports[0]))
     }
 
+    /// As [`Kafka::start_with`], for its port and its controller's, and with an option for its Java.
+    pub fn start_with_java(properties: impl FnOnce(u16, u16) -> String, option: &str) -> Kafka {
+        let ports = free_ports();
+        Kafka::launch_with(false, ports, &properties(ports[0], ports[1]), Some(option.to_owned()))
+    }
+
     /// As [`Kafka::start_shared`], with further lines of configuration, made for its port and its controller's.
     pub fn start_shared_with(properties: impl FnOnce(u16, u16) -> String) -> Kafka {
         let ports = free_ports();
@@ -97,13 +105,17 @@ impl Kafka {
         (1..=count).map(node).map(|(ports, properties)| Kafka::launch(false, ports, &properties)).collect()
     }
 
-    fn launch(disposable: bool, [port, controller_port]: [u16; 2], properties: &str) -> Kafka {
+    fn launch(disposable: bool, ports: [u16; 2], properties: &str) -> Kafka {
+        Kafka::launch_with(disposable, ports, properties, None)
+    }
+
+    fn launch_with(disposable: bool, [port, controller_port]: [u16; 2], properties: &str, java: Option<String>) -> Kafka {
         let dir = scratch("kafka");
         let with = (!properties.is_empty()).then(|| dir.join("with.properties"));
         if let Some(with) = &with {
             std::fs::write(with, properties).expect("the properties can be written");
         }
-        let kafka = Kafka { port, controller_port, dir, disposable, with, server: Mutex::new(None) };
+        let kafka = Kafka { port, controller_port, dir, disposable, with, java, server: Mutex::new(None) };
         kafka.start_again();
         kafka
     }
@@ -117,13 +129,12 @@ impl Kafka {
         if let Some(with) = &self.with {
             command.extend(["--with".into(), with.display().to_string()]);
         }
-        let heap = [("KAFKA_HEAP".to_string(), "256m".to_string())];
-        let mut server = Guarded::start(
-            &command,
-            if self.with.is_some() { &heap } else { &[] },
-            &self.dir,
-            self.disposable.then_some(self.dir.as_path()),
-        );
+        let mut environment = Vec::new();
+        if self.with.is_some() {
+            environment.push(("KAFKA_HEAP".to_string(), "256m".to_string()));
+        }
+        environment.extend(self.java.iter().map(|option| ("JDK_JAVA_OPTIONS".to_string(), option.clone())));
+        let mut server = Guarded::start(&command, &environment, &self.dir, self.disposable.then_some(self.dir.as_path()));
         let probe: BaseConsumer = self.config().create().expect("a client can be made");
         let end = Instant::now() + PATIENCE;
         while probe.fetch_metadata(None, Duration::from_millis(500)).is_err() {

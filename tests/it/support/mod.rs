@@ -2,6 +2,7 @@
 
 mod binary;
 mod example;
+mod issuer;
 mod kafka;
 mod member;
 mod metrics;
@@ -18,6 +19,7 @@ mod wait;
 
 pub use binary::{Output, Tidemark, run, run_with};
 pub use example::example;
+pub use issuer::Issuer;
 pub use kafka::{Kafka, Record};
 pub use member::{Member, Protocol};
 pub use metrics::Metrics;

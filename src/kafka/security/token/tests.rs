@@ -128,3 +128,38 @@ fn a_life_in_quotes_is_a_life() {
     let life = token(granted, "id").until.duration_since(SystemTime::now()).unwrap();
     assert!(life > Duration::from_secs(3_000), "{life:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_silent_endpoint_waits_for_one_try_and_is_told_why() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let source = source(&format!("http://{}/token", listener.local_addr().unwrap()));
+    let begun = Instant::now();
+    let answers = futures_util::future::join_all((0..20).map(|_| source.token())).await;
+    // One try of ten seconds, and not one for each.
+    assert!(begun.elapsed() < FETCH_TIMEOUT * 2, "{:?}", begun.elapsed());
+    let problems: std::collections::BTreeSet<_> = answers.into_iter().map(Result::unwrap_err).collect();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems.first().unwrap().starts_with("no token from http://127.0.0.1:"), "{problems:?}");
+
+    // For as long as the try took, the next one is told the same; then the endpoint is asked again.
+    let again = Instant::now();
+    assert!(problems.contains(&source.token().await.unwrap_err()));
+    assert_eq!(again.elapsed(), Duration::ZERO);
+    tokio::time::advance(FETCH_TIMEOUT * 2).await;
+    source.token().await.unwrap_err();
+    assert!(again.elapsed() >= FETCH_TIMEOUT * 2 + FETCH_TIMEOUT / 2, "{:?}", again.elapsed());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_back_is_asked_soon_after_a_quick_refusal() {
+    let endpoint = endpoint(|asked| if asked == 0 { ("503 Service Unavailable", String::new()) } else { granted(60) }).await;
+    let source = source(&endpoint.url);
+    source.token().await.unwrap_err();
+    let soon = async {
+        while source.token().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(FETCH_TIMEOUT, soon).await.unwrap();
+    assert_eq!(endpoint.asked.load(Ordering::SeqCst), 2);
+}
