@@ -193,7 +193,7 @@ impl Asked<'_> {
         link.ask(
             |version| crowds.iter().map(|crowd| request(snapshot, version, crowd, room)).collect(),
             |version, index, cursor| {
-                self.weighed += cursor.remaining() as u64 + FRAME_HEAD;
+                self.weighed += cursor.rest().len() as u64 + FRAME_HEAD;
                 let crowd = crowds.get(index).map_or(&[][..], Vec::as_slice);
                 let mut heard = vec![None; crowd.len()];
                 let mut hint = 0;

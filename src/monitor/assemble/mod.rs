@@ -107,6 +107,8 @@ pub(super) fn assemble(
         };
         groups.push(next);
     }
+    // A group that nobody tells of any more is forgotten without a word, and reads nothing.
+    regrouped |= standing.iter().any(Option::is_some);
     if !unlisted.is_empty() {
         groups.sort_by(|a, b| a.view.id.cmp(&b.view.id));
     }

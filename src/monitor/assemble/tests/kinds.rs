@@ -55,3 +55,20 @@ fn the_offsets_of_a_group_expire_some_time_after_its_last_member_left() {
     watch.see(&at_second(80, true));
     assert_eq!(watch.group("g").offsets_kept_until, None);
 }
+
+#[test]
+fn a_group_that_is_forgotten_after_a_day_without_a_listing_reads_no_topic_any_more() {
+    let mut watch = Watch::new();
+    let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]).group("stays", &[("orders", 0, 100)]);
+    watch.see(&logs(0).group("leaves", &[("orders", 0, 40)]));
+    let mut readers = |seconds| {
+        let mut snapshot = logs(seconds);
+        snapshot.listing_complete = false;
+        watch.see(&snapshot);
+        watch.last.as_ref().unwrap().topics[0].groups.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(readers(10), ["leaves", "stays"], "nobody has said that it is gone");
+    assert_eq!(readers(86_000), ["leaves", "stays"]);
+    assert_eq!(readers(86_500), ["stays"]);
+    assert_eq!(readers(86_510), ["stays"]);
+}
