@@ -77,7 +77,7 @@ impl<S: Store> Monitor<S> {
         };
         let charts = HistoryCharts::new(lives.clone(), settings.spark_bucket(), settings.spans);
         let published = Published::new(first, Box::new(charts));
-        let board = Board::new(views.clone(), &settings, Arc::clone(&published), notifier, now);
+        let board = Board::new(views.clone(), &settings, Arc::clone(&published), notifier, clock.clone());
         let board = Arc::new(board);
         for (index, ((cluster, view), (name, live))) in clusters.into_iter().zip(views).zip(lives).enumerate() {
             let books = cluster

@@ -5,7 +5,7 @@
 //! never left 0 are not kept at all.
 
 use crate::monitor::view::{ClusterView, DuplicateCause, DuplicateOutcome, LedgerGroupView, View};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
@@ -90,6 +90,14 @@ impl Counters {
         self.tracks.retain(|key, track| age(track.seen_at, now) <= key.counter.window().max(Duration::from_secs(3_600)));
         self.groups.clear();
         self.groups.extend(self.tracks.keys().filter(|key| key.counter.is_of_kafka()).map(|key| Arc::clone(&key.group)));
+    }
+
+    pub(super) fn clock_was_set(&mut self, by: TimeDelta) {
+        for track in self.tracks.values_mut() {
+            track.seen_at += by;
+            // The first point has no time.
+            track.points.iter_mut().for_each(|point| point.0 = point.0.checked_add_signed(by).unwrap_or(point.0));
+        }
     }
 
     /// Whether a counter of Kafka has left 0 for a group of this name, in whatever cluster.

@@ -20,7 +20,7 @@ use crate::{
         AlertState, AlertView, GroupTopicView, PartitionView, Severity, TimelineEntry, TimelineKind, Tone, View,
     },
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap, hash_map::Entry},
@@ -65,6 +65,15 @@ struct Instance {
 impl Engine {
     pub fn new(settings: EngineSettings) -> Self {
         Self { settings, ..Self::default() }
+    }
+
+    /// The time of day was set forward by `by`, or back: what was noted by it stays as long ago as it was.
+    pub fn clock_was_set(&mut self, by: TimeDelta) {
+        for alert in self.instances.values_mut() {
+            alert.active_since += by;
+            alert.resolved_at = alert.resolved_at.map(|at| at + by);
+        }
+        self.counters.clock_was_set(by);
     }
 }
 
