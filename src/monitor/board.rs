@@ -217,7 +217,7 @@ mod tests {
             None,
             hand.clone().into(),
         );
-        let mut see = |passed, set| {
+        let see = |passed, set| {
             hand.advance(TimeDelta::seconds(passed));
             hand.set(TimeDelta::seconds(set));
             let now = hand.now();
