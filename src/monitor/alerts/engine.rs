@@ -69,7 +69,7 @@ impl Engine {
 
     /// The time of day was set forward by `by`, or back: what was noted by it stays as long ago as it was.
     pub fn clock_was_set(&mut self, by: TimeDelta) {
-        for alert in self.instances.values_mut() {
+        for Instance { alert, .. } in self.instances.values_mut() {
             alert.active_since += by;
             alert.resolved_at = alert.resolved_at.map(|at| at + by);
         }
