@@ -195,7 +195,7 @@ async fn a_broker_before_3_0_and_one_that_answers_with_garbage_leave_it_unknown_
         if ask.is::<DescribeProducersRequest>() {
             return Some(producers(ask, 0));
         }
-        ask.is::<ListTransactionsRequest>().then(|| Reply::Close)
+        ask.is::<ListTransactionsRequest>().then_some(Reply::Close)
     })
     .await;
     let (found, failures) = read(&silent).await;
