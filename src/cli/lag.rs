@@ -15,8 +15,8 @@ use crate::{
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use rows::{Row, rows_of};
-pub(super) use text::inert;
 use std::{io::Write as _, process::ExitCode, time::Duration};
+pub(super) use text::inert;
 use tokio_util::sync::CancellationToken;
 
 /// Between two looks of `--watch`.

@@ -21,8 +21,8 @@ macro_rules! rule {
     };
 }
 
-mod batches;
 mod asked;
+mod batches;
 mod change_rules;
 mod durability;
 mod lanes;

@@ -1,6 +1,6 @@
 //! Tests that take minutes: `make test-long` runs them, `make test` leaves them out and keeps a short part of each.
 
 mod crash_points;
+mod other_languages;
 mod rebalances;
 mod redis_failovers;
-mod other_languages;
