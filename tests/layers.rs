@@ -166,7 +166,8 @@ fn every_metric_that_is_written_about_exists() {
         // A colon within a name marks a recording rule, which the rules file itself declares.
         let words =
             text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').map(|word| word.trim_matches(':'));
-        for word in words.filter(|word| is_metric(word)) {
+        // The names of dead letters' headers begin like one, and go on behind a hyphen.
+        for word in words.filter(|word| is_metric(word) && *word != "tidemark_dlt") {
             let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| word.strip_suffix(suffix)).unwrap_or(word);
             if !declared.contains(word) && !declared.contains(base) {
                 unknown.insert(format!("{}: {word}", document.display()));
