@@ -143,7 +143,9 @@ fn a_bucket_that_overfills_is_stored_otherwise_and_forgets_nothing() {
             let reply = w.redis.as_mut().unwrap().raw_command(&["OBJECT", "ENCODING", &bucket]);
             assert_eq!(::redis::from_redis_value::<String>(reply).unwrap(), encoding, "with {last} ids");
             let books = w.books().await;
-            assert_eq!((books.fullest_bucket, books.remembered_ids), (last, last), "the books say so");
+            // Every eighth new id of a call looks how full its bucket is.
+            let shown = last - books.fullest_bucket;
+            assert!(shown < 8 && books.remembered_ids == last, "the books say so: {books:?}");
             for batch in known.chunks(1_000) {
                 let claims = w.store.claim(w.at(), &terms("w2"), batch).await.unwrap();
                 assert!(claims.iter().all(|claim| matches!(claim, Claim::Duplicate { .. })));
