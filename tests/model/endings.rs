@@ -48,7 +48,8 @@ impl Protocol {
         for (record, &id) in self.bounds.records.iter().enumerate().skip(first) {
             let terms = Terms { owner: owner(0), lease: crate::history::LEASE, intent: Intent::Normal };
             let delivery = delivery(id, record);
-            let claim = place.call(&mut history, now, |store| at_once(store.claim(place.at(), &terms, &[delivery.clone()])));
+            let claim = place
+                .call(&mut history, now, |store| at_once(store.claim(place.at(), &terms, std::slice::from_ref(&delivery))));
             let fence = match claim.as_deref() {
                 Ok([Claim::Granted { fence, .. }]) => *fence,
                 Ok([Claim::Duplicate { .. }]) => continue,

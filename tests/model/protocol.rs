@@ -4,7 +4,7 @@
 //! Replies of the store are those of the product's store; what workers do with them is written down here.
 
 use crate::history::{Fate, History, LEASE, Place, at_once, delivery, owner};
-use crate::world::{Breach, Committed, Doubt, Ending, Hand, IDS, Spent, Worker, World};
+use crate::world::{Breach, Committed, Doubt, Ending, Hand, IDS, Spent, Stored, Worker, World};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -238,8 +238,10 @@ impl Protocol {
             Move::Finish(w, record) => self.finish(&mut world, w, record),
             Move::GiveUp(w, record) => self.give_up(&mut world, w, record),
             Move::Release(w, record) => self.release(&mut world, w, record),
-            Move::ClaimUnheard(w, record) => self.unheard(&mut world, w, Doubt::Claim { record }),
-            Move::FinishUnheard(w, record) => self.unheard(&mut world, w, Doubt::Finish { record }),
+            Move::ClaimUnheard(w, record) => self.unheard(&mut world, w, Doubt::Claim { record, stored: Stored::default() }),
+            Move::FinishUnheard(w, record) => {
+                self.unheard(&mut world, w, Doubt::Finish { record, stored: Stored::default() })
+            }
             Move::Repeat(w) => self.repeat(&mut world, w),
             Move::Notice(w) => self.notice(&mut world, w),
             Move::Confirm(w) => self.confirm(&mut world, w),
@@ -539,8 +541,8 @@ impl Protocol {
 
     fn unheard(&self, world: &mut World, w: usize, doubt: Doubt) {
         world.spent.unheard += 1;
-        if self.make(world, w, &doubt).is_ok() {
-            world.worker(w).doubt = Some(doubt);
+        if let Ok(heard) = self.make(world, w, &doubt) {
+            world.worker(w).doubt = Some(doubt.with(heard.stored()));
         }
     }
 
@@ -548,14 +550,14 @@ impl Protocol {
     fn make(&self, world: &mut World, w: usize, doubt: &Doubt) -> StoreResult<Heard> {
         let had_it = self.is_done(world, w);
         match *doubt {
-            Doubt::Claim { record } => {
+            Doubt::Claim { record, .. } => {
                 let claim = self.call_claim(world, w, record)?;
                 if !had_it {
                     self.note_grant(world, w, self.id(record), &claim);
                 }
                 Ok(Heard::Claim(claim))
             }
-            Doubt::Finish { record } => {
+            Doubt::Finish { record, .. } => {
                 // What was done is held against the rules once.
                 let breach = world.breach;
                 let finished = self.call_finish(world, w, record)?;
@@ -574,17 +576,17 @@ impl Protocol {
     }
 
     fn repeat(&self, world: &mut World, w: usize) {
-        let Some(doubt) = world.worker(w).doubt.clone() else { unreachable!("nothing is in doubt") };
+        let Some(doubt) = world.worker(w).doubt else { unreachable!("nothing is in doubt") };
         let (had_it, counted) = (self.is_done(world, w), world.primary.counted());
         let reply = self.make(world, w, &doubt);
         if had_it && reply.is_ok() && world.primary.counted() != counted {
             world.breaks(Breach::CountedAgain);
         }
         match (reply, doubt) {
-            (Ok(Heard::Claim(claim)), Doubt::Claim { record }) => {
+            (Ok(Heard::Claim(claim)), Doubt::Claim { record, .. }) => {
                 let _ = self.hear_claim(world, w, record, &claim);
             }
-            (Ok(Heard::Finish(finished)), Doubt::Finish { record }) => self.hear_finish(world, w, record, finished),
+            (Ok(Heard::Finish(finished)), Doubt::Finish { record, .. }) => self.hear_finish(world, w, record, finished),
             (Err(error), _) => return self.refused(world, w, &error),
             (Ok(_), _) => unreachable!("a call has its own kind of reply"),
         }
@@ -665,6 +667,20 @@ enum Finished {
 enum Heard {
     Claim(Claim),
     Finish(Finished),
+}
+
+impl Heard {
+    fn stored(&self) -> Stored {
+        let (kind, fence) = match self {
+            Self::Claim(Claim::Granted { fence, .. }) => (0, fence.get()),
+            Self::Claim(Claim::Duplicate { .. }) => (1, 0),
+            Self::Claim(Claim::Busy { .. }) => (2, 0),
+            Self::Claim(Claim::NotYet { .. }) => (3, 0),
+            Self::Claim(Claim::Conflict { .. }) => (4, 0),
+            Self::Finish(finished) => (5 + *finished as u8, 0),
+        };
+        Stored { kind, fence }
+    }
 }
 
 pub fn millis(duration: Duration) -> u64 {

@@ -46,10 +46,32 @@ pub enum Hand {
 }
 
 /// A call of which no reply was heard.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Doubt {
-    Claim { record: usize },
-    Finish { record: usize },
+    Claim { record: usize, stored: Stored },
+    Finish { record: usize, stored: Stored },
+}
+
+/// What the store would answer if it were asked again: which kind of reply, and the fence of a grant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stored {
+    pub kind: u8,
+    pub fence: u64,
+}
+
+impl Doubt {
+    pub const fn with(self, stored: Stored) -> Self {
+        match self {
+            Self::Claim { record, .. } => Self::Claim { record, stored },
+            Self::Finish { record, .. } => Self::Finish { record, stored },
+        }
+    }
+
+    pub const fn stored(self) -> Stored {
+        match self {
+            Self::Claim { stored, .. } | Self::Finish { stored, .. } => stored,
+        }
+    }
 }
 
 /// An offset, and the server on whose answers it rests.
@@ -176,6 +198,7 @@ impl World {
                 Hand::NotRead | Hand::Unclaimed | Hand::Settled { own: None } | Hand::Looked { .. } => {}
             }
         }
+        fences.extend(self.workers.iter().flatten().filter_map(|worker| worker.doubt).map(|doubt| doubt.stored().fence));
         fences.sort_unstable();
         fences.dedup();
         let rank = |fence: u64| if self.raw_fences { fence } else { fences.partition_point(|other| *other < fence) as u64 };
@@ -190,7 +213,10 @@ impl World {
             hands: worker.hands.iter().map(|hand| self.hand(*hand, rank)).collect(),
             offsets: worker.offsets.clone(),
             confirmed: worker.confirmed,
-            doubt: worker.doubt.clone(),
+            doubt: worker.doubt.map(|doubt| {
+                let Stored { kind, fence } = doubt.stored();
+                doubt.with(Stored { kind, fence: rank(fence) })
+            }),
             lane: (worker.answered > 0 || worker.doubt.is_some()).then(|| {
                 let last = |history: &History| history.lanes.get(&worker.lane).copied().unwrap_or(0);
                 (worker.answered, last(&self.primary), self.replica.as_ref().map(last))
