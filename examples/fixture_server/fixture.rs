@@ -277,7 +277,7 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
             expired: 0,
             beyond_end: None,
             drain: drain(shape, shape.lag),
-            retention_risk: known_or_timeout(shape, 0.1),
+            retention_risk: known_or_timeout(shape, shape.age as f64 / 604_800.0),
             unassigned: known_or_timeout(shape, 0),
             unsubscribed: false,
         }],

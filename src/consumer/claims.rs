@@ -39,12 +39,11 @@ pub(super) async fn claim<S: Store>(worker: &Worker<S>, batch: &mut Batch) -> St
     if !by_shard.is_empty() {
         fail_point::pass(FailPoint::K0);
     }
-    let ask = |(&(shard, intent), (_, deliveries)): (&(ShardNumber, Intent), &(Vec<usize>, Vec<Delivery>))| {
-        let terms = Terms { intent, ..worker.terms.clone() };
-        let (at, deliveries) = (At::new(&worker.ledger, shard), deliveries.clone());
-        async move { worker.store.claim(at, &terms, &deliveries).await }
-    };
-    let replies = join_all(by_shard.iter().map(ask)).await;
+    let asked = by_shard.iter().map(|(&(shard, intent), (_, deliveries))| {
+        let (at, terms) = (At::new(&worker.ledger, shard), Terms { intent, ..worker.terms.clone() });
+        async move { worker.store.claim(at, &terms, deliveries).await }
+    });
+    let replies = join_all(asked).await;
     let (mut waits, mut failure) = (Vec::new(), None);
     for ((slots, _), reply) in by_shard.values().zip(replies) {
         match reply {

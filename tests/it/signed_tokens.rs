@@ -59,7 +59,8 @@ async fn a_token_that_the_broker_can_check_opens_the_door_and_no_other_does() {
     let shown = run(&arguments).await;
     assert!(shown.stdout.contains("\"lag\": 3"), "{}{}", shown.stdout, shown.stderr);
 
-    let wrong: [(&str, fn(&Issuer)); 3] = [
+    type Give = fn(&Issuer);
+    let wrong: [(&str, Give); 3] = [
         ("for another audience", |issuer| issuer.give_for("somebody-else")),
         ("ended", Issuer::give_ended),
         ("signed by somebody else", Issuer::give_forged),

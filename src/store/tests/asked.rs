@@ -176,10 +176,13 @@ pub(super) fn begun(begin: &Begin) -> Value {
     }
 }
 
+/// Source, id, key, value, and how many shards and buckets there are.
+type IdentityCase<'a> = (&'a str, &'a str, Option<&'a [u8]>, Option<&'a [u8]>, u32, u32);
+
 /// How events and records become digests, buckets, shards and hashes.
 pub(super) fn identities() -> Vec<Value> {
     let longest = "x".repeat(256);
-    let cases: [(&str, &str, Option<&[u8]>, Option<&[u8]>, u32, u32); 8] = [
+    let cases: [IdentityCase; 8] = [
         ("/shop", "evt-1", Some(b"order-1"), Some(b"a"), 4, 8),
         ("/shop", "evt-1", None, Some(b"{}"), 4, 8),
         ("/shop", "evt-1", Some(b""), Some(b""), 16, 3_907),
@@ -189,7 +192,7 @@ pub(super) fn identities() -> Vec<Value> {
         ("/h\u{e9}l\u{e8}ne/\u{d55c}", "\u{1f4e6}-1", None, Some("\u{20a9}9000".as_bytes()), 1_024, 1_048_576),
         ("kafka:orders", &longest, Some(b"order-2"), Some(b"a"), 4, 64),
     ];
-    let identity = |(source, id, key, value, shards, buckets): (&str, &str, Option<&[u8]>, Option<&[u8]>, u32, u32)| {
+    let identity = |(source, id, key, value, shards, buckets): IdentityCase| {
         let event = EventKey::new(source, id);
         let shape = Shape::new(shards, buckets, Duration::from_secs(3_600)).unwrap();
         let incarnation = Incarnation::new(uuid::Uuid::nil(), shape);
