@@ -7,13 +7,14 @@
 //! L0 pure    lag  events  services  effects         no I/O, no clock, no async
 //! L1 edges   kafka  store  metrics  config  clock  effects_log  fail_point
 //! L2 loops   monitor  consumer  relay  web           pages read monitor::view only
-//! L3 roles   demo  cli
+//! L3 roles   demo  campaign  cli
 //! ```
 
 // Made-up views are shared with an example, which knows this crate by its name.
 #[cfg(test)]
 extern crate self as tidemark;
 
+pub mod campaign;
 pub mod cli;
 pub mod clock;
 pub mod config;

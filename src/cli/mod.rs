@@ -1,5 +1,6 @@
 //! The command line: one subcommand per role or tool, and one `match` that runs it.
 
+mod campaign;
 mod conformance;
 mod demo;
 mod dlt;
@@ -11,6 +12,7 @@ mod service;
 mod verdict;
 
 use crate::{
+    campaign::CampaignArgs,
     config::{ConfigError, REDIS_RULE, redact_url},
     fail_point,
     kafka::KafkaFailure,
@@ -78,6 +80,11 @@ enum Command {
     Dlt(Box<dlt::DltCommand>),
     /// Hold an implementation of the ledger's protocol, or the scripts on a Redis, to the vectors
     Conformance(conformance::ConformanceArgs),
+    /// Break things at random under the three services, and judge whether every promise was kept
+    ///
+    /// Exit code 0: every promise was kept; 1: one was broken, or a run could not be held; 2: a mistake on the command line.
+    /// docs/campaign.md says what is done and what is judged.
+    Campaign(Box<CampaignArgs>),
     /// Judge recorded windows of commits offline, by the monitor's rules and by Burrow's
     Verdict(verdict::VerdictArgs),
     /// Ask whether a running role is well; for container health checks
@@ -107,7 +114,12 @@ struct HealthcheckArgs {
 impl Cli {
     /// The log filter of this role: the demo's terminal shows what people should read, and troubles.
     pub const fn default_log(&self) -> &'static str {
-        if matches!(self.command, Command::Demo(_)) { "warn,tidemark::demo=info" } else { "info" }
+        match self.command {
+            Command::Demo(_) => "warn,tidemark::demo=info",
+            // What the report says is not said twice.
+            Command::Campaign(_) => "error",
+            _ => "info",
+        }
     }
 
     /// Runs the role until it ends or `stop` is cancelled.
@@ -125,6 +137,7 @@ impl Cli {
             Command::Ledger(command) => ledger::run(command).await,
             Command::Dlt(command) => dlt::run(*command, stop).await,
             Command::Conformance(args) => conformance::run(args).await,
+            Command::Campaign(args) => campaign::run(&args, stop).await,
             Command::Verdict(args) => verdict::run(&args),
             Command::Healthcheck(args) => Ok(healthcheck::run(&args.url, *args.timeout).await),
             Command::Rules { runbook_base } => {

@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod burrow;
+mod campaign;
 mod conformance;
 mod crash_points;
 mod dashboards;
