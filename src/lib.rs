@@ -6,7 +6,7 @@
 //! ```text
 //! L0 pure    lag  events  services  effects         no I/O, no clock, no async
 //! L1 edges   kafka  store  metrics  config  clock  effects_log  fail_point
-//! L2 loops   monitor  consumer  relay  web           pages read monitor::view only
+//! L2 loops   monitor  consumer  relay  replay  web   pages read monitor::view only
 //! L3 roles   demo  campaign  cli
 //! ```
 
@@ -30,6 +30,7 @@ pub mod lag;
 pub mod metrics;
 pub mod monitor;
 pub mod relay;
+pub mod replay;
 pub mod roles;
 pub mod services;
 pub mod shutdown;

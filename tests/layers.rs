@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 4] = [
     &["lag", "events", "services", "effects"],
     &["kafka", "store", "metrics", "config", "clock", "telemetry", "shutdown", "effects_log", "fail_point"],
-    &["monitor", "consumer", "dead_letters", "relay", "web"],
+    &["monitor", "consumer", "dead_letters", "relay", "replay", "web"],
     &["demo", "campaign", "roles", "cli", "main"],
 ];
 

@@ -8,6 +8,7 @@ mod healthcheck;
 mod lag;
 mod ledger;
 mod monitor;
+mod preview;
 mod service;
 mod verdict;
 
@@ -78,6 +79,8 @@ enum Command {
     Ledger(ledger::LedgerCommand),
     /// List, show and send again what consumers gave up
     Dlt(Box<dlt::DltCommand>),
+    /// Say what would come again, and be done again, if a group's offsets were reset; change nothing
+    Preview(Box<preview::PreviewArgs>),
     /// Hold an implementation of the ledger's protocol, or the scripts on a Redis, to the vectors
     Conformance(conformance::ConformanceArgs),
     /// Break things at random under the three services, and judge whether every promise was kept
@@ -136,6 +139,7 @@ impl Cli {
             Command::Lag(args) => lag::run(args, stop).await,
             Command::Ledger(command) => ledger::run(command).await,
             Command::Dlt(command) => dlt::run(*command, stop).await,
+            Command::Preview(args) => preview::run(*args, stop).await,
             Command::Conformance(args) => conformance::run(args).await,
             Command::Campaign(args) => campaign::run(&args, stop).await,
             Command::Verdict(args) => verdict::run(&args),

@@ -31,6 +31,7 @@ mod rewind;
 mod security;
 mod service_context;
 mod share_offsets;
+mod side_reading;
 mod spans;
 mod tail;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use properties::{ClientProperties, PropertyError};
 pub use reader::{ClusterReader, ReaderConfig};
 pub use record::IncomingRecord;
 pub use rewind::{RewindError, rewind};
+pub use side_reading::{Stretch, offsets_at, read_stretches};
 pub use spans::{PROGRESS_PREFIX, Progress, Span, read_spans};
 pub use tail::{TailedRecord, tail};
 pub use topics::ensure_topics;

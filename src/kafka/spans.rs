@@ -5,27 +5,18 @@ use super::{
     IncomingRecord,
     client_config::{Connection, KafkaFailure},
     service_context::LogContext,
+    side_reading::{Stretch, read_stretches},
 };
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
+    Offset, TopicPartitionList,
     config::ClientConfig,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
 };
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-/// Records that wait between the polling thread and the reader.
-const QUEUE: usize = 256;
-/// How long one poll waits: the longest time until the thread notices that it shall stop.
-const POLL: Duration = Duration::from_millis(100);
-/// A broker that gives nothing for this long is given up.
-const SILENCE: Duration = Duration::from_secs(30);
 /// How long one call about offsets may take.
 const CALL: Duration = Duration::from_secs(10);
 
@@ -48,65 +39,10 @@ pub fn read_spans(
     spans: Vec<Span>,
     stop: CancellationToken,
 ) -> Result<mpsc::Receiver<Result<IncomingRecord, KafkaFailure>>, KafkaFailure> {
-    let enforced = [
-        ("group.id", "tidemark-spans"),
-        ("enable.auto.commit", "false"),
-        ("enable.partition.eof", "true"),
-        ("auto.offset.reset", "earliest"),
-        ("isolation.level", "read_committed"),
-    ];
-    let consumer: BaseConsumer<LogContext> =
-        connection.configure(&[], &enforced)?.create_with_context(connection.context())?;
-    let (sender, receiver) = mpsc::channel(QUEUE);
     let topic: Arc<str> = topic.into();
-    spawn_blocking(move || {
-        if let Err(error) = poll(&consumer, &topic, spans, &sender, &stop) {
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    Ok(receiver)
-}
-
-fn poll(
-    consumer: &BaseConsumer<LogContext>,
-    topic: &Arc<str>,
-    spans: Vec<Span>,
-    sender: &mpsc::Sender<Result<IncomingRecord, KafkaFailure>>,
-    stop: &CancellationToken,
-) -> Result<(), KafkaFailure> {
-    let mut open: BTreeMap<i32, u64> = BTreeMap::new();
-    let mut places = TopicPartitionList::new();
-    for span in spans.into_iter().filter(|span| span.from < span.to) {
-        places.add_partition_offset(topic, span.partition, Offset::Offset(span.from.try_into().unwrap_or(i64::MAX)))?;
-        open.insert(span.partition, span.to);
-    }
-    consumer.assign(&places)?;
-    let mut heard = Instant::now();
-    while !open.is_empty() && !stop.is_cancelled() && !sender.is_closed() {
-        match consumer.poll(POLL) {
-            None if heard.elapsed() > SILENCE => {
-                return Err(KafkaFailure::Call(format!("{topic}: nothing was heard of Kafka for {} s", SILENCE.as_secs())));
-            }
-            None => {}
-            Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
-            Some(Err(error)) if error.rdkafka_error_code().is_none() => return Err(error.into()),
-            // The client tries again by itself.
-            Some(Err(error)) => tracing::debug!(%error, topic = &**topic, "reading goes on"),
-            Some(Ok(message)) => {
-                heard = Instant::now();
-                let Some(&to) = open.get(&message.partition()) else { continue };
-                let record = IncomingRecord::copy(&message, Arc::clone(topic));
-                let (partition, offset) = (record.partition, record.offset);
-                if offset < to && sender.blocking_send(Ok(record)).is_err() {
-                    return Ok(());
-                }
-                if offset + 1 >= to {
-                    open.remove(&partition);
-                }
-            }
-        }
-    }
-    Ok(())
+    let stretch =
+        |span: Span| Stretch { topic: Arc::clone(&topic), partition: span.partition, from: span.from, to: span.to };
+    read_stretches(connection, spans.into_iter().map(stretch).collect(), stop)
 }
 
 /// Groups with this prefix keep how far dead letters were sent again: nobody consumes in them, so the monitor does not watch

@@ -1,7 +1,7 @@
 //! What can be read from a ledger without changing it: books, recent duplicates, an event's passport, sagas, server facts.
 
 use super::answers::{DuplicateCause, DuplicateOutcome, GrantKind};
-use super::ids::{FencingToken, RecordPlace, ShardNumber};
+use super::ids::{FencingToken, PayloadHash, RecordPlace, ShardNumber};
 use super::names::{Incarnation, LedgerName, Owner};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, time::Duration};
@@ -206,6 +206,7 @@ pub struct Passport {
     /// Of the latest grant; its time is the grant's.
     pub fence: FencingToken,
     pub place: RecordPlace,
+    pub payload: PayloadHash,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::changes::OutboxMessage;
 use super::ids::{LaneName, RecordPlace, ShardNumber, from_micros};
 use super::names::LedgerName;
-use super::{FencingToken, Namespace, Owner, Passport, PassportState};
+use super::{FencingToken, Namespace, Owner, Passport, PassportState, PayloadHash};
 
 /// Set of `<namespace> <group> <shards>`: where ledgers are found.
 pub(super) const INDEX: &str = "led2:index";
@@ -144,6 +144,10 @@ fn place(bytes: &[u8]) -> Option<RecordPlace> {
     bytes.try_into().ok().map(RecordPlace::from_bytes)
 }
 
+fn payload(bytes: &[u8]) -> Option<PayloadHash> {
+    bytes.try_into().ok().map(PayloadHash::from_bytes)
+}
+
 /// Reads an open record: state (1 byte), fence (7), end of lease or delay in ms (6), attempt (2), place (10), payload hash (2), owner.
 pub(super) fn open_record(shard: ShardNumber, record: &[u8]) -> Option<Passport> {
     let (head, labels) = record.split_at_checked(28)?;
@@ -157,7 +161,7 @@ pub(super) fn open_record(shard: ShardNumber, record: &[u8]) -> Option<Passport>
         b'R' | b'H' => PassportState::Waiting { attempt, not_before: till },
         _ => return None,
     };
-    Some(Passport { shard, state, fence, place: place(&head[16..26])? })
+    Some(Passport { shard, state, fence, place: place(&head[16..26])?, payload: payload(&head[26..28])? })
 }
 
 /// Reads a remembered id: state (1 byte), fence (7), place (10), payload hash (2).
@@ -168,7 +172,8 @@ pub(super) fn remembered(shard: ShardNumber, record: &[u8], late: bool) -> Optio
         b'F' => PassportState::Dead { late },
         _ => return None,
     };
-    Some(Passport { shard, state, fence: FencingToken::new(be(&record[1..8])), place: place(&record[8..18])? })
+    let (place, payload) = (place(&record[8..18])?, payload(&record[18..20])?);
+    Some(Passport { shard, state, fence: FencingToken::new(be(&record[1..8])), place, payload })
 }
 
 /// A place in an entry of recent duplicates; one of another length is no place of ours.

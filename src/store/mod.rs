@@ -206,6 +206,13 @@ pub trait Store: Clone + Send + Sync + 'static {
         event: EventDigest,
     ) -> impl Future<Output = StoreResult<Vec<Passport>>> + Send;
 
+    /// What one shard knows of each of many events, in their order.
+    fn passports(
+        &self,
+        at: At<'_>,
+        events: &[EventDigest],
+    ) -> impl Future<Output = StoreResult<Vec<Option<Passport>>>> + Send;
+
     /// Open sagas and those past their deadline, with the `limit` oldest.
     fn sagas(&self, ledger: &LedgerEntry, limit: usize) -> impl Future<Output = StoreResult<Sagas>> + Send;
 

@@ -3,6 +3,7 @@
 use super::books::{merge_sagas, newest};
 use super::layout::{self, Prefix};
 use super::redis::{RedisStore, bytes, entries, number, pairs};
+use super::redis_store::check_incarnation;
 use super::*;
 use ::redis::{Cmd, Value, cmd};
 use futures_util::future::try_join_all;
@@ -169,7 +170,25 @@ impl RedisStore {
         shard: ShardNumber,
         event: EventDigest,
     ) -> StoreResult<Option<Passport>> {
-        let (prefix, shape) = (Prefix::new(&ledger.name, shard), ledger.shape());
+        let prefix = Prefix::new(&ledger.name, shard);
+        let commands = self.passport_commands(&prefix, ledger, event);
+        let mut values = self.pipeline(&prefix.open(), &commands).await?.into_iter();
+        passport_of(shard, &mut values)
+    }
+
+    /// In one exchange for all of them, beside the incarnation: a shard that forgot must not be taken for one that never knew.
+    pub(super) async fn read_passports(&self, at: At<'_>, events: &[EventDigest]) -> StoreResult<Vec<Option<Passport>>> {
+        let prefix = Prefix::new(&at.ledger.name, at.shard);
+        let mut commands = vec![command("HGET", &[&prefix.books(), "inc"])];
+        commands.extend(events.iter().flat_map(|event| self.passport_commands(&prefix, at.ledger, *event)));
+        let mut values = self.pipeline(&prefix.open(), &commands).await?.into_iter();
+        check_incarnation(at, values.next())?;
+        events.iter().map(|_| passport_of(at.shard, &mut values)).collect()
+    }
+
+    /// What is asked of one event; [`passport_of`] reads the answers.
+    fn passport_commands(&self, prefix: &Prefix, ledger: &Ledger, event: EventDigest) -> [Cmd; 4] {
+        let shape = ledger.shape();
         let generation = self.local_us() / shape.window_millis().saturating_mul(1_000).max(1);
         let remembered = |generation: u64| {
             let mut command = cmd("HGET");
@@ -179,18 +198,7 @@ impl RedisStore {
         let mut open = cmd("HGET");
         open.arg(prefix.open()).arg(event.open_key());
         // One generation more than ours says: the server's clock may be a little ahead.
-        let generations = [generation + 1, generation, generation.saturating_sub(1)];
-        let commands = [vec![open], generations.map(remembered).to_vec()].concat();
-        let mut values = self.pipeline(&prefix.open(), &commands).await?.into_iter();
-        if let Some(record) = bytes(values.next().unwrap_or(Value::Nil))? {
-            return Ok(layout::open_record(shard, &record));
-        }
-        for (value, late) in values.zip([false, false, true]) {
-            if let Some(record) = bytes(value)? {
-                return Ok(layout::remembered(shard, &record, late));
-            }
-        }
-        Ok(None)
+        [open, remembered(generation + 1), remembered(generation), remembered(generation.saturating_sub(1))]
     }
 
     pub(super) async fn read_sagas(&self, ledger: &LedgerEntry, limit: usize) -> StoreResult<Sagas> {
@@ -220,6 +228,17 @@ impl RedisStore {
     pub(super) async fn read_server_facts(&self) -> StoreResult<Vec<ServerFact>> {
         Ok(several(self.servers().0.infos().await?.iter().map(|info| facts(info)).collect()))
     }
+}
+
+/// Reads the four answers about one event.
+fn passport_of(shard: ShardNumber, values: &mut impl Iterator<Item = Value>) -> StoreResult<Option<Passport>> {
+    let mut next = || bytes(values.next().unwrap_or(Value::Nil));
+    let (open, remembered) = (next()?, [(next()?, false), (next()?, false), (next()?, true)]);
+    if let Some(record) = open {
+        return Ok(layout::open_record(shard, &record));
+    }
+    let found = remembered.into_iter().find_map(|(record, late)| Some((record?, late)));
+    Ok(found.and_then(|(record, late)| layout::remembered(shard, &record, late)))
 }
 
 /// What one server says of itself that matters for a ledger.

@@ -34,12 +34,7 @@ impl RedisStore {
         let mut incarnation = cmd("HGET");
         incarnation.arg(prefix.books()).arg("inc");
         let mut values = self.pipeline(&prefix.books(), &[incarnation, command]).await?.into_iter();
-        let found = bytes(values.next().unwrap_or(Value::Nil))?;
-        let expected = at.ledger.incarnation.as_str();
-        if found.as_deref() != Some(expected.as_bytes()) {
-            let found = found.map(|found| String::from_utf8_lossy(&found).into_owned());
-            return Err(StoreError::Amnesia { expected: expected.to_owned(), found });
-        }
+        check_incarnation(at, values.next())?;
         Ok(values.next().unwrap_or(Value::Nil))
     }
 
@@ -77,6 +72,17 @@ impl RedisStore {
     async fn incarnations(&self, name: &LedgerName, shards: u32) -> StoreResult<Vec<Option<Incarnation>>> {
         futures_util::future::try_join_all((0..shards).map(|shard| self.shard_incarnation(name, shard))).await
     }
+}
+
+/// Whether the answer about a shard's incarnation names the ledger's.
+pub(super) fn check_incarnation(at: At<'_>, answer: Option<Value>) -> StoreResult<()> {
+    let found = bytes(answer.unwrap_or(Value::Nil))?;
+    let expected = at.ledger.incarnation.as_str();
+    if found.as_deref() == Some(expected.as_bytes()) {
+        return Ok(());
+    }
+    let found = found.map(|found| String::from_utf8_lossy(&found).into_owned());
+    Err(StoreError::Amnesia { expected: expected.to_owned(), found })
 }
 
 fn parse_incarnation(text: &str) -> StoreResult<Incarnation> {
@@ -286,6 +292,10 @@ impl Store for RedisStore {
 
     async fn recent_duplicates(&self, ledger: &LedgerEntry, limit: usize) -> StoreResult<Vec<DuplicateRecord>> {
         self.read_duplicates(ledger, limit).await
+    }
+
+    async fn passports(&self, at: At<'_>, events: &[EventDigest]) -> StoreResult<Vec<Option<Passport>>> {
+        self.read_passports(at, events).await
     }
 
     async fn passport(&self, ledger: &Ledger, shard: Option<ShardNumber>, event: EventDigest) -> StoreResult<Vec<Passport>> {

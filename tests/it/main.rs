@@ -24,6 +24,7 @@ mod notification;
 mod old_versions;
 mod outages;
 mod own_consumers;
+mod preview;
 mod rebalances;
 mod redis_cluster;
 mod rights;

@@ -109,7 +109,7 @@ pub async fn run(command: DltCommand, stop: CancellationToken) -> Result<ExitCod
 }
 
 /// The cluster that is meant, and how to reach it.
-fn cluster(args: &ConnectionArgs) -> Result<(ClusterConfig, Connection), Failure> {
+pub(in crate::cli) fn cluster(args: &ConnectionArgs) -> Result<(ClusterConfig, Connection), Failure> {
     let mut clusters = args.clusters()?;
     if clusters.len() > 1 {
         let names: Vec<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
@@ -122,7 +122,10 @@ fn cluster(args: &ConnectionArgs) -> Result<(ClusterConfig, Connection), Failure
 }
 
 /// The ledger's store, where one is named.
-fn store(args: &ConnectionArgs, cluster: &ClusterConfig) -> Result<(Option<RedisStore>, Namespace), Failure> {
+pub(in crate::cli) fn store(
+    args: &ConnectionArgs,
+    cluster: &ClusterConfig,
+) -> Result<(Option<RedisStore>, Namespace), Failure> {
     let url = match &cluster.redis {
         Some(url) => Some(url.clone()),
         None => args.redis_url(&FileConfig::of(args)?)?,
@@ -134,7 +137,7 @@ fn store(args: &ConnectionArgs, cluster: &ClusterConfig) -> Result<(Option<Redis
 }
 
 /// Text of anybody's that cannot move the cursor of a terminal, and is no longer than `most` characters.
-fn printable(text: &str, most: usize) -> String {
+pub(in crate::cli) fn printable(text: &str, most: usize) -> String {
     let mut shown: String = text.chars().take(most).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(most).is_some() {
         shown.push('…');

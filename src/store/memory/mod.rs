@@ -322,6 +322,10 @@ impl Store for MemoryStore {
         Ok(all.into_iter().flatten().collect())
     }
 
+    async fn passports(&self, at: At<'_>, events: &[EventDigest]) -> StoreResult<Vec<Option<Passport>>> {
+        self.look(at, |shard, now| Ok(events.iter().map(|event| shard.passport(now.us, at.shard, *event)).collect()))
+    }
+
     async fn sagas(&self, ledger: &LedgerEntry, limit: usize) -> StoreResult<Sagas> {
         let now = self.now_us();
         Ok(books::merge_sagas(self.each(&ledger.name, |(_, shard)| shard.sagas(now, limit)), limit))

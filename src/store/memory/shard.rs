@@ -227,7 +227,7 @@ impl ShardModel {
                 Hold::InFlight => PassportState::InFlight { owner: open.owner.clone(), attempt, lease_end: at },
                 Hold::ReleasedAfterFailure | Hold::HandedBack => PassportState::Waiting { attempt, not_before: at },
             };
-            return Some(Passport { shard, state, fence: open.fence, place: open.place });
+            return Some(Passport { shard, state, fence: open.fence, place: open.place, payload: open.payload });
         }
         let (known, older) = self.recall(event)?;
         let passed = (server_us / (self.window_ms() * 1_000)).saturating_sub(self.generation);
@@ -237,6 +237,6 @@ impl ShardModel {
             Settled::Completed => PassportState::Completed { late },
             Settled::GivenUp => PassportState::Dead { late },
         };
-        (age < 2).then_some(Passport { shard, state, fence: known.fence, place: known.place })
+        (age < 2).then_some(Passport { shard, state, fence: known.fence, place: known.place, payload: known.payload })
     }
 }

@@ -341,6 +341,28 @@ rule!(an_event_carries_a_passport_through_its_states, |w| {
     assert_eq!(w.store.passport(&w.ledger, None, digest).await.unwrap(), []);
 });
 
+rule!(many_passports_at_once_are_those_of_each_and_a_shard_that_forgot_says_so, |w| {
+    let all: Vec<Delivery> = (0..7).map(|number| record(&format!("e{number}"), number)).collect();
+    let grants = [w.grant("w1", &all[0]).await, w.grant("w1", &all[2]).await, w.grant("w1", &all[5]).await];
+    w.complete("w1", &grants[0]).await;
+    w.release(ReleaseReason::Failed, 0, &grants[1]).await;
+    let digests: Vec<EventDigest> = all.iter().map(|record| record.event.digest()).collect();
+    let at = At::new(&w.ledger, ShardNumber::new(0));
+    let found = w.store.passports(at, &digests).await.unwrap();
+    for (digest, found) in digests.iter().zip(&found) {
+        let alone = w.store.passport(&w.ledger, Some(ShardNumber::new(0)), *digest).await.unwrap();
+        assert_eq!(*found, alone.into_iter().next());
+    }
+    let known: Vec<Option<PayloadHash>> = found.iter().map(|passport| Some(passport.as_ref()?.payload)).collect();
+    let payload = |index: usize| Some(all[index].payload);
+    assert_eq!(known, [payload(0), None, payload(2), None, None, payload(5), None]);
+    assert_eq!(w.store.passports(at, &[]).await.unwrap(), []);
+    let other = Incarnation::new(uuid::Uuid::new_v4(), w.ledger.shape());
+    let other = Ledger { incarnation: other, ..w.ledger.clone() };
+    let forgot = w.store.passports(At::new(&other, ShardNumber::new(0)), &digests).await;
+    assert!(matches!(forgot, Err(StoreError::Amnesia { .. })), "{forgot:?}");
+});
+
 rule!(a_ledger_exists_only_after_init_and_another_incarnation_is_amnesia, |w| {
     let unknown = LedgerName::new(Namespace::new("shop").unwrap(), "group with spaces");
     assert_eq!(w.store.open(&unknown).await.unwrap(), None);
