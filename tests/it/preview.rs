@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tidemark::consumer::{Inbox, Taken};
 use tidemark::kafka::IncomingRecord;
-use tidemark::store::{LedgerName, Namespace, Owner, RedisStore, RedisTimeouts};
+use tidemark::store::{LedgerName, Namespace, Owner, RedisStore, RedisTimeouts, Shape, Store};
 
 const MINUTE_MS: i64 = 60_000;
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 fn now_ms() -> i64 {
     chrono::Utc::now().timestamp_millis()
@@ -40,12 +41,16 @@ impl Stage {
         Stage { topic: kafka().topic(partitions).await, group: unique("it-preview"), namespace: redis().namespace() }
     }
 
-    async fn with_ledger(partitions: i32, window: &str) -> Stage {
+    async fn with_ledger(partitions: i32, window: Duration) -> Stage {
         let stage = Stage::without_ledger(partitions).await;
-        let init = ["ledger", "init", "--redis", &redis().url(), "--namespace", &stage.namespace, "--group", &stage.group];
-        let made = run(&[&init[..], &["--accept-loss", "--ledger-window", window]].concat()).await;
-        assert!(made.status.success(), "{}", made.stderr);
+        let (store, name) = stage.ledger();
+        store.init(&name, Shape::new(2, 16, window).expect("a shape")).await.expect("Redis answers");
         stage
+    }
+
+    fn ledger(&self) -> (RedisStore, LedgerName) {
+        let store = RedisStore::new(&redis().url(), RedisTimeouts::default()).expect("an address");
+        (store, LedgerName::new(Namespace::new(&self.namespace).expect("a name"), &self.group))
     }
 
     /// Runs the command without a ledger's address.
@@ -70,8 +75,7 @@ impl Stage {
 
     /// A consumer of the group works on the records that are there: what `fate` says of each place.
     async fn work(&self, fate: impl Fn(i32, i64) -> Fate) {
-        let store = RedisStore::new(&redis().url(), RedisTimeouts::default()).expect("an address");
-        let name = LedgerName::new(Namespace::new(&self.namespace).expect("a name"), &self.group);
+        let (store, name) = self.ledger();
         let inbox = Inbox::open(store, &name, Owner::new("worker").expect("a name")).await.expect("Redis answers");
         let inbox = inbox.expect("there is a ledger");
         for message in kafka().read_all(&self.topic).await {
@@ -145,7 +149,7 @@ async fn reset(command: &str) -> BTreeMap<i64, i64> {
 
 /// Ten events in partition 0 and six in partition 1, of which the group has worked on some.
 async fn worked_on() -> (Stage, i64) {
-    let stage = Stage::with_ledger(2, "7d").await;
+    let stage = Stage::with_ledger(2, WEEK).await;
     let begun = now_ms() - 60 * MINUTE_MS;
     let mut records: Vec<Record> = (0..10).map(|n| event(0, &format!("a{n}"), begun + n * MINUTE_MS)).collect();
     records.extend((0..4).map(|n| event(1, &format!("b{n}"), begun - 60 * MINUTE_MS + n)));
@@ -236,7 +240,7 @@ async fn people_read_the_same_in_a_table_with_the_commands_and_spreadsheets_in_c
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_that_fell_out_of_a_small_window_are_executed_again() {
-    let stage = Stage::with_ledger(1, "1s").await;
+    let stage = Stage::with_ledger(1, Duration::from_secs(1)).await;
     let old = now_ms() - MINUTE_MS;
     kafka().produce(&stage.topic, &(0..5).map(|n| event(0, &format!("e{n}"), old)).collect::<Vec<_>>()).await;
     // The fourth comes once more: the first of the two copies is executed, the second suppressed by it.
@@ -273,7 +277,7 @@ async fn transaction(topic: &str, commits: bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn offsets_that_hold_no_record_any_more_do_not_come_again() {
     // Deleted ones; aborted ones and the marks of transactions.
-    let stage = Stage::with_ledger(1, "7d").await;
+    let stage = Stage::with_ledger(1, WEEK).await;
     kafka().produce(&stage.topic, &(0..6).map(|n| event(0, &format!("e{n}"), now_ms())).collect::<Vec<_>>()).await;
     transaction(&stage.topic, true).await;
     transaction(&stage.topic, false).await;
@@ -325,7 +329,7 @@ async fn what_compaction_has_taken_does_not_come_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn above_the_bound_a_sample_of_the_whole_stretch_is_read_and_said_to_be_one() {
-    let stage = Stage::with_ledger(2, "7d").await;
+    let stage = Stage::with_ledger(2, WEEK).await;
     let of = |partition: i32, count: i64| (0..count).map(move |n| event(partition, &format!("{partition}-{n}"), now_ms()));
     kafka().produce(&stage.topic, &of(0, 1_600).chain(of(1, 400)).collect::<Vec<_>>()).await;
     // The newer half of partition 0 was done, nothing of partition 1.
