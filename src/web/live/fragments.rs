@@ -125,6 +125,7 @@ fn group_parts(page: &group::GroupPage) -> askama::Result<Rendered> {
         "members" => out.add("members", page.as_members().render())?,
         "timeline" => out.add("timeline", page.as_timeline().render())?,
         "duplicates" => out.add("duplicates", page.as_duplicates().render())?,
+        "replay" => out.add("replay", page.as_replay().render())?,
         "settings" => out.add("settings", page.as_settings().render())?,
         "partitions" => out.set_table(Ok(page.body.to_string()), &page.rows, false)?,
         _ => {

@@ -3,7 +3,7 @@ use super::{
     *,
 };
 
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 16] = [
     "/",
     "/groups",
     "/groups/local/payment-service",
@@ -11,6 +11,7 @@ const PAGES: [&str; 15] = [
     "/groups/local/payment-service?tab=partitions",
     "/groups/local/payment-service?tab=timeline",
     "/groups/local/payment-service?tab=duplicates",
+    "/groups/local/payment-service?tab=replay",
     "/groups/local/payment-service?tab=settings",
     "/topics",
     "/topics/local/orders",

@@ -47,6 +47,15 @@ fn a_group_shows_its_verdict_and_eight_facts() {
 }
 
 #[test]
+fn a_group_shows_what_a_reset_of_its_offsets_would_mean() {
+    insta::assert_snapshot!(fragments(
+        Scenario::Normal,
+        "view=group&cluster=local&group=payment-service&tab=replay",
+        &["replay"]
+    ));
+}
+
+#[test]
 fn an_unknown_group_shows_dashes_with_reasons() {
     insta::assert_snapshot!(fragments(
         Scenario::Normal,

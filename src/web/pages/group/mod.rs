@@ -5,6 +5,7 @@ mod facts;
 mod heat;
 mod machine;
 mod partitions;
+mod replay;
 mod tabs;
 
 pub use chart::{point, series};
@@ -37,7 +38,7 @@ const SHOWN: usize = 100;
 #[derive(Template)]
 #[template(
     path = "group.html",
-    blocks = ["verdict", "facts", "heat", "members", "timeline", "duplicates", "settings"]
+    blocks = ["verdict", "facts", "heat", "members", "timeline", "duplicates", "replay", "settings"]
 )]
 pub struct GroupPage {
     pub f: Frame,
@@ -63,6 +64,7 @@ pub struct GroupPage {
     duplicates: Vec<Row>,
     duplicates_href: String,
     has_ledger: bool,
+    replay: replay::Replay,
     settings: Vec<tabs::Setting>,
     copies: Vec<tabs::CopyAs>,
 }
@@ -124,6 +126,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         duplicates: super::duplicates::rows_for(&f.links, view, &cluster.name, &group.id, SHOWN),
         duplicates_href: f.links.to(&with_query("/duplicates", &listed)),
         has_ledger: cluster.ledger.is_some(),
+        replay: replay::build(cluster, group, &parts, &series, view.at),
         settings: tabs::settings(cluster, group),
         copies: tabs::copies(dashboard, cluster, group, &href),
         f,

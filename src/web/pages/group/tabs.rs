@@ -5,12 +5,13 @@ use super::chart::Range;
 use crate::lag::Reading;
 use crate::monitor::view::{ClusterView, GroupView};
 
-const TABS: [(&str, &str); 6] = [
+const TABS: [(&str, &str); 7] = [
     ("overview", "Overview"),
     ("partitions", "Partitions"),
     ("members", "Members"),
     ("timeline", "Timeline"),
     ("duplicates", "Duplicates"),
+    ("replay", "Replay"),
     ("settings", "Settings"),
 ];
 

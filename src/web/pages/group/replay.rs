@@ -1,0 +1,198 @@
+//! What a reset of the group's offsets would come to, as far as the view tells it: records by the log and by the history, never
+//! read from Kafka. `tidemark preview` reads them.
+
+use super::super::super::words;
+use super::partitions::Part;
+use crate::lag::{GroupKind, Reading};
+use crate::monitor::view::{ClusterView, GroupSeries, GroupView};
+use crate::replay::{ResetCommand, ResetTo, shell_word};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+pub struct Replay {
+    /// Why the group's offsets are not reset this way; then there are no choices.
+    pub not_this_way: &'static str,
+    pub ledger: String,
+    pub members: String,
+    pub choices: Vec<Choice>,
+}
+
+/// One place to which offsets could be put.
+pub struct Choice {
+    pub word: &'static str,
+    pub records: String,
+    /// How the number was come by, or why there is none.
+    pub source: String,
+    pub ledger: String,
+    pub preview: String,
+    pub reset: String,
+}
+
+const SPANS: [(&str, &str, Duration); 2] =
+    [("An hour ago", "-1h", Duration::from_secs(3_600)), ("A day ago", "-24h", Duration::from_secs(86_400))];
+
+pub fn build(
+    cluster: &ClusterView,
+    group: &GroupView,
+    parts: &[Part<'_>],
+    series: &GroupSeries,
+    now: DateTime<Utc>,
+) -> Replay {
+    let not_this_way = match group.kind {
+        GroupKind::Share => {
+            "Records of a share group are acknowledged one by one: its start is moved with kafka-share-groups.sh --reset-offsets."
+        }
+        GroupKind::Streams => "Offsets of a streams group are reset with kafka-streams-groups.sh --reset-offsets.",
+        GroupKind::Classic | GroupKind::Consumer | GroupKind::Simple => "",
+    };
+    let window = window(cluster, group);
+    let mut choices = Vec::new();
+    if not_this_way.is_empty() {
+        let (records, source) = since_the_start(parts);
+        choices.push(choice(cluster, group, ("Earliest", "earliest"), (records, source), ResetTo::Earliest, beyond(window)));
+        for (word, to, span) in SPANS {
+            let at = now - TimeDelta::from_std(span).unwrap_or_default();
+            let counted = since(series, group.lag, span);
+            let against = if window.is_some_and(|window| window < span) { beyond(window) } else { within(window) };
+            choices.push(choice(cluster, group, (word, to), counted, ResetTo::Time(at), against));
+        }
+    }
+    Replay { not_this_way, ledger: ledger_words(cluster, window), members: member_words(group), choices }
+}
+
+fn window(cluster: &ClusterView, group: &GroupView) -> Option<Duration> {
+    let ledger = cluster.ledger.as_ref()?;
+    ledger.groups.iter().find(|known| known.group == group.id).map(|known| known.window)
+}
+
+fn ledger_words(cluster: &ClusterView, window: Option<Duration>) -> String {
+    match (&cluster.ledger, window) {
+        (None, _) => "No ledger is configured for this cluster: what it would suppress is not known.".to_owned(),
+        (Some(ledger), None) => format!(
+            "The group keeps no ledger in namespace {}: nothing would be suppressed, every record that comes again is worked on again.",
+            words::shown(&ledger.namespace)
+        ),
+        (Some(_), Some(window)) => format!(
+            "Its ledger keeps the ids of events for {} at least: what it knows is suppressed, what is older is executed again.",
+            words::duration(window)
+        ),
+    }
+}
+
+fn beyond(window: Option<Duration>) -> String {
+    window.map_or_else(String::new, |window| format!("executed again where older than {}", words::duration(window)))
+}
+
+fn within(window: Option<Duration>) -> String {
+    window.map_or_else(String::new, |_| "within the window: suppressed where it was claimed".to_owned())
+}
+
+fn member_words(group: &GroupView) -> String {
+    match &group.members {
+        Reading::Known(members) if members.is_empty() => String::new(),
+        Reading::Known(members) => format!(
+            "Kafka refuses a reset while members are active: {} {} to be stopped first.",
+            words::count(members.len() as u64),
+            if members.len() == 1 { "has" } else { "have" }
+        ),
+        Reading::Unknown(_) => {
+            "Whether members are active is not known; Kafka refuses a reset while there are any.".to_owned()
+        }
+    }
+}
+
+/// Offsets between the log starts and where the group stands.
+fn since_the_start(parts: &[Part<'_>]) -> (String, String) {
+    let (mut sum, mut unknown) = (0_u64, 0_usize);
+    for (_, part) in parts {
+        match (part.committed, part.range) {
+            (Reading::Known(committed), Reading::Known(range)) => sum += committed.min(range.end).distance_from(range.start),
+            _ => unknown += 1,
+        }
+    }
+    if unknown == parts.len() {
+        return ("—".to_owned(), "no partition has a committed offset and a log start that are known".to_owned());
+    }
+    let left_out = if unknown == 0 { String::new() } else { format!("; {unknown} partitions are not known and left out") };
+    (format!("at most {}", words::count(sum)), format!("offsets from the log start to the committed one{left_out}"))
+}
+
+/// What was produced in the last `span`, by the history, without what is unread.
+fn since(series: &GroupSeries, lag: Reading<u64>, span: Duration) -> (String, String) {
+    let unknown = |why: String| ("—".to_owned(), why);
+    let (Some(first), Some(last)) = (series.points.first(), series.points.last()) else {
+        return unknown("there is no history of it yet".to_owned());
+    };
+    let from = last.at - TimeDelta::from_std(span).unwrap_or_default();
+    if first.at > from {
+        return unknown(format!("the history goes back {}", words::duration(words::between(first.at, last.at))));
+    }
+    let mut produced = 0.0;
+    let mut before = first.at;
+    for point in &series.points {
+        let seconds = (point.at - before.max(from)).num_milliseconds().max(0) as f64 / 1_000.0;
+        before = point.at;
+        match point.produced_per_second {
+            Some(speed) => produced += speed * seconds,
+            None if seconds > 0.0 => return unknown("the history has a gap in this time".to_owned()),
+            None => {}
+        }
+    }
+    let Reading::Known(lag) = lag else { return unknown("the lag of the group is not known".to_owned()) };
+    // Saturates: no history holds so many.
+    let again = (produced.round() as u64).saturating_sub(lag);
+    (format!("about {}", words::count(again)), "produced since then, by the history, without what is unread".to_owned())
+}
+
+fn choice(
+    cluster: &ClusterView,
+    group: &GroupView,
+    (word, to): (&'static str, &str),
+    (records, source): (String, String),
+    target: ResetTo,
+    ledger: String,
+) -> Choice {
+    let bootstrap = shell_word(&cluster.bootstrap);
+    // A variable, because the address may hold a password that no page knows.
+    let redis = cluster.ledger.as_ref().map_or_else(String::new, |ledger| {
+        format!(" --redis \"$TIDEMARK_REDIS\" --namespace {}", shell_word(&ledger.namespace))
+    });
+    let name = shell_word(&group.id);
+    // A name that begins like a flag is still a name.
+    let preview = format!("tidemark preview --kafka {bootstrap}{redis} --group={name} --to {to}");
+    let command = ResetCommand { bootstrap: &cluster.bootstrap, secured: false, group: &group.id, topics: &[], to: target };
+    Choice { word, records, source, ledger, preview, reset: command.dry_run() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::view::SeriesPoint;
+
+    fn points(minutes: std::ops::RangeInclusive<i64>, speed: impl Fn(i64) -> Option<f64>) -> GroupSeries {
+        let point = |minute: i64| SeriesPoint {
+            at: DateTime::UNIX_EPOCH + TimeDelta::minutes(minute),
+            lag: Some(0),
+            produced_per_second: speed(minute),
+            consumed_per_second: None,
+        };
+        GroupSeries { points: minutes.map(point).collect() }
+    }
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn the_history_tells_what_came_since_then_where_it_reaches_so_far_without_a_gap() {
+        let steady = points(0..=90, |_| Some(2.0));
+        assert_eq!(since(&steady, Reading::Known(200), HOUR).0, "about 7,000");
+        let earlier_gap = points(0..=90, |minute| (minute > 20).then_some(2.0));
+        assert_eq!(since(&earlier_gap, Reading::Known(0), HOUR).0, "about 7,200");
+        let gap = points(0..=90, |minute| (minute != 50).then_some(2.0));
+        assert_eq!(since(&gap, Reading::Known(0), HOUR), ("—".into(), "the history has a gap in this time".into()));
+        let short = points(80..=90, |_| Some(2.0));
+        assert_eq!(since(&short, Reading::Known(0), HOUR), ("—".into(), "the history goes back 10 min".into()));
+        assert_eq!(since(&GroupSeries::default(), Reading::Known(0), HOUR).0, "—");
+        let unread = since(&steady, Reading::Unknown(crate::lag::UnknownReason::NoLeader), HOUR);
+        assert_eq!(unread, ("—".into(), "the lag of the group is not known".into()));
+    }
+}
