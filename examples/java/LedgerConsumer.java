@@ -526,17 +526,29 @@ public class LedgerConsumer {
             return (long) record.partition() << 48 | record.offset();
         }
 
-        /** One call a shard, answers in the order of the records. */
+        /** `tidemark dlt redrive` writes for which group a copy is sent again: that one runs what it had given up. */
+        private String intent(ConsumerRecord<?, ?> record) {
+            Header redrive = record.headers().lastHeader("tidemark_dlt-redrive");
+            if (redrive == null || redrive.value() == null) {
+                return "normal";
+            }
+            return Arrays.equals(redrive.value(), Wire.utf8(group)) ? "redrive" : "replay";
+        }
+
+        private record Ask(int shard, String intent) {}
+
+        /** One call a shard and intent, answers in the order of the records. */
         private List<Map<String, Object>> claim(List<ConsumerRecord<byte[], byte[]>> records, List<Wire.Event> deliveries) {
-            Map<Integer, List<Integer>> byShard = new TreeMap<>();
+            Map<Ask, List<Integer>> asks = new LinkedHashMap<>();
             for (int at = 0; at < records.size(); at++) {
                 int shard = Wire.shard(records.get(at).key(), deliveries.get(at).id(), ledger.shards);
-                byShard.computeIfAbsent(shard, none -> new ArrayList<>()).add(at);
+                asks.computeIfAbsent(new Ask(shard, intent(records.get(at))), none -> new ArrayList<>()).add(at);
             }
             List<Map<String, Object>> claims = new ArrayList<>(records.stream().map(none -> Map.<String, Object>of()).toList());
-            byShard.forEach((shard, places) -> {
+            asks.forEach((ask, places) -> {
                 List<Wire.Event> events = places.stream().map(deliveries::get).toList();
-                List<Map<String, Object>> answers = ledger.call("claim", shard, List.of(LEASE_MS, "normal", ledger.owner), events);
+                List<?> own = List.of(LEASE_MS, ask.intent(), ledger.owner);
+                List<Map<String, Object>> answers = ledger.call("claim", ask.shard(), own, events);
                 for (int i = 0; i < answers.size(); i++) {
                     claims.set(places.get(i), answers.get(i));
                 }
@@ -563,9 +575,15 @@ public class LedgerConsumer {
             String place = record.topic() + "/" + record.partition() + "@" + record.offset();
             ProducerRecord<byte[], byte[]> letter =
                     new ProducerRecord<>(record.topic() + "." + group + ".dlt", null, record.key(), record.value(), record.headers());
+            for (Header header : record.headers()) { // this may be its second time
+                if (header.key().startsWith("kafka_dlt-") || header.key().startsWith("tidemark_dlt-")) {
+                    letter.headers().remove(header.key());
+                }
+            }
             letter.headers().add("kafka_dlt-original-topic", Wire.utf8(record.topic()));
             letter.headers().add("kafka_dlt-original-partition", ByteBuffer.allocate(4).putInt(record.partition()).array());
             letter.headers().add("kafka_dlt-original-offset", ByteBuffer.allocate(8).putLong(record.offset()).array());
+            letter.headers().add("kafka_dlt-original-consumer-group", Wire.utf8(group));
             letter.headers().add("kafka_dlt-exception-message", Wire.utf8(message));
             letter.headers().add("tidemark_dlt-reason", Wire.utf8(reason));
             letter.headers().add("tidemark_dlt-place", Wire.utf8(place));

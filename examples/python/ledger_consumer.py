@@ -297,7 +297,7 @@ class Worker:
         deliveries = [self.delivery(record) for record in records]
         if self.args.report_only:
             return self.report(records, deliveries)
-        claims = self.each_shard("claim", deliveries, lease_ms=self.LEASE_MS, intent="normal", owner=self.ledger.owner)
+        claims = self.each_shard("claim", deliveries, lease_ms=self.LEASE_MS, owner=self.ledger.owner)
         granted_at, pause_s = time.monotonic(), None
         for at, (record, delivery, claim) in enumerate(zip(records, deliveries, claims)):
             if claim["is"] in ("busy", "not_yet"):
@@ -344,7 +344,7 @@ class Worker:
         for delivery in deliveries:
             self.work(delivery, {})
             while True:
-                answer = self.each_shard("seen", [delivery], report="executed", intent="normal", owner=self.ledger.owner)[0]
+                answer = self.each_shard("seen", [delivery], report="executed", owner=self.ledger.owner)[0]
                 if answer["is"] not in ("busy", "not_yet"):
                     break
                 time.sleep(min(answer["ms"], 1_000) / 1_000)  # somebody who claims has it: told again when that has ended
@@ -360,14 +360,20 @@ class Worker:
         place = {"topic": self.number, "partition": record.partition(), "offset": record.offset()}
         waited = (record.partition(), record.offset()) in self.waited
         return {"source": source, "id": id, "shard": known["shard"], "place": place, "waited": waited,
-                "payload_hash": known["payload_hash"].hex()}
+                "payload_hash": known["payload_hash"].hex(), "intent": self.intent(headers)}
+
+    def intent(self, headers):
+        """`tidemark dlt redrive` writes for which group a copy is sent again: that one runs what it had given up."""
+        if headers.get("tidemark_dlt-redrive") is None:
+            return "normal"
+        return "redrive" if headers["tidemark_dlt-redrive"] == self.args.group.encode() else "replay"
 
     def each_shard(self, call, deliveries, **a):
-        """One call a shard, answers in the order of the deliveries."""
+        """One call a shard and intent, answers in the order of the deliveries."""
         answers = [None] * len(deliveries)
-        for shard in {delivery["shard"] for delivery in deliveries}:
-            mine = [i for i, delivery in enumerate(deliveries) if delivery["shard"] == shard]
-            replies = self.ledger.call(call, shard, events=[deliveries[i] for i in mine], **a)
+        for shard, intent in sorted({(delivery["shard"], delivery["intent"]) for delivery in deliveries}):
+            mine = [i for i, each in enumerate(deliveries) if (each["shard"], each["intent"]) == (shard, intent)]
+            replies = self.ledger.call(call, shard, events=[deliveries[i] for i in mine], intent=intent, **a)
             for i, reply in zip(mine, replies):
                 answers[i] = reply
         return answers
@@ -381,11 +387,14 @@ class Worker:
     def bury(self, record, reason, message):
         """A copy in the dead-letter topic, acknowledged before anything is settled."""
         place = f"{record.topic()}/{record.partition()}@{record.offset()}"
-        headers = [*(record.headers() or []), ("kafka_dlt-original-topic", record.topic().encode()),
-                   ("kafka_dlt-original-partition", struct.pack(">i", record.partition())),
-                   ("kafka_dlt-original-offset", struct.pack(">q", record.offset())),
-                   ("kafka_dlt-exception-message", message.encode()), ("tidemark_dlt-reason", reason.encode()),
-                   ("tidemark_dlt-place", place.encode())]
+        of_a_letter = ("kafka_dlt-", "tidemark_dlt-")  # this may be its second time
+        headers = [(name, value) for name, value in record.headers() or [] if not name.startswith(of_a_letter)]
+        headers += [("kafka_dlt-original-topic", record.topic().encode()),
+                    ("kafka_dlt-original-partition", struct.pack(">i", record.partition())),
+                    ("kafka_dlt-original-offset", struct.pack(">q", record.offset())),
+                    ("kafka_dlt-original-consumer-group", self.args.group.encode()),
+                    ("kafka_dlt-exception-message", message.encode()), ("tidemark_dlt-reason", reason.encode()),
+                    ("tidemark_dlt-place", place.encode())]
         failures = []
         self.dead_letters.produce(f"{record.topic()}.{self.args.group}.dlt", record.value(), record.key(), headers=headers,
                                   on_delivery=lambda error, _: failures.append(error) if error else None)

@@ -9,6 +9,7 @@
 //! Records of one partition are taken in their order. Knows no Kafka client.
 
 use super::{in_hand::delivery_of, reread::Progress, reread::offset_metadata};
+use crate::dead_letters::intent_of;
 use crate::events::RecordView;
 use crate::kafka::IncomingRecord;
 use crate::lag::TopicPartition;
@@ -113,7 +114,7 @@ impl<S: Store> Inbox<S> {
     pub async fn take(&self, record: &IncomingRecord) -> StoreResult<Taken> {
         let (shard, delivery) = self.delivery(record).await?;
         let place = delivery.place.to_bytes();
-        let claims = self.store.claim(self.at(shard), &self.terms, std::slice::from_ref(&delivery)).await?;
+        let claims = self.store.claim(self.at(shard), &self.terms_for(record), std::slice::from_ref(&delivery)).await?;
         let claim = claims.into_iter().next().ok_or_else(no_answer)?;
         if let Claim::Busy { owner, .. } = &claim
             && *owner != self.terms.owner
@@ -167,7 +168,7 @@ impl<S: Store> Inbox<S> {
     /// Nobody knows: report again.
     pub async fn report(&self, record: &IncomingRecord, report: Report) -> StoreResult<Seen> {
         let (shard, delivery) = self.delivery(record).await?;
-        let seen = self.store.seen(self.at(shard), &self.terms, report, &[delivery]).await?;
+        let seen = self.store.seen(self.at(shard), &self.terms_for(record), report, &[delivery]).await?;
         seen.into_iter().next().ok_or_else(no_answer)
     }
 
@@ -197,6 +198,11 @@ impl<S: Store> Inbox<S> {
 
     fn at(&self, shard: ShardNumber) -> At<'_> {
         At::new(&self.ledger, shard)
+    }
+
+    /// A record that was sent again on purpose says for which group: see [`REDRIVE`](crate::dead_letters::REDRIVE).
+    fn terms_for(&self, record: &IncomingRecord) -> Terms {
+        Terms { intent: intent_of(record, &self.ledger.name.group, self.terms.intent), ..self.terms.clone() }
     }
 
     async fn delivery(&self, record: &IncomingRecord) -> StoreResult<(ShardNumber, Delivery)> {
@@ -310,6 +316,38 @@ mod tests {
         assert_eq!(second.attempt, 2);
         inbox.given_up(&second).await.unwrap();
         assert_eq!(inbox.take(&record("e1", 5, "a")).await.unwrap(), Taken::Skip(DuplicateCause::Dead));
+    }
+
+    /// The copy that `tidemark dlt redrive` sends for a group.
+    fn sent_again(id: &str, offset: u64, group: &str) -> IncomingRecord {
+        let mut copy = record(id, offset, "a");
+        copy.headers.push((crate::dead_letters::REDRIVE.to_owned(), Some(group.as_bytes().to_vec())));
+        copy
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_runs_again_when_it_is_sent_again_for_this_group_and_for_no_other() {
+        let [inbox, _] = inboxes(&ManualClock::at(chrono::Utc::now())).await;
+        let first = job(inbox.take(&record("e1", 5, "a")).await.unwrap());
+        inbox.given_up(&first).await.unwrap();
+        let for_another = inbox.take(&sent_again("e1", 6, "billing")).await.unwrap();
+        assert_eq!(for_another, Taken::Skip(DuplicateCause::Dead), "this group does not work on it");
+        let again = job(inbox.take(&sent_again("e1", 7, "mail")).await.unwrap());
+        assert!(again.fence() > first.fence());
+        assert!(inbox.done(&again).await.unwrap());
+        for (offset, group) in [(8, "mail"), (9, "billing")] {
+            let replay = inbox.take(&sent_again("e1", offset, group)).await.unwrap();
+            assert_eq!(replay, Taken::Skip(DuplicateCause::Replay), "it is done: {group}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_report_about_what_was_sent_again_says_so() {
+        let [inbox, _] = inboxes(&ManualClock::at(chrono::Utc::now())).await;
+        let first = inbox.report(&record("e1", 5, "a"), Report::Executed).await.unwrap();
+        assert!(matches!(first, Seen::Recorded { .. }));
+        let again = inbox.report(&sent_again("e1", 6, "billing"), Report::Executed).await.unwrap();
+        assert!(matches!(again, Seen::Duplicate { cause: DuplicateCause::Replay, .. }), "{again:?}");
     }
 
     #[tokio::test]

@@ -53,26 +53,33 @@ async fn the_java_consumer_answers_the_vectors() {
     assert!(output.stdout.contains("call claim") && output.stdout.contains("identity"), "{}", output.stdout);
 }
 
+async fn write_scripts(stage: &Stage) {
+    let scripts = stage.dir.join("scripts").display().to_string();
+    assert!(run(&["ledger", "scripts", "--out", &scripts]).await.status.success());
+}
+
+/// Starts a consumer of the stage's first group that hands its work to `file`.
+fn start(language: &str, stage: &Stage, file: &Path) -> Guarded {
+    let flags = [
+        ("--kafka", kafka().bootstrap()),
+        ("--redis", redis().url()),
+        ("--namespace", stage.namespace.clone()),
+        ("--group", stage.group.clone()),
+        ("--topic", stage.topic.clone()),
+        ("--scripts", stage.dir.join("scripts").display().to_string()),
+        ("--to", file.display().to_string()),
+    ];
+    let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
+    Guarded::start(&command(language).into_iter().chain(flags).collect::<Vec<_>>(), &[], &stage.dir, None)
+}
+
 /// Plays one language: each event is worked on once though half of them come twice and the process is killed in the middle.
 async fn consumes_each_event_once(language: &str) {
     let (group, beside) = (unique(language), unique("beside"));
     let stage = Stage::set(&[&group, &beside]).await;
-    let scripts = stage.dir.join("scripts");
-    assert!(run(&["ledger", "scripts", "--out", &scripts.display().to_string()]).await.status.success());
+    write_scripts(&stage).await;
     let file = stage.dir.join("sent.jsonl");
-    let start = || {
-        let flags = [
-            ("--kafka", kafka().bootstrap()),
-            ("--redis", redis().url()),
-            ("--namespace", stage.namespace.clone()),
-            ("--group", group.clone()),
-            ("--topic", stage.topic.clone()),
-            ("--scripts", scripts.display().to_string()),
-            ("--to", file.display().to_string()),
-        ];
-        let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
-        Guarded::start(&command(language).into_iter().chain(flags).collect::<Vec<_>>(), &[], &stage.dir, None)
-    };
+    let start = || start(language, &stage, &file);
     stage.publish(0..EVENTS / 2).await;
     let mut consumer = start();
     until_sent(&file, EVENTS / 6, &consumer).await;
@@ -142,4 +149,54 @@ async fn a_consumer_in_python_works_on_each_event_once_beside_one_in_rust() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_in_java_works_on_each_event_once_beside_one_in_rust() {
     consumes_each_event_once("java").await;
+}
+
+/// What a consumer gave up is found under its group, and runs once its cause is mended and it is sent again; a group that had
+/// done it counts a replay.
+async fn runs_what_it_gave_up_when_it_is_sent_again(language: &str) {
+    let (group, beside) = (unique(language), unique("beside"));
+    let stage = Stage::set(&[&group, &beside]).await;
+    write_scripts(&stage).await;
+    let dead = format!("{}.{group}.dlt", stage.topic);
+    kafka().create_topic(&dead, 1, &[]).await;
+    // Nothing can be written into a folder that is not there.
+    let file = stage.dir.join("later/sent.jsonl");
+    let consumer = start(language, &stage, &file);
+    stage.publish([0]).await;
+    eventually(LONG, "it is given up", || async {
+        let committed = kafka().committed(&group, &stage.topic).await;
+        if committed == [Some(1)] { Ok(()) } else { Err(format!("{committed:?}; {}", consumer.log_tail(20))) }
+    })
+    .await;
+    let program = [example("own_consumer").display().to_string(), kafka().bootstrap(), redis().url()];
+    let names = [stage.namespace.clone(), beside.clone(), stage.topic.clone()];
+    let _beside = Guarded::start(&[&program[..], &names].concat(), &[], &stage.dir, None);
+    stage.until_committed(&beside, 1).await;
+
+    std::fs::create_dir(stage.dir.join("later")).unwrap();
+    let (bootstrap, url) = (kafka().bootstrap(), redis().url());
+    let redrive = ["dlt", "redrive", "--kafka", &bootstrap, "--redis", &url, "--namespace", &stage.namespace];
+    let redrive = [&redrive[..], &["--from", &dead, "--group", &group]].concat();
+    let dry = run(&[&redrive[..], &["--dry-run"]].concat()).await;
+    assert!(dry.stdout.contains("would be executed    1"), "{}{}", dry.stdout, dry.stderr);
+    for offset in [2, 3] {
+        let sent = run(&[&redrive[..], &["--from-start"]].concat()).await;
+        assert!(sent.stdout.starts_with("sent 1,"), "{}{}", sent.stdout, sent.stderr);
+        stage.until_committed(&group, offset).await;
+        stage.until_committed(&beside, offset).await;
+    }
+    let ids: Vec<String> = sent(&file).into_iter().map(|line| line.idempotency_key).collect();
+    assert_eq!(ids, ["evt-0"], "it ran once, as the dry run had said; {}", consumer.log_tail(20));
+    stage.until_counted(&group, "replay", [1.0, 0.0]).await;
+    stage.until_counted(&beside, "replay", [2.0, 0.0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_in_python_runs_what_it_gave_up_when_it_is_sent_again() {
+    runs_what_it_gave_up_when_it_is_sent_again("python").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_in_java_runs_what_it_gave_up_when_it_is_sent_again() {
+    runs_what_it_gave_up_when_it_is_sent_again("java").await;
 }
