@@ -12,8 +12,10 @@ mod letter;
 mod outlook;
 mod redrive;
 mod selection;
+mod windows;
 
 pub use letter::{Dialect, Letter, REDRIVE, intent_of, original};
 pub use outlook::{Outlook, OutlookCounts, outlooks};
 pub use redrive::{Redrive, RedriveEnd, Told, redrive};
 pub use selection::Selection;
+pub use windows::Windows;

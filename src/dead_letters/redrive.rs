@@ -3,7 +3,7 @@
 //! A letter counts as done when Kafka has acknowledged its copy; only then may the progress pass it. Ended in between, the
 //! next run sends that copy once more: the ledger of its group counts it as a replay and suppresses it.
 
-use super::{Letter, Selection, original};
+use super::{Letter, Selection, Windows, original};
 use crate::kafka::Connection;
 use crate::kafka::{KafkaFailure, Producer, Progress, Span, read_spans};
 use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
@@ -19,6 +19,8 @@ pub struct Redrive {
     /// The dead-letter topic.
     pub topic: String,
     pub selection: Selection,
+    /// Letters that are older than these are not sent; `None`: whatever their age.
+    pub windows: Option<Windows>,
     /// Letters a second, at most.
     pub rate: Option<u32>,
     /// Pass over letters that cannot be sent, instead of holding their partition.
@@ -31,6 +33,8 @@ pub enum Told {
     Sent,
     /// Not selected.
     PassedOver,
+    /// Older than what its ledger remembers: it is not sent, and what lies behind it does not wait.
+    BeyondWindow,
     /// It cannot be sent: its partition is held there, unless such letters are passed over.
     Held {
         address: String,
@@ -43,6 +47,8 @@ pub enum Told {
 pub struct RedriveEnd {
     pub sent: u64,
     pub passed_over: u64,
+    /// Letters that are older than what their ledger remembers.
+    pub beyond_window: u64,
     /// Letters that could not be sent.
     pub held: u64,
     /// Ended by request before the end of the topic.
@@ -79,7 +85,11 @@ pub async fn redrive(
         if held.contains(&partition) {
             continue;
         }
-        let told = if what.selection.takes(&letter) {
+        let told = if !what.selection.takes(&letter) {
+            Told::PassedOver
+        } else if what.windows.as_ref().is_some_and(|windows| windows.are_passed_by(&letter)) {
+            Told::BeyondWindow
+        } else {
             if let Some(pace) = &mut pace {
                 pace.tick().await;
             }
@@ -87,12 +97,11 @@ pub async fn redrive(
                 Ok(told) => told,
                 Err(failure) => break Some(failure),
             }
-        } else {
-            Told::PassedOver
         };
         let counted = match &told {
             Told::Sent => &mut end.sent,
             Told::PassedOver => &mut end.passed_over,
+            Told::BeyondWindow => &mut end.beyond_window,
             Told::Held { .. } => &mut end.held,
         };
         *counted += 1;

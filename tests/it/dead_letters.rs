@@ -143,6 +143,88 @@ async fn what_cannot_be_sent_holds_its_partition_until_it_is_passed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_the_ledgers_window_is_held_until_it_is_asked_for() {
+    let (kafka, redis, group) = (crate::support::kafka(), crate::support::redis(), crate::support::unique("billing"));
+    let (topic, namespace) = (kafka.topic(1).await, redis.namespace());
+    let dead = format!("{topic}.{group}.dlt");
+    kafka.create_topic(&dead, 1, &[]).await;
+    let (bootstrap, url) = (kafka.bootstrap(), redis.url());
+    let servers = ["--kafka", &bootstrap, "--redis", &url, "--namespace", &namespace];
+    let init = [&["ledger", "init"], &servers[..], &["--group", &group, "--ledger-window", "10m"]].concat();
+    eventually(PATIENCE, "the ledger is created", || async {
+        let made = run(&init).await;
+        if made.status.success() { Ok(()) } else { Err(made.stderr) }
+    })
+    .await;
+    let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
+    let letter = |payload: &str, group: &str, age: chrono::TimeDelta| Record {
+        headers: vec![
+            header("ce_source", b"/shop"),
+            header("ce_id", payload.as_bytes()),
+            header("kafka_dlt-original-topic", topic.as_bytes()),
+            header("kafka_dlt-original-consumer-group", group.as_bytes()),
+        ],
+        created_ms: Some((chrono::Utc::now() - age).timestamp_millis()),
+        ..Record::of(payload)
+    };
+    let (old, young) = (chrono::TimeDelta::minutes(11), chrono::TimeDelta::minutes(1));
+    let letters = [letter("old", &group, old), letter("young", &group, young), letter("no ledger", "legacy", old)];
+    kafka.produce(&dead, &letters).await;
+    let redrive = async |more: &[&str]| {
+        let output = run(&[&["dlt", "redrive", "--from", &dead], &servers[..], more].concat()).await;
+        (output.status.code(), output.stdout + &output.stderr)
+    };
+    let (code, text) = redrive(&["--dry-run"]).await;
+    assert!(code == Some(0) && text.contains("2 to send") && text.contains("older than window    1, held"), "{text}");
+    let (code, text) = redrive(&[]).await;
+    assert!(code == Some(1) && text.starts_with("sent 2, not selected 0, could not be sent 0\n"), "{text}");
+    assert!(text.contains("held as older than the ledger's window 1: ") && text.contains("--beyond-window"), "{text}");
+    let sent = async || {
+        use rdkafka::message::Message;
+        let records = kafka.read_all(&topic).await;
+        records.iter().map(|record| String::from_utf8_lossy(record.payload().unwrap()).into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(sent().await, ["young", "no ledger"]);
+
+    // A run that finds nothing new commits what it has read once more: Kafka counts from the last commit.
+    let progress = format!("tidemark-redrive.{dead}");
+    let mark = (progress.clone(), dead.clone(), bootstrap.clone());
+    tokio::task::spawn_blocking(move || commit(&mark.0, &mark.1, &mark.2, 3, "before")).await.unwrap();
+    assert_eq!(redrive(&[]).await, (Some(0), "sent 0, not selected 0, could not be sent 0\n".to_owned()));
+    let mark = (progress, dead.clone(), bootstrap.clone());
+    let found = tokio::task::spawn_blocking(move || committed(&mark.0, &mark.1, &mark.2)).await.unwrap();
+    assert_eq!(found, (rdkafka::Offset::Offset(3), String::new()));
+
+    let (code, text) = redrive(&["--beyond-window", "--group", &group]).await;
+    assert!(code == Some(0) && text.starts_with("sent 2, not selected 1,"), "{text}");
+    assert_eq!(sent().await[2..], ["old", "young"]);
+}
+
+fn memberless(group: &str, bootstrap: &str) -> rdkafka::consumer::BaseConsumer {
+    let mut config = rdkafka::config::ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("group.id", group).set("enable.auto.commit", "false");
+    config.create().expect("a consumer")
+}
+
+fn commit(group: &str, topic: &str, bootstrap: &str, offset: i64, metadata: &str) {
+    use rdkafka::consumer::{CommitMode, Consumer};
+    let mut list = rdkafka::TopicPartitionList::new();
+    let mut place = list.add_partition(topic, 0);
+    place.set_offset(rdkafka::Offset::Offset(offset)).expect("an offset");
+    place.set_metadata(metadata);
+    memberless(group, bootstrap).commit(&list, CommitMode::Sync).expect("committed");
+}
+
+fn committed(group: &str, topic: &str, bootstrap: &str) -> (rdkafka::Offset, String) {
+    use rdkafka::consumer::Consumer;
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition(topic, 0);
+    let found = memberless(group, bootstrap).committed_offsets(list, PATIENCE).expect("an answer");
+    let place = &found.elements()[0];
+    (place.offset(), place.metadata().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mistakes_are_named_and_end_with_code_2() {
     let cases: [(&[&str], &str); 3] = [
         (&["dlt", "list", "--kafka", "127.0.0.1:1", "--since", "yesterday"], "since = \"yesterday\": must be a time"),
