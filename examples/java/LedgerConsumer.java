@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.net.URI;
 import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,9 +17,11 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.security.SecureRandom;
 import java.time.Duration;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.HexFormat;
@@ -53,6 +56,7 @@ import redis.clients.jedis.DefaultJedisClientConfig;
 import redis.clients.jedis.Jedis;
 import redis.clients.jedis.Protocol;
 import redis.clients.jedis.exceptions.JedisConnectionException;
+import redis.clients.jedis.exceptions.JedisException;
 import redis.clients.jedis.exceptions.JedisNoScriptException;
 
 /**
@@ -102,6 +106,18 @@ public class LedgerConsumer {
         /** Without a record key the event's id takes its place; an empty key is a key. */
         static int shard(byte[] key, String id, long shards) {
             return (int) modulo(sha1(key == null ? utf8(id) : key), 0, shards);
+        }
+
+        /** A source or an id as its header has it; null where it is none: 1 to 256 bytes of UTF-8. */
+        static String named(Header header) {
+            if (header == null || header.value() == null || header.value().length == 0 || header.value().length > 256) {
+                return null;
+            }
+            try {
+                return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(header.value())).toString();
+            } catch (CharacterCodingException noText) {
+                return null;
+            }
         }
 
         /** Two bytes that notice the same id with another payload; 0000 means that none was given. */
@@ -236,18 +252,30 @@ public class LedgerConsumer {
     /** The ledger of one group over one connection. Every call goes in a lane, so that one whose reply was lost is counted once. */
     static final class Ledger {
         private static final long CALL_MS = 3_000;
+        private static final long SILENCE_MS = 3_000_000; // the server keeps a silent lane for an hour
+        private static final long FINISHES_MS = 300_000;
+        private static final int FINISHES_MAX = 10_000;
+
+        /** A lane whose last call was answered, and when. */
+        private record Free(Wire.Lane lane, long atMs) {}
+
+        /** A `complete` or `fail` that was sent. */
+        private record Finish(long atMs, String call, int shard, Wire.Event grant) {}
+
         private final URI url;
         private final String namespace;
         private final String group;
         private final Map<String, byte[]> scripts = new HashMap<>();
-        private final Map<Integer, Wire.Lane> lanes = new HashMap<>();
+        private final Map<Integer, Free> lanes = new HashMap<>();
+        private final Deque<Finish> finishes = new ArrayDeque<>();
+        private boolean hadReplica;
+        private boolean inDoubt;
         final String owner;
         String incarnation;
         String server;
         int shards;
         long buckets;
         private long windowMs;
-        private long usedMs = System.currentTimeMillis();
         private Jedis redis;
 
         Ledger(URI url, String namespace, String group, Path folder, String owner) throws IOException {
@@ -265,7 +293,9 @@ public class LedgerConsumer {
 
         /** Takes the ledger and the server as they are now. */
         void open() {
+            hadReplica = false;
             server = serverId();
+            String was = incarnation;
             incarnation = redis().hget(tag(0) + ":m", "inc");
             if (incarnation == null) {
                 throw new IllegalStateException("there is no ledger " + namespace + "/" + group + ": tidemark ledger init --group " + group);
@@ -275,6 +305,9 @@ public class LedgerConsumer {
             buckets = Long.parseLong(parts[2]);
             windowMs = Long.parseLong(parts[3]);
             lanes.clear();
+            if (!incarnation.equals(was)) {
+                finishes.clear(); // they were another ledger's
+            }
         }
 
         private Jedis redis() {
@@ -307,18 +340,27 @@ public class LedgerConsumer {
 
         /** One history of writes: another process, or a promotion, may not know what this one has answered. */
         private String serverId() {
+            if (!info("replication", "role").equals("master")) {
+                throw new JedisConnectionException("the server is a replica");
+            }
+            hadReplica |= redis().info("replication").lines().anyMatch(line -> line.matches("slave\\d+:.*state=online.*"));
             return info("server", "run_id") + "." + info("replication", "master_replid");
         }
 
-        /** Whether offsets may be committed: by the server that has answered, and on a replica where there is one. */
+        /** Whether offsets may be committed: by the server that has answered, and a replica has it where there was one. */
         boolean confirm() {
+            boolean waits = hadReplica;
+            if (waits) {
+                // WAIT covers what its own connection has written: after a reconnect that would be nothing.
+                run("mark", new Wire.Call(List.of(Wire.utf8(tag(0) + ":c")), List.of()));
+                if ((Long) redis().sendCommand(Protocol.Command.WAIT, "1", "500") < 1) {
+                    return false;
+                }
+            }
             if (!serverId().equals(server)) {
                 throw new Refused(List.of("another server answers"));
             }
-            if (info("replication", "connected_slaves").equals("0")) {
-                return true;
-            }
-            return (Long) redis().sendCommand(Protocol.Command.WAIT, "1", "500") >= 1;
+            return waits == hadReplica;
         }
 
         private List<String> run(String script, Wire.Call call) {
@@ -354,11 +396,9 @@ public class LedgerConsumer {
         /** One call; repeated under its number while its reply is not known. One answer an event. */
         List<Map<String, Object>> call(String call, int shard, List<?> own, List<Wire.Event> events) {
             long now = System.currentTimeMillis();
-            if (now - usedMs > 3_000_000) {
-                lanes.clear(); // the server keeps a silent lane for an hour
-            }
-            usedMs = now;
-            Wire.Lane lane = lanes.computeIfAbsent(shard, none -> new Wire.Lane(random(16), 1));
+            // Until it is answered nobody knows what became of the call, and the lane with its number is used for nothing else.
+            Free free = lanes.remove(shard);
+            Wire.Lane lane = free == null || now - free.atMs() > SILENCE_MS ? new Wire.Lane(random(16), 1) : free.lane();
             long generation = now / windowMs;
             while (true) {
                 List<String> reply;
@@ -367,13 +407,13 @@ public class LedgerConsumer {
                 } catch (JedisConnectionException lost) {
                     disconnect();
                     if (System.currentTimeMillis() - now > CALL_MS) {
-                        lanes.remove(shard); // in doubt: never used again
+                        inDoubt = true;
                         throw lost;
                     }
                     continue;
                 }
                 if (reply.get(0).equals("OK")) {
-                    lanes.put(shard, new Wire.Lane(lane.name(), lane.number() + 1));
+                    lanes.put(shard, new Free(new Wire.Lane(lane.name(), lane.number() + 1), System.currentTimeMillis()));
                     return reply.stream().skip(1).map(Wire::read).toList();
                 }
                 if (!reply.get(0).equals("GEN")) {
@@ -381,6 +421,40 @@ public class LedgerConsumer {
                 }
                 generation = Long.parseLong(reply.get(1));
             }
+        }
+
+        /** `complete` or `fail` for one event; remembered, in case that it does not arrive or the server loses it. */
+        Map<String, Object> finish(String call, int shard, Wire.Event grant) {
+            long now = System.currentTimeMillis();
+            while (finishes.size() >= FINISHES_MAX || !finishes.isEmpty() && now - finishes.peek().atMs() > FINISHES_MS) {
+                finishes.remove();
+            }
+            finishes.add(new Finish(now, call, shard, grant));
+            Map<String, Object> answer = call(call, shard, List.of(owner), List.of(grant)).get(0);
+            if (answer.get("is").equals("fenced")) {
+                finishes.removeLast(); // it is another one's
+            }
+            return answer;
+        }
+
+        private record Ending(String call, int shard) {}
+
+        /** After a lost reply or a loss, and before anything is claimed: work that was done is not to be granted once more. */
+        void finishAgain() {
+            Map<Ending, List<Wire.Event>> byCall = new LinkedHashMap<>();
+            for (Finish each : finishes) {
+                byCall.computeIfAbsent(new Ending(each.call(), each.shard()), none -> new ArrayList<>()).add(each.grant());
+            }
+            byCall.forEach((ending, grants) -> {
+                for (int at = 0; at < grants.size(); at += 500) {
+                    call(ending.call(), ending.shard(), List.of(owner), grants.subList(at, Math.min(at + 500, grants.size())));
+                }
+            });
+            inDoubt = false;
+        }
+
+        boolean isInDoubt() {
+            return inDoubt;
         }
 
         static String random(int bytes) {
@@ -416,7 +490,14 @@ public class LedgerConsumer {
         /** What the ledger cannot answer for is read again later; nothing is worked on without a claim. */
         @Override
         public void onMessage(List<ConsumerRecord<byte[], byte[]>> records, Acknowledgment ack) {
+            if (lost) { // until the container has started again
+                ack.nack(0, Duration.ofSeconds(1));
+                return;
+            }
             try {
+                if (ledger.isInDoubt()) {
+                    ledger.finishAgain();
+                }
                 int settled = work(records);
                 if (!ledger.confirm()) {
                     ack.nack(0, Duration.ofSeconds(1)); // settled all the same: what comes again is recognised
@@ -425,7 +506,7 @@ public class LedgerConsumer {
                 } else {
                     ack.nack(settled, pause);
                 }
-            } catch (JedisConnectionException away) {
+            } catch (JedisException away) {
                 System.err.println("redis: " + away.getMessage());
                 ledger.disconnect();
                 ack.nack(0, Duration.ofSeconds(1));
@@ -477,21 +558,21 @@ public class LedgerConsumer {
         }
 
         private void workOn(ConsumerRecord<byte[], byte[]> record, Wire.Event delivery, Map<String, Object> claim) {
-            List<Wire.Event> grant = List.of(delivery.withFence((Long) claim.get("fence")));
+            Wire.Event grant = delivery.withFence((Long) claim.get("fence"));
             int shard = Wire.shard(record.key(), delivery.id(), ledger.shards);
             try {
                 process(delivery, claim);
             } catch (IOException | RuntimeException failure) {
                 if ((Long) claim.get("attempt") < MAX_FAILURES) {
-                    ledger.call("release", shard, List.of(RETRY_MS, "failed"), grant);
+                    ledger.call("release", shard, List.of(RETRY_MS, "failed"), List.of(grant));
                     pause = Duration.ofMillis(RETRY_MS);
                 } else {
                     bury(record, "failed", String.valueOf(failure.getMessage()));
-                    ledger.call("fail", shard, List.of(ledger.owner), grant);
+                    ledger.finish("fail", shard, grant);
                 }
                 return;
             }
-            Map<String, Object> done = ledger.call("complete", shard, List.of(ledger.owner), grant).get(0);
+            Map<String, Object> done = ledger.finish("complete", shard, grant);
             if (done.get("is").equals("fenced")) {
                 pause = Duration.ofMillis(250); // somebody took over meanwhile: what they make of it is waited for
             }
@@ -507,19 +588,14 @@ public class LedgerConsumer {
         }
 
         private Wire.Event delivery(ConsumerRecord<byte[], byte[]> record) {
-            String source = header(record, "ce_source");
-            String id = header(record, "ce_id");
-            if (source.isEmpty() || id.isEmpty()) { // known by its place alone: another copy of it is not recognised
+            String source = Wire.named(record.headers().lastHeader("ce_source"));
+            String id = Wire.named(record.headers().lastHeader("ce_id"));
+            if (source == null || id == null) { // known by its place alone: another copy of it is not recognised
                 source = "kafka:" + record.topic();
                 id = record.topic() + "/" + record.partition() + "/" + record.offset();
             }
             byte[] place = Wire.place(topic, record.partition(), record.offset());
             return new Wire.Event(source, id, place, Wire.payloadHash(record.value()), waited.contains(key(record)), null);
-        }
-
-        private static String header(ConsumerRecord<?, ?> record, String name) {
-            Header header = record.headers().lastHeader(name);
-            return header == null || header.value() == null ? "" : new String(header.value(), StandardCharsets.UTF_8);
         }
 
         private static long key(ConsumerRecord<?, ?> record) {
@@ -590,18 +666,28 @@ public class LedgerConsumer {
             deadLetters.send(letter).join();
         }
 
-        /** A partition whose offset was committed on another server is read again: the ledger decides what it still knows. */
+        /** A partition whose offset was committed on another server, or before a loss, is read again: the ledger decides. */
         @Override
         public void onPartitionsAssigned(Consumer<?, ?> consumer, Collection<TopicPartition> partitions) {
-            if (lost) {
-                ledger.open();
+            try {
+                if (lost) {
+                    ledger.open();
+                    ledger.finishAgain();
+                }
+                goBack(consumer, partitions);
                 lost = false;
+            } catch (RuntimeException failure) {
+                lost = true; // nothing is worked on until the container has started once more
+                throw failure;
             }
+        }
+
+        private void goBack(Consumer<?, ?> consumer, Collection<TopicPartition> partitions) {
             Map<TopicPartition, Long> times = new HashMap<>();
             consumer.committed(new HashSet<>(partitions)).forEach((partition, committed) -> {
                 String[] note = committed == null ? new String[0] : committed.metadata().split(":");
                 boolean isOurs = note.length >= 3 && note[0].equals("led2") && note[1].equals(ledger.incarnation);
-                if (isOurs && !note[2].equals(ledger.server)) {
+                if (isOurs && (lost || !note[2].equals(ledger.server))) {
                     times.put(partition, System.currentTimeMillis() - REREAD.toMillis());
                 }
             });

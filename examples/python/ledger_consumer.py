@@ -38,6 +38,14 @@ def identity(source, id, key, value, shards, buckets):
     }
 
 
+def named(header):
+    """A source or an id as its header has it; None where it is none: 1 to 256 bytes of UTF-8."""
+    try:
+        return header.decode() if header and len(header) <= 256 else None
+    except UnicodeDecodeError:
+        return None
+
+
 def payload_hash(value):
     """Two bytes that notice the same id with another payload; 0000 means that none was given."""
     if value is None:
@@ -163,21 +171,27 @@ class Refused(Exception):
     """The whole call was refused: AMNESIA, CLOCK, LOST, STALE or BADARG. Nothing of it was done."""
 
 
+class Replaced(Exception):
+    """Another server answers, or this one knows less than it has answered: what was done lately may be forgotten."""
+
+
 class Ledger:
     """The ledger of one consumer group. Every call goes in a lane, so that one whose reply was lost is counted once."""
 
-    CALL_S = 3.0
+    CALL_S, WINDOW_S = 3.0, 300
 
     def __init__(self, url, namespace, group, scripts, owner):
         import redis
 
-        self.redis_errors = (redis.ConnectionError, redis.TimeoutError)
+        self.lost_reply, self.redis_error = (redis.ConnectionError, redis.TimeoutError), redis.RedisError
         self.no_script = redis.exceptions.NoScriptError
-        # One connection: WAIT then covers what was written on it.
+        # One connection: calls go one after another.
         self.redis = redis.Redis.from_url(url, single_connection_client=True, socket_timeout=self.CALL_S)
         self.namespace, self.group, self.owner = namespace, group, owner
         self.scripts = {path.stem: path.read_text() for path in Path(scripts).glob("*.lua")}
         self.shas = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in self.scripts.items()}
+        self.finishes = deque(maxlen=10_000)  # the last ones: (time, call, shard, grant)
+        self.in_doubt = False
         self.open()
 
     def open(self):
@@ -187,7 +201,8 @@ class Ledger:
         self.incarnation = inc.decode()
         _, shards, buckets, window_ms = self.incarnation.split(".")
         self.shape = {"shards": int(shards), "buckets": int(buckets), "window_ms": int(window_ms)}
-        self.lanes, self.server = {}, self.server_id()
+        self.lanes, self.had_replica = {}, False
+        self.server = self.server_id()
 
     def tag(self, shard):
         return "{led2:%s:%s:%d}" % (self.namespace, self.group, shard)
@@ -195,7 +210,10 @@ class Ledger:
     def server_id(self):
         """One history of writes: another process, or a promotion, may not know what this one has answered."""
         info = self.redis.info("server") | self.redis.info("replication")
-        self.replicas = info.get("connected_slaves", 0)
+        if info["role"] != "master":
+            raise self.redis_error("the server is a replica")
+        replicas = [value for name, value in info.items() if name.startswith("slave") and isinstance(value, dict)]
+        self.had_replica |= any(replica["state"] == "online" for replica in replicas)
         return f"{info['run_id']}.{info['master_replid']}"
 
     def topic_number(self, topic):
@@ -217,28 +235,59 @@ class Ledger:
         if time.monotonic() - lane["at"] > 3000:  # the server keeps a silent lane for an hour
             lane |= {"name": secrets.token_hex(16), "number": 1}
         generation, end = int(time.time() * 1000) // self.shape["window_ms"], time.monotonic() + self.CALL_S
+        # Until it is answered nobody knows what became of the call, and the lane with its number is used for nothing else.
+        del self.lanes[shard]
         while True:
             keys, argv = pack(call, self.tag(shard), self.shape, generation, self.incarnation, lane, a)
             try:
                 means = read(call, self.evalsha(call, keys, argv))
-            except self.redis_errors:
+            except self.lost_reply:
                 if time.monotonic() > end:
-                    self.lanes.pop(shard)  # in doubt: never used again
+                    self.in_doubt = True
                     raise
                 time.sleep(0.05)
                 continue
             if isinstance(means, list):
-                lane |= {"number": lane["number"] + 1, "at": time.monotonic()}
+                self.lanes[shard] = lane | {"number": lane["number"] + 1, "at": time.monotonic()}
                 return means
+            if means["refused"] == "LOST":
+                raise Replaced(means)
             if means["refused"] != "GEN":
                 raise Refused(means)
             generation = means["generation"]
 
+    def finish(self, call, shard, grant):
+        """`complete` or `fail` for one event; remembered, in case that it does not arrive or the server loses it."""
+        self.finishes.append((time.monotonic(), call, shard, grant))
+        answer = self.call(call, shard, owner=self.owner, grants=[grant])[0]
+        if answer["is"] == "fenced":
+            self.finishes.pop()  # it is another one's
+        return answer
+
+    def finish_again(self):
+        """After a lost reply or a loss, and before anything is claimed: work that was done is not to be granted once more."""
+        by_call, since = {}, time.monotonic() - self.WINDOW_S
+        for at, call, shard, grant in self.finishes:
+            if at >= since:
+                by_call.setdefault((call, shard), []).append(grant)
+        for (call, shard), grants in by_call.items():
+            for first in range(0, len(grants), 500):
+                self.call(call, shard, owner=self.owner, grants=grants[first:first + 500])
+        self.in_doubt = False
+
     def confirm(self):
-        """Whether offsets may be committed on what was answered: by this very server, and a replica has it where there is one."""
+        """Whether offsets may be committed: by the server that has answered, and a replica has it where there was one."""
+        waits = self.had_replica
+        if waits:
+            # WAIT covers what its own connection has written: both go over the same one, whatever was reconnected before.
+            pipe = self.redis.pipeline(transaction=False)
+            pipe.eval(self.scripts["mark"], 1, self.tag(0) + ":c")
+            pipe.wait(1, 500)
+            if pipe.execute()[-1] < 1:
+                return False
         if self.server_id() != self.server:
-            raise Refused("another server answers")
-        return not self.replicas or self.redis.wait(1, 500) >= 1
+            raise Replaced("another server answers")
+        return waits == self.had_replica
 
 
 # ---- the consumer ----------------------------------------------------------------------------------------------------------
@@ -248,13 +297,14 @@ class Worker:
     LEASE_MS, RETRY_MS, MAX_FAILURES, WINDOW_S = 15_000, 1_000, 5, 300
 
     def __init__(self, args):
-        from confluent_kafka import Consumer, Producer, TopicPartition
+        from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-        self.args, self.TopicPartition = args, TopicPartition
+        self.args, self.TopicPartition, self.KafkaException = args, TopicPartition, KafkaException
         owner = f"{args.group}-{os.getpid()}-{secrets.token_hex(4)}"
         self.ledger = Ledger(args.redis, args.namespace, args.group, args.scripts, owner)
         self.number = self.ledger.topic_number(args.topic)
-        self.floors, self.waited, self.resume_at = {}, set(), {}
+        self.floors, self.settled, self.waited, self.resume_at = {}, {}, set(), {}
+        self.lost = False
         self.dead_letters = Producer({"bootstrap.servers": args.kafka, "enable.idempotence": True})
         settings = {"bootstrap.servers": args.kafka, "group.id": args.group, "enable.auto.commit": False,
                     "auto.offset.reset": "earliest", "session.timeout.ms": 10_000, "allow.auto.create.topics": False}
@@ -278,25 +328,47 @@ class Worker:
                 elif record.partition() not in self.resume_at:
                     batches.setdefault(record.partition(), []).append(record)
             for partition, records in batches.items():
-                try:
-                    done, pause_s = self.process(records)
-                    self.commit(partition, done)
-                except self.ledger.redis_errors as error:
-                    print(f"redis: {error}", file=sys.stderr)
-                    done, pause_s = records[0].offset(), 1.0
-                except Refused as error:
-                    print(f"the ledger refuses: {error}", file=sys.stderr)
-                    done, pause_s = self.after_loss(error, partition, records[0].offset()), 1.0
-                if pause_s is not None:  # the record at `done` has to wait, and so do all behind it
-                    self.wait(partition, done, pause_s)
+                # Where the group stood before its first commit: whoever reads on may have to go back so far.
+                self.floors.setdefault(partition, deque([(time.monotonic(), records[0].offset())]))
+            for partition, records in batches.items():
+                self.handle(partition, records)
+            self.guarded(self.commit)
+            if self.lost:
+                self.guarded(self.after_loss)
         self.dead_letters.flush(5)
         self.consumer.close()
+
+    def handle(self, partition, records):
+        """Works on what one partition has brought. Whatever is not settled of it is read again."""
+        done, pause_s = records[0].offset(), 1.0
+        if not self.lost:  # else all partitions go back in a moment
+            answer = self.guarded(lambda: self.process(records))
+            done, pause_s = answer or (done, pause_s)
+        if done > records[0].offset():
+            self.settled[partition] = done
+        if pause_s is not None:  # the record at `done` has to wait, and so do all behind it
+            self.wait(partition, done, pause_s)
+
+    def guarded(self, what):
+        """Does something with the ledger; None when it could not be done now."""
+        try:
+            return what()
+        except self.ledger.redis_error as error:
+            print(f"redis: {error}", file=sys.stderr)
+        except Refused as error:
+            print(f"the ledger refuses: {error}", file=sys.stderr)
+        except Replaced as error:
+            print(f"the ledger has lost something: {error}", file=sys.stderr)
+            self.lost = True
+        return None
 
     def process(self, records):
         """Works through one partition's records in order. Gives the next offset to read, and how long to wait before it."""
         deliveries = [self.delivery(record) for record in records]
         if self.args.report_only:
             return self.report(records, deliveries)
+        if self.ledger.in_doubt:
+            self.ledger.finish_again()
         claims = self.each_shard("claim", deliveries, lease_ms=self.LEASE_MS, owner=self.ledger.owner)
         granted_at, pause_s = time.monotonic(), None
         for at, (record, delivery, claim) in enumerate(zip(records, deliveries, claims)):
@@ -327,9 +399,9 @@ class Worker:
                 self.ledger.call("release", shard, delay_ms=self.RETRY_MS, reason="failed", grants=[grant])
                 return self.RETRY_MS / 1_000
             self.bury(record, "failed", str(error))
-            self.ledger.call("fail", shard, owner=self.ledger.owner, grants=[grant])
+            self.ledger.finish("fail", shard, grant)
             return None
-        done = self.ledger.call("complete", shard, owner=self.ledger.owner, grants=[grant])[0]
+        done = self.ledger.finish("complete", shard, grant)
         # Fenced: somebody took over while this one was slow, and the work ran twice. What the other one does is waited for.
         return 0.25 if done["is"] == "fenced" else None
 
@@ -352,8 +424,8 @@ class Worker:
 
     def delivery(self, record):
         headers = dict(record.headers() or [])
-        source, id = (headers[h].decode() if headers.get(h) else None for h in ("ce_source", "ce_id"))
-        if not source or not id:  # known by its place alone: another copy of it is not recognised
+        source, id = named(headers.get("ce_source")), named(headers.get("ce_id"))
+        if source is None or id is None:  # known by its place alone: another copy of it is not recognised
             source, id = f"kafka:{record.topic()}", f"{record.topic()}/{record.partition()}/{record.offset()}"
         shape = self.ledger.shape
         known = identity(source, id, record.key(), record.value(), shape["shards"], shape["buckets"])
@@ -403,24 +475,29 @@ class Worker:
 
     # ---- offsets: committed behind what is settled and safe, with a note for whoever reads on ------------------------------
 
-    def commit(self, partition, offset):
-        points, now = self.floors.setdefault(partition, deque()), time.monotonic()
-        if points and points[-1][1] >= offset:
-            return
-        if not self.ledger.confirm():
-            return  # nothing is lost: the next commit covers it
-        points.append((now, offset))
-        while len(points) > 1 and (points[1][0] < now - self.WINDOW_S or len(points) > 10_000):
-            points.popleft()
-        # Should the server be replaced, whoever reads on goes back to where the group stood a window ago.
-        note = f"led2:{self.ledger.incarnation}:{self.ledger.server}:{points[0][1]}"
-        self.consumer.commit(offsets=[self.TopicPartition(self.args.topic, partition, offset, note)], asynchronous=False)
+    def commit(self):
+        if not self.settled or self.lost or not self.ledger.confirm():
+            return  # nothing is lost: it is tried again in the next round
+        now, places = time.monotonic(), []
+        for partition, offset in self.settled.items():
+            points = self.floors[partition]
+            if points[-1][0] < now - self.WINDOW_S / 16:
+                points.append((now, offset))
+            while len(points) > 1 and points[1][0] < now - self.WINDOW_S:
+                points.popleft()
+            # Should the server be replaced, whoever reads on goes back to where the group stood a window ago.
+            note = f"led2:{self.ledger.incarnation}:{self.ledger.server}:{points[0][1]}"
+            places.append(self.TopicPartition(self.args.topic, partition, offset, note))
+        try:
+            answers = self.consumer.commit(offsets=places, asynchronous=False)
+            self.settled = {place.partition: place.offset for place in answers if place.error}
+        except self.KafkaException as error:
+            print(f"kafka: {error}", file=sys.stderr)
 
     def assigned(self, consumer, partitions):
         for place in consumer.committed(partitions, timeout=10):
             begin = next(p for p in partitions if p.partition == place.partition)
-            self.floors.pop(place.partition, None)
-            self.resume_at.pop(place.partition, None)
+            self.forget(place.partition)
             if place.offset < 0:
                 continue
             begin.offset, floor = place.offset, place.offset
@@ -435,20 +512,26 @@ class Worker:
     def revoked(self, _consumer, partitions):
         """Nothing is in hand between two batches; what is known of partitions that go away is forgotten."""
         for place in partitions:
-            self.floors.pop(place.partition, None)
-            self.resume_at.pop(place.partition, None)
+            self.forget(place.partition)
 
-    def after_loss(self, error, partition, offset):
-        """Takes the ledger as it is now, and reads again from where the group stood a window ago; nothing is skipped."""
+    def forget(self, partition):
+        for known in (self.floors, self.settled, self.resume_at):
+            known.pop(partition, None)
+
+    def after_loss(self):
+        """Takes the ledger as it is now, settles again what it has forgotten, and only then reads again from where the group
+        stood a window ago; nothing is skipped."""
         inc = self.ledger.incarnation
         self.ledger.open()
         if self.ledger.incarnation != inc:
             sys.exit("the ledger is another one: its data were lost, and an operator has accepted that; start again")
-        floors = {p: points[0][1] for p, points in self.floors.items() if points}
-        for other, floor in floors.items():
-            self.floors[other].clear()
-            self.wait(other, floor, 0)
-        return floors.get(partition, offset)
+        self.ledger.finish_again()
+        self.lost = False
+        self.settled.clear()
+        for partition, points in self.floors.items():
+            floor = points[0][1]
+            self.floors[partition] = deque([(time.monotonic(), floor)])
+            self.wait(partition, floor, 0)
 
     def wait(self, partition, offset, pause_s):
         place = self.TopicPartition(self.args.topic, partition, offset)

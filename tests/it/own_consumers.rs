@@ -10,15 +10,21 @@ pub struct Stage {
     pub topic: String,
     pub group: String,
     pub namespace: String,
+    pub redis: String,
     pub monitor: Tidemark,
     pub dir: PathBuf,
 }
 
 impl Stage {
     pub async fn set(groups: &[&str]) -> Stage {
+        Stage::set_on(redis().url(), groups).await
+    }
+
+    /// The same with the ledgers on another server.
+    pub async fn set_on(redis_url: String, groups: &[&str]) -> Stage {
         let (topic, namespace) = (kafka().topic(1).await, redis().namespace());
         for group in groups {
-            let init = ["ledger", "init", "--kafka", &kafka().bootstrap(), "--redis", &redis().url()];
+            let init = ["ledger", "init", "--kafka", &kafka().bootstrap(), "--redis", &redis_url];
             let init = [&init[..], &["--namespace", &namespace, "--group", group]].concat();
             // A broker that has just started cannot say yet what the group has committed.
             eventually(PATIENCE, "the ledger is created", || async {
@@ -27,10 +33,11 @@ impl Stage {
             })
             .await;
         }
-        let watch = ["--kafka", &kafka().bootstrap(), "--redis", &redis().url(), "--namespace", &namespace];
+        let watch = ["--kafka", &kafka().bootstrap(), "--redis", &redis_url, "--namespace", &namespace];
         let only = ["--topics-include", &topic, "--interval", "300ms"];
         let monitor = Tidemark::start("monitor", &[&watch[..], &only].concat()).await;
-        Stage { topic, group: groups[0].to_owned(), namespace, monitor, dir: scratch("own-consumer") }
+        let (group, dir) = (groups[0].to_owned(), scratch("own-consumer"));
+        Stage { topic, group, namespace, redis: redis_url, monitor, dir }
     }
 
     /// Records of the topic, an event each.

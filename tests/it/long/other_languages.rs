@@ -2,7 +2,7 @@
 //! all three on one topic and in one namespace, under copies and a kill, in the books of one monitor.
 
 use crate::own_consumers::Stage;
-use crate::support::{Guarded, PATIENCE, eventually, example, kafka, redis, root, run, unique};
+use crate::support::{Guarded, PATIENCE, Record, Redis, eventually, example, free_ports, kafka, redis, root, run, unique};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -62,7 +62,7 @@ async fn write_scripts(stage: &Stage) {
 fn start(language: &str, stage: &Stage, file: &Path) -> Guarded {
     let flags = [
         ("--kafka", kafka().bootstrap()),
-        ("--redis", redis().url()),
+        ("--redis", stage.redis.clone()),
         ("--namespace", stage.namespace.clone()),
         ("--group", stage.group.clone()),
         ("--topic", stage.topic.clone()),
@@ -199,4 +199,115 @@ async fn a_consumer_in_python_runs_what_it_gave_up_when_it_is_sent_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_in_java_runs_what_it_gave_up_when_it_is_sent_again() {
     runs_what_it_gave_up_when_it_is_sent_again("java").await;
+}
+
+async fn until_committed(stage: &Stage, offset: i64, consumer: &Guarded) {
+    eventually(LONG, &format!("{offset} is committed"), || async {
+        let committed = kafka().committed(&stage.group, &stage.topic).await;
+        if committed == [Some(offset)] { Ok(()) } else { Err(format!("{committed:?}; {}", consumer.log_tail(20))) }
+    })
+    .await;
+}
+
+/// The server goes back to what it knew a moment ago, as one does that was restored from its last snapshot.
+async fn forget(stage: &Stage, forgotten: impl AsyncFnOnce()) {
+    let mut connection = redis().connect().await;
+    let pattern = format!("{{led2:{}:{}:*", stage.namespace, stage.group);
+    let keys = async |connection: &mut redis::aio::MultiplexedConnection| {
+        redis::cmd("KEYS").arg(&pattern).query_async::<Vec<String>>(connection).await.unwrap()
+    };
+    let mut snapshot: Vec<(String, Vec<u8>)> = Vec::new();
+    for key in keys(&mut connection).await {
+        let value = redis::cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap();
+        snapshot.push((key, value));
+    }
+    forgotten().await;
+    let mut back = redis::pipe();
+    back.atomic().cmd("DEL").arg(keys(&mut connection).await).ignore();
+    for (key, value) in snapshot {
+        back.cmd("RESTORE").arg(key).arg(0).arg(value).ignore();
+    }
+    back.query_async::<()>(&mut connection).await.unwrap();
+}
+
+/// What a consumer did and the server forgot is settled again before anything is read again, so that nothing is done twice.
+async fn does_nothing_twice_that_the_server_forgot(language: &str) {
+    let stage = Stage::set(&[&unique(language)]).await;
+    write_scripts(&stage).await;
+    let file = stage.dir.join("sent.jsonl");
+    stage.publish(0..5).await;
+    let consumer = start(language, &stage, &file);
+    until_committed(&stage, 5, &consumer).await;
+    forget(&stage, async || {
+        stage.publish(5..10).await;
+        until_committed(&stage, 10, &consumer).await;
+    })
+    .await;
+    stage.publish(10..12).await;
+    stage.publish(0..10).await;
+    until_committed(&stage, 22, &consumer).await;
+    let mut ids: Vec<String> = sent(&file).into_iter().map(|line| line.idempotency_key).collect();
+    ids.sort_by_key(|id| id.trim_start_matches("evt-").parse::<usize>().unwrap());
+    assert_eq!(ids, (0..12).map(|number| format!("evt-{number}")).collect::<Vec<_>>(), "{}", consumer.log_tail(20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_in_python_does_nothing_twice_that_the_server_forgot() {
+    does_nothing_twice_that_the_server_forgot("python").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_in_java_does_nothing_twice_that_the_server_forgot() {
+    does_nothing_twice_that_the_server_forgot("java").await;
+}
+
+/// Offsets wait for the replica that was there, also when it is gone and the connection is another one; and a record whose id
+/// is none is known by its place.
+async fn commits_what_the_replica_has(language: &str) {
+    let primary = Redis::start(false);
+    let [port] = free_ports();
+    let follow = vec!["--replicaof".to_owned(), "127.0.0.1".to_owned(), primary.port().to_string()];
+    let replica = Redis::start_with(port, false, follow);
+    let stage = Stage::set_on(primary.url(), &[&unique(language)]).await;
+    write_scripts(&stage).await;
+    let file = stage.dir.join("sent.jsonl");
+    let named = |id: &[u8]| Record {
+        headers: vec![("ce_source".to_owned(), b"/elsewhere".to_vec()), ("ce_id".to_owned(), id.to_vec())],
+        ..Record::of("{}")
+    };
+    kafka().produce(&stage.topic, &[named(b"evt-0"), named(&[0xff, 0xfe]), named(&[b'x'; 257])]).await;
+    let mut connection = primary.connect().await;
+    eventually(PATIENCE, "the replica is online", || async {
+        let mut connection = primary.connect().await;
+        let info: String = redis::cmd("INFO").arg("replication").query_async(&mut connection).await.unwrap();
+        if info.contains("state=online") { Ok(()) } else { Err(info) }
+    })
+    .await;
+    let consumer = start(language, &stage, &file);
+    until_committed(&stage, 3, &consumer).await;
+    replica.stop();
+    for kind in ["normal", "replica"] {
+        redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).query_async::<i64>(&mut connection).await.unwrap();
+    }
+    for number in 1..3 {
+        kafka().produce(&stage.topic, &[named(format!("evt-{number}").as_bytes())]).await;
+        until_sent(&file, 3 + number, &consumer).await;
+    }
+    // Before the second one was worked on, the first one could have been committed.
+    assert_eq!(kafka().committed(&stage.group, &stage.topic).await, [Some(3)], "{}", consumer.log_tail(20));
+    replica.start_again();
+    until_committed(&stage, 5, &consumer).await;
+    let ids: Vec<String> = sent(&file).into_iter().map(|line| line.idempotency_key).collect();
+    let places = [1, 2].map(|offset| format!("{}/0/{offset}", stage.topic));
+    assert_eq!(ids, ["evt-0", &places[0], &places[1], "evt-1", "evt-2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_in_python_commits_what_the_replica_has() {
+    commits_what_the_replica_has("python").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_in_java_commits_what_the_replica_has() {
+    commits_what_the_replica_has("java").await;
 }
