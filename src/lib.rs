@@ -7,7 +7,7 @@
 //! L0 pure    lag  events  services  effects         no I/O, no clock, no async
 //! L1 edges   kafka  store  metrics  config  clock  effects_log  fail_point
 //! L2 loops   monitor  consumer  relay  replay  web   pages read monitor::view only
-//! L3 roles   demo  campaign  cli
+//! L3 roles   demo  campaign  lab  cli
 //! ```
 
 // Made-up views are shared with an example, which knows this crate by its name.
@@ -26,6 +26,7 @@ pub mod effects_log;
 pub mod events;
 pub mod fail_point;
 pub mod kafka;
+pub mod lab;
 pub mod lag;
 pub mod metrics;
 pub mod monitor;

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 4] = [
     &["lag", "events", "services", "effects"],
     &["kafka", "store", "metrics", "config", "clock", "telemetry", "shutdown", "effects_log", "fail_point"],
     &["monitor", "consumer", "dead_letters", "relay", "replay", "web"],
-    &["demo", "campaign", "roles", "cli", "main"],
+    &["demo", "lab", "campaign", "roles", "cli", "main"],
 ];
 
 /// Uses that the layers would allow and that are wrong all the same: pages read the published view, never Kafka or Redis.

@@ -5,6 +5,7 @@ mod conformance;
 mod demo;
 mod dlt;
 mod healthcheck;
+mod lab;
 mod lag;
 mod ledger;
 mod monitor;
@@ -81,6 +82,8 @@ enum Command {
     Dlt(Box<dlt::DltCommand>),
     /// Say what would come again, and be done again, if a group's offsets were reset; change nothing
     Preview(Box<preview::PreviewArgs>),
+    /// Show at most once, at least once and exactly once: four ways of being a consumer, killed alike, counted
+    Lab(Box<lab::LabArgs>),
     /// Hold an implementation of the ledger's protocol, or the scripts on a Redis, to the vectors
     Conformance(conformance::ConformanceArgs),
     /// Break things at random under the three services, and judge whether every promise was kept
@@ -115,12 +118,13 @@ struct HealthcheckArgs {
 }
 
 impl Cli {
-    /// The log filter of this role: the demo's terminal shows what people should read, and troubles.
+    /// The log filter of this role: the terminal of the demo and of the lab shows what people should read, and troubles.
     pub const fn default_log(&self) -> &'static str {
         match self.command {
             Command::Demo(_) => "warn,tidemark::demo=info",
             // What the report says is not said twice.
             Command::Campaign(_) => "error",
+            Command::Lab(_) => "warn,tidemark::lab=info",
             _ => "info",
         }
     }
@@ -140,6 +144,7 @@ impl Cli {
             Command::Ledger(command) => ledger::run(command).await,
             Command::Dlt(command) => dlt::run(*command, stop).await,
             Command::Preview(args) => preview::run(*args, stop).await,
+            Command::Lab(args) => lab::run(*args, stop).await,
             Command::Conformance(args) => conformance::run(args).await,
             Command::Campaign(args) => campaign::run(&args, stop).await,
             Command::Verdict(args) => verdict::run(&args),

@@ -45,6 +45,7 @@ pub use condition::{Condition, ConditionBoard};
 #[cfg(test)]
 pub(crate) use dead_letter::dead_letter_of_a_failure;
 pub use handler::{Acted, Handler, Work};
+pub(crate) use in_hand::delivery_of;
 pub use inbox::{Inbox, Job, SafeOffset, Taken};
 pub use metrics::ConsumerMetrics;
 pub use offset_ledger::OffsetLedger;

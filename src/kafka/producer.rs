@@ -61,15 +61,8 @@ impl Producer {
     /// # Errors
     /// Not acknowledged in time or refused: it may or may not have been written.
     pub async fn send(&self, record: &OutgoingRecord) -> Result<WrittenPlace, KafkaFailure> {
-        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-        for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: value.as_deref() });
-        }
-        let mut outgoing = FutureRecord::<[u8], [u8]>::to(&record.topic).headers(headers);
-        outgoing.key = record.key.as_deref();
-        outgoing.payload = record.value.as_deref();
         let made = self.inner.load_full();
-        match made.producer.send(outgoing, QUEUE_TIMEOUT).await {
+        match made.producer.send(outgoing(record), QUEUE_TIMEOUT).await {
             Ok(delivery) => Ok(WrittenPlace { partition: delivery.partition, offset: delivery.offset }),
             Err((error, _)) => {
                 self.replace_if_of_no_use(&made);
@@ -103,6 +96,18 @@ impl Producer {
             tracing::warn!(%error, "records were left unacknowledged at the end");
         }
     }
+}
+
+/// The record in the library's form.
+pub(super) fn outgoing(record: &OutgoingRecord) -> FutureRecord<'_, [u8], [u8]> {
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    for (key, value) in &record.headers {
+        headers = headers.insert(Header { key, value: value.as_deref() });
+    }
+    let mut outgoing = FutureRecord::to(&record.topic).headers(headers);
+    outgoing.key = record.key.as_deref();
+    outgoing.payload = record.value.as_deref();
+    outgoing
 }
 
 fn create(connection: &Connection) -> Result<Made, KafkaFailure> {

@@ -17,6 +17,7 @@ mod demo;
 mod exporters;
 mod failover;
 mod kafka_reader;
+mod lab;
 mod lag_against_kafka;
 mod lag_command;
 mod long;
