@@ -3,18 +3,18 @@
 //! One relay a shard, under a fenced lease: a second process waits until the first lets go or dies. Entries leave from the
 //! head, at most one unacknowledged entry an order, so that an order's events are written in the order of their commits
 //! even when a send fails between them. An entry is removed after Kafka has acknowledged it; a crash in between publishes
-//! it again under the same id.
+//! it again under the same id. Entries that Kafka does not take, or not now, hold their own keys: reading goes on behind them.
+
+mod flight;
 
 use crate::consumer::LedgerAccess;
 use crate::fail_point::{self, FailPoint};
-use crate::kafka::{OutgoingRecord, Producer};
+use crate::kafka::Producer;
 use crate::store::{
-    At, FencingToken, Ledger, OutboxEntry, OutboxId, Owner, RelayLease, ShardNumber, Store, StoreError, StoreResult,
-    SweepCursor, Trim,
+    At, FencingToken, Ledger, Owner, RelayLease, ShardNumber, Store, StoreError, StoreResult, SweepCursor, Trim,
 };
-use futures_util::future::join_all;
+use flight::Flight;
 use std::{
-    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,8 +24,7 @@ use std::{
 use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Entries that are read, and sent at most, at once.
-const WAVE_MAX: usize = 500;
+const TRIM_MAX: usize = 1_000;
 const IDLE_SHORTEST: Duration = Duration::from_millis(10);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -119,9 +118,11 @@ impl<S: Store> ShardRelay<S> {
     }
 
     async fn run(self, stop: CancellationToken) {
+        // What has left when a hold ends may land in the next one: it is not sent a second time meanwhile.
+        let mut flight = Flight::default();
         while !stop.is_cancelled() {
             let pause = match self.setup.store.hold_outbox(self.at(), &self.setup.owner, self.setup.lease).await {
-                Ok(RelayLease::Held { fence }) => match self.hold(fence, &stop).await {
+                Ok(RelayLease::Held { fence }) => match self.hold(fence, &mut flight, &stop).await {
                     Ok(()) => Duration::ZERO,
                     Err(error) => self.doubt(&error),
                 },
@@ -142,7 +143,7 @@ impl<S: Store> ShardRelay<S> {
     }
 
     /// Publishes for as long as the outbox is held.
-    async fn hold(&self, fence: FencingToken, stop: &CancellationToken) -> StoreResult<()> {
+    async fn hold(&self, fence: FencingToken, flight: &mut Flight, stop: &CancellationToken) -> StoreResult<()> {
         let now = Instant::now();
         let mut held = Held { fence: AtomicU64::new(fence.get()), renewed: now, swept: now, cursor: SweepCursor::default() };
         let mut idle = IDLE_SHORTEST;
@@ -157,7 +158,7 @@ impl<S: Store> ShardRelay<S> {
             let wave = tokio::select! {
                 biased;
                 () = &mut time_is_up => Wave::Stuck,
-                wave = self.wave(&held) => wave?,
+                wave = self.wave(&held, flight) => wave?,
                 () = self.hold_is_lost(&held) => Wave::Fenced,
             };
             if stop.is_cancelled() && !matches!(wave, Wave::Sent) {
@@ -207,9 +208,9 @@ impl<S: Store> ShardRelay<S> {
         }
     }
 
-    async fn wave(&self, held: &Held) -> StoreResult<Wave> {
-        let entries = self.setup.store.read_outbox(self.at(), WAVE_MAX).await?;
-        if entries.is_empty() {
+    async fn wave(&self, held: &Held, flight: &mut Flight) -> StoreResult<Wave> {
+        let entries = self.setup.store.read_outbox(self.at(), flight.look()).await?;
+        if entries.is_empty() && flight.is_empty() {
             return Ok(Wave::Empty);
         }
         // What has left cannot be taken back, so that the state that it tells of must be safe first.
@@ -222,29 +223,16 @@ impl<S: Store> ShardRelay<S> {
             }
             Err(error) => return Err(error),
         }
-        let wave = one_a_key(entries);
-        let records: Vec<(OutboxId, OutgoingRecord)> = wave.into_iter().map(|entry| (entry.id, outgoing(entry))).collect();
-        let sends = join_all(records.iter().map(|(_, record)| async {
-            let sent = self.setup.producer.send(record).await;
-            if sent.is_ok() {
-                fail_point::pass(FailPoint::K3);
-            }
-            sent
-        }))
-        .await;
-        let (mut acknowledged, mut failure) = (Vec::with_capacity(records.len()), None);
-        for ((id, _), sent) in records.iter().zip(sends) {
-            match sent {
-                Ok(_) => acknowledged.push(*id),
-                Err(error) => failure = Some(error),
-            }
-        }
+        flight.take_off(entries, &self.setup.producer);
+        let (acknowledged, failure) = flight.land().await;
         if let Some(error) = &failure {
-            tracing::warn!(%error, shard = self.shard.get(), left = records.len() - acknowledged.len(), "kafka did not take events");
+            tracing::warn!(%error, shard = self.shard.get(), left = flight.refused(), "kafka did not take events");
         }
         if !acknowledged.is_empty() {
             fail_point::pass(FailPoint::K5);
-            match self.setup.store.trim_outbox(self.at(), held.fence(), &acknowledged).await? {
+        }
+        for acknowledged in acknowledged.chunks(TRIM_MAX) {
+            match self.setup.store.trim_outbox(self.at(), held.fence(), acknowledged).await? {
                 Trim::Done { .. } => {}
                 Trim::Fenced => return Ok(Wave::Fenced),
             }
@@ -269,22 +257,6 @@ async fn drain_time_is_up(stop: &CancellationToken) {
     sleep(DRAIN_TIME).await;
 }
 
-/// Keeps the first entry of each key, in order.
-fn one_a_key(entries: Vec<OutboxEntry>) -> Vec<OutboxEntry> {
-    let mut keys = HashSet::new();
-    entries.into_iter().filter(|entry| keys.insert(entry.message.key.clone())).collect()
-}
-
-fn outgoing(entry: OutboxEntry) -> OutgoingRecord {
-    let message = entry.message;
-    OutgoingRecord {
-        topic: message.topic,
-        key: Some(message.key),
-        headers: message.headers.into_iter().map(|(name, value)| (name, Some(value))).collect(),
-        value: Some(message.body),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,7 +264,7 @@ mod tests {
     use crate::config::Properties;
     use crate::consumer::ledger_access;
     use crate::kafka::{Connection, EmbeddedKafka};
-    use crate::store::{Change, Deadline, Init, LedgerName, MemoryStore, Namespace, OutboxMessage, Shape};
+    use crate::store::{Change, Deadline, Init, LedgerName, MemoryStore, Namespace, OutboxEntry, OutboxMessage, Shape};
     use chrono::TimeDelta;
     use std::collections::BTreeMap;
 
@@ -300,23 +272,34 @@ mod tests {
 
     /// A relay's setup with events of one order in the outbox: each wave sends one, and takes the producer's linger at least.
     async fn full_outbox(kafka: &EmbeddedKafka, clock: Clock) -> (RelaySetup<MemoryStore>, Arc<Ledger>) {
+        outbox(kafka, clock, (0..ENTRIES).map(|_| message("orders", "o")).collect()).await
+    }
+
+    fn message(topic: &str, key: &str) -> OutboxMessage {
+        OutboxMessage {
+            topic: topic.to_owned(),
+            key: key.into(),
+            event_type: "A".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    async fn outbox(
+        kafka: &EmbeddedKafka,
+        clock: Clock,
+        messages: Vec<OutboxMessage>,
+    ) -> (RelaySetup<MemoryStore>, Arc<Ledger>) {
         kafka.create_topic("orders", 1).unwrap();
         let store = MemoryStore::new(clock);
         let name = LedgerName::new(Namespace::new("shop").unwrap(), "order-service");
         let shape = Shape::new(1, 1, Duration::from_secs(600)).unwrap();
         let Init::Created(ledger) = store.init(&name, shape).await.unwrap() else { panic!("there before") };
-        let message = |_| OutboxMessage {
-            topic: "orders".to_owned(),
-            key: b"o".to_vec(),
-            event_type: "A".to_owned(),
-            headers: Vec::new(),
-            body: Vec::new(),
-        };
         let change = Change {
             aggregate: "o".to_owned(),
             fields: BTreeMap::from([("f".to_owned(), Vec::new())]),
             finished: false,
-            outbox: (0..ENTRIES).map(message).collect(),
+            outbox: messages,
             deadline: Deadline::Keep,
         };
         store.begin(At::new(&ledger, ShardNumber::new(0)), &change, u64::MAX).await.unwrap();
@@ -376,24 +359,51 @@ mod tests {
             () = relay.hold_is_lost(&held) => panic!("nobody else wants it"),
             taken = tokio::time::timeout(Duration::from_secs(60), taken_again) => taken.unwrap(),
         }
-        assert!(matches!(relay.wave(&held).await, Ok(Wave::Sent)));
+        assert!(matches!(relay.wave(&held, &mut Flight::default()).await, Ok(Wave::Sent)));
         assert_eq!(relay.setup.store.outbox_stats(relay.at()).await.unwrap().entries, ENTRIES - 1);
     }
 
-    #[test]
-    fn a_wave_holds_one_entry_an_order_and_keeps_their_order() {
-        let entry = |number: u64, key: &str| OutboxEntry {
-            id: OutboxId { millis: 1, number },
-            message: OutboxMessage {
-                topic: "orders".to_owned(),
-                key: key.into(),
-                event_type: String::new(),
-                headers: Vec::new(),
-                body: Vec::new(),
-            },
+    /// Relays until the outbox has an entry less; gives those that are left.
+    async fn until_one_leaves(kafka: &EmbeddedKafka, messages: Vec<OutboxMessage>, limit: Duration) -> Vec<OutboxEntry> {
+        let all = messages.len() as u64;
+        let (setup, ledger) = outbox(kafka, Clock::System, messages).await;
+        let at = At::new(&ledger, ShardNumber::new(0));
+        let (store, stop) = (setup.store.clone(), CancellationToken::new());
+        let running = tokio::spawn(ShardRelay { setup, ledger: Arc::clone(&ledger), shard: at.shard }.run(stop.clone()));
+        let left = async {
+            while store.outbox_stats(at).await.unwrap().entries == all {
+                tokio::task::yield_now().await;
+            }
         };
-        let wave = one_a_key(vec![entry(1, "a"), entry(2, "b"), entry(3, "a"), entry(4, "c"), entry(5, "b")]);
-        let numbers: Vec<u64> = wave.iter().map(|entry| entry.id.number).collect();
-        assert_eq!(numbers, [1, 2, 4]);
+        tokio::time::timeout(limit, left).await.expect("what can be sent is sent");
+        stop.cancel();
+        running.await.unwrap();
+        store.read_outbox(at, 1_000).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn entries_that_cannot_be_sent_hold_their_own_keys_and_hide_nothing_behind_them() {
+        let kafka = EmbeddedKafka::start(1).unwrap();
+        // No topic has so long a name.
+        let refused = (0..600).map(|number| message(&"x".repeat(600), &format!("refused-{number}")));
+        let mut messages: Vec<OutboxMessage> = refused.collect();
+        messages.push(message("orders", "refused-7"));
+        messages.push(message("orders", "good"));
+        let left = until_one_leaves(&kafka, messages, Duration::from_secs(60)).await;
+        let keys: Vec<&[u8]> = left.iter().map(|entry| entry.message.key.as_slice()).collect();
+        assert_eq!(keys.len(), 601);
+        assert_eq!(keys[600], b"refused-7", "what has a refused entry of its key before it waits");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_partition_without_a_leader_holds_up_nothing_but_what_goes_there() {
+        let kafka = EmbeddedKafka::start(1).unwrap();
+        kafka.create_topic("payments", 1).unwrap();
+        kafka.take_leader("payments", 0);
+        let mut messages: Vec<OutboxMessage> = (0..600).map(|number| message("payments", &number.to_string())).collect();
+        messages.push(message("orders", "good"));
+        // Long before the first of the others is given up.
+        let left = until_one_leaves(&kafka, messages, Duration::from_secs(15)).await;
+        assert!(left.len() == 600 && left.iter().all(|entry| entry.message.topic == "payments"));
     }
 }

@@ -69,6 +69,13 @@ impl EmbeddedKafka {
             Err(error) => Err(failed(error.to_string())),
         }
     }
+
+    /// Nobody leads the partition from now on, as when all its replicas are gone.
+    #[cfg(test)]
+    pub fn take_leader(&self, topic: &str, partition: i32) {
+        let taken = cluster(&self.host).map(|cluster| cluster.partition_leader(topic, partition, None));
+        assert!(matches!(taken, Some(Ok(()))), "{topic}/{partition} keeps its leader: {taken:?}");
+    }
 }
 
 /// librdkafka properties that make groups quick on these brokers.
