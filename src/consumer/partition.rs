@@ -214,7 +214,9 @@ impl Partition {
             Reading::GoingBack | Reading::On => {
                 let floor = self.floor(now)?;
                 let latest = self.progress.latest().unwrap_or(floor);
-                let untouched = floor == latest && self.offsets.open_records() == 0 && !self.is_working();
+                // What is settled and not committed yet is among what the store may have lost.
+                let nothing_here = self.offsets.open_records() == 0 && !self.is_working() && self.offsets.to_commit().is_none();
+                let untouched = floor == latest && nothing_here;
                 (!untouched).then_some((floor, latest.saturating_sub(floor)))
             }
         }
@@ -374,12 +376,34 @@ mod tests {
         assert_eq!(partition.way_back(now + Duration::from_secs(331)), None);
     }
 
+    /// Works on all that is here.
+    fn settle_all(partition: &mut Partition, now: Instant) {
+        let settled = take(partition, now).into_iter().map(|record| record.record.offset).collect();
+        let end = BatchEnd { settled, unsettled: Vec::new(), next: Next::AtOnce };
+        assert_eq!(partition.end_batch(partition.epoch(), end, now), Some(Ok(())));
+    }
+
+    #[test]
+    fn a_record_that_is_settled_and_waits_for_its_commit_is_read_again_though_the_partition_was_quiet() {
+        let now = Instant::now();
+        let mut partition = Partition::new(now, 1, Duration::from_secs(300));
+        assert_eq!(partition.begin(Start::Committed { floor: 3, offset: 3 }, now), None);
+        partition.receive(record(3, 1));
+        let later = now + Duration::from_secs(600);
+        settle_all(&mut partition, later);
+        assert_eq!(partition.way_back(later), Some((3, 0)));
+        partition.committed(4, 1, later);
+        assert_eq!(partition.way_back(later + Duration::from_secs(600)), None, "committed, and long ago");
+    }
+
     #[test]
     fn the_first_records_of_a_group_are_read_again_too() {
         let now = Instant::now();
         let mut partition = begun(now, 1);
         partition.receive(record(3, 1));
-        assert_eq!((partition.floor(now), partition.way_back(now)), (Some(3), Some((3, 0))), "settled, not committed yet");
+        assert_eq!((partition.floor(now), partition.way_back(now)), (Some(3), Some((3, 0))), "not settled yet");
+        settle_all(&mut partition, now);
+        assert_eq!(partition.way_back(now), Some((3, 0)), "settled, not committed yet");
         partition.committed(4, 3, now);
         assert_eq!(partition.way_back(now), Some((3, 1)));
     }
