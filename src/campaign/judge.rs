@@ -11,8 +11,9 @@
 
 use super::evidence::{Evidence, count};
 use crate::{
-    effects::{Calls, Effect, EffectKind, Fault, Outcome, check, outcome},
+    effects::{Calls, Effect, EffectKind, Fault, Outcome, check},
     events::Event,
+    lag::words::counted,
     services::Service,
     store::{DuplicateCause, DuplicateOutcome, GrantKind},
 };
@@ -92,7 +93,10 @@ pub fn judge(evidence: &Evidence) -> Judgement {
     let mut found = Judgement::default();
     let exposed = exposed(evidence);
     if !exposed.is_empty() {
-        found.let_pass.push(format!("{} orders were under way when the ledger was emptied: not judged", exposed.len()));
+        found.let_pass.push({
+            let orders = counted(count(exposed.len()), "order");
+            format!("{orders} under way when the ledger was emptied: not judged")
+        });
     }
     orders::judge(evidence, &exposed, &mut found);
     judge_calls(evidence, &exposed, &mut found);
@@ -206,11 +210,6 @@ fn written_by_services(evidence: &Evidence) -> impl Iterator<Item = &Event> {
 /// Duplicates of a group by cause and outcome.
 fn duplicates(books: &super::rest::GroupBooks, cause: DuplicateCause, outcome: DuplicateOutcome) -> u64 {
     books.counters.duplicates_of(cause, outcome)
-}
-
-/// Used by the parts.
-fn outcome_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Outcome {
-    outcome(events)
 }
 
 #[cfg(test)]

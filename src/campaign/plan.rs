@@ -48,6 +48,8 @@ const LASTS_MS: (u64, u64) = (4_000, 7_000);
 /// Steps of a phase with every kind of fault, and of one that only puts records.
 const STEPS: (u64, u64) = (3, 6);
 const INJECTIONS: (u64, u64) = (2, 4);
+/// Of the times that it is drawn.
+const FLUSHED_ONE_IN: u64 = 3;
 
 impl Plan {
     pub fn draw(seed: u64, shape: &PlanShape) -> Self {
@@ -65,7 +67,7 @@ impl Plan {
             for _ in 0..dice.between(bounds.0, bounds.1) {
                 let Some(&kind) = dice.pick(kinds) else { break };
                 // An emptied ledger ends what was promised to the orders under way: once a run, and seldom, is enough.
-                if kind == FaultKind::Flushall && std::mem::replace(&mut flushed, true) {
+                if kind == FaultKind::Flushall && (!dice.one_in(FLUSHED_ONE_IN) || std::mem::replace(&mut flushed, true)) {
                     continue;
                 }
                 steps.push(step(&mut dice, kind, lasts));

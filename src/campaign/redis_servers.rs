@@ -26,7 +26,7 @@ pub struct Redis {
     dir: PathBuf,
     warden: Warden,
     primary: Server,
-    /// Through which the primary gets what its own primary writes, while it was a replica.
+    /// Leads to whichever server is the primary.
     clients: Proxy,
     servers: usize,
 }

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest time for a clean stop, during which the services finish what they hold.
 const STOP_TIME: Duration = Duration::from_secs(20);
 /// Every event takes so much longer, so that there is work to be hit.
-const WORK_TIME: &str = "3ms";
+const WORK_TIME: &str = "20ms";
 
 /// What every member is started with.
 pub struct ShopSettings {

@@ -84,7 +84,7 @@ impl World {
                 let _broker = self.broker.read().await;
                 for number in 0..orders {
                     let early = if number % 2 == 0 { Early::Cancel } else { Early::Refund };
-                    let id = uuid(&mut dice.clone_for(number));
+                    let id = uuid(&mut dice);
                     self.notes().made_up.push((MadeUp { id, early, exposed: false }, Instant::now(), phase));
                     self.injector.end_first(id, early).await?;
                 }
@@ -313,13 +313,5 @@ impl World {
         };
         EffectsLog::open(&self.effects).map_err(anyhow::Error::from)?.append(&forged)?;
         Ok(())
-    }
-}
-
-impl Dice {
-    /// A throw of its own for each of several.
-    fn clone_for(&self, number: u64) -> Self {
-        let mut own = self.clone();
-        Self::new(own.next().wrapping_add(number))
     }
 }

@@ -4,7 +4,7 @@ use crate::support::{Output, root, run, scratch};
 use serde_json::Value;
 
 /// Runs a campaign on a broker of its own and reads its report.
-async fn campaign(arguments: &[&str]) -> (Output, Value) {
+pub async fn campaign(arguments: &[&str]) -> (Output, Value) {
     let script = root().join("scripts/kafka.sh").display().to_string();
     let broker = format!("{script} run --port {{port}} --controller-port {{controller-port}} --dir {{dir}}");
     let report = scratch("campaign").join("report.json");
@@ -17,12 +17,14 @@ async fn campaign(arguments: &[&str]) -> (Output, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_campaign_with_a_fixed_seed_keeps_every_promise() {
+    // Its plan has a zombie, both ways to stop the broker, a restart of Redis, copies and orders whose end comes first; nothing in it
+    // loses writes, so that everything is compared.
     let faults = "kill,crash,zombie,storm,redis-cut,redis-slow,redis-restart,promotion,broker-stop,duplicate,conflict,out-of-order,poison";
-    let (output, report) = campaign(&["--seed", "7", "--phases", "2", "--faults", faults]).await;
+    let (output, report) = campaign(&["--seed", "20", "--phases", "2", "--faults", faults]).await;
     assert_eq!(output.status.code(), Some(0), "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("every promise was kept"), "{}", output.stdout);
     let run = &report["runs"][0];
-    assert_eq!((run["kept"].as_bool(), run["seed"].as_u64()), (Some(true), Some(7)));
+    assert_eq!((run["kept"].as_bool(), run["seed"].as_u64()), (Some(true), Some(20)));
     let number = |of: &Value| of.as_u64().unwrap_or_else(|| panic!("a number instead of {of} in {report}"));
     assert!(number(&run["orders"]) >= 60 && number(&run["put_by_hand"]) > 0, "{run}");
     let payment = &run["groups"]["payment-service"];

@@ -1,9 +1,9 @@
 //! Orders: each ended as it has to, once, with its money where it belongs.
 
-use super::{Judgement, Promise, outcome_of, written_by_services};
+use super::{Judgement, Promise, written_by_services};
 use crate::{
     campaign::{customers::Fate, evidence::Evidence, injector::Early},
-    effects::OutcomeFault,
+    effects::{OutcomeFault, outcome},
     events::{Event, EventType},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ pub fn judge(evidence: &Evidence, exposed: &BTreeSet<Uuid>, found: &mut Judgemen
             found.break_promise(Promise::NothingDoubled, how);
         }
     }
-    found.outcome = outcome_of(events);
+    found.outcome = outcome(events);
     for fault in found.outcome.faults.clone() {
         let promise = match &fault {
             OutcomeFault::Doubled { .. } | OutcomeFault::TwoContents { .. } | OutcomeFault::Both { .. } => {

@@ -246,7 +246,7 @@ fn nothing_is_promised_to_orders_that_were_under_way_when_the_ledger_was_emptied
     settle(&mut evidence, false);
     let found = judge(&evidence);
     assert_eq!(found.broken, []);
-    assert!(found.let_pass[0].starts_with("1 orders were under way"), "{:?}", found.let_pass);
+    assert!(found.let_pass[0].starts_with("1 order under way"), "{:?}", found.let_pass);
 }
 
 #[test]
