@@ -428,6 +428,26 @@ fn books(group: &str, tick: u64, duplicates: [[u64; 2]; 6]) -> LedgerGroupView {
     }
 }
 
+/// Two that need a human, stuck ones, then one that is undone and one that is on its way.
+fn waiting(i: u64, now: DateTime<Utc>) -> WaitingSaga {
+    let (state, step, missing, late, allowed) = match i {
+        0 => (SagaState::NeedsHuman, "human", "DELIVERY_COMPLETED and PAYMENT_REFUNDED", 1_800, 0),
+        1 => (SagaState::NeedsHuman, "refund", "PAYMENT_REFUNDED", 1_200, 300),
+        2..12 => (SagaState::Stuck, "delivery", "DELIVERY_COMPLETED", 1_723 - 93 * i as i64, 60),
+        12 => (SagaState::Compensating, "refund", "PAYMENT_REFUNDED", -270, 300),
+        _ => (SagaState::Running, "payment", "PAYMENT_COMPLETED", -58, 60),
+    };
+    let deadline = now - TimeDelta::seconds(late);
+    WaitingSaga {
+        order_id: format!("0192f3c1-7d{i:02x}-7abc-8def-{:012x}", 0x1234_5678_u64 * (i + 1)),
+        state,
+        step: step.into(),
+        missing: missing.into(),
+        since: deadline - TimeDelta::seconds(allowed),
+        deadline,
+    }
+}
+
 fn saga(tick: u64, now: DateTime<Utc>) -> SagaView {
     let n = |base: u64| base + tick * 3;
     let events = [
@@ -449,14 +469,8 @@ fn saga(tick: u64, now: DateTime<Utc>) -> SagaView {
         events_per_second: events.iter().map(|(name, n)| ((*name).to_owned(), *n as f64 / 361.0)).collect(),
         open: 4_470,
         stuck_by_step: BTreeMap::from([("delivery".to_owned(), 214)]),
-        stuck: (0..12)
-            .map(|i| StuckSaga {
-                order_id: format!("0192f3c1-7d{i:02x}-7abc-8def-{:012x}", 0x1234_5678_u64 * (i + 1)),
-                step: "delivery".into(),
-                missing: "DELIVERY_COMPLETED".into(),
-                since: now - TimeDelta::seconds(1_723 - 93 * i as i64),
-            })
-            .collect(),
+        by_state: [Some(4_220), Some(34), Some(214), Some(2), Some(n(143_700)), Some(43)],
+        waiting: (0..14).map(|i| waiting(i, now)).collect(),
         step_times: BTreeMap::from([
             step("ORDER_CREATED", "PAYMENT_COMPLETED", 800, 4_100),
             step("PAYMENT_COMPLETED", "DELIVERY_SCHEDULED", 240, 1_900),
@@ -677,7 +691,9 @@ pub fn view(scenario: Scenario, tick: u64, now: DateTime<Utc>) -> View {
             ledger.groups.iter_mut().for_each(|group| group.duplicates = [[0; 2]; 6]);
             ledger.duplicate_buckets.iter_mut().for_each(|bucket| bucket.counts = [[0; 2]; 6]);
             ledger.duplicates.clear();
-            ledger.saga.stuck.clear();
+            ledger.saga.waiting.clear();
+            ledger.saga.by_state[2] = Some(0);
+            ledger.saga.by_state[3] = Some(0);
             ledger.saga.stuck_by_step.clear();
             first.ledger = Some(Arc::new(ledger));
         }

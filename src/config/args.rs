@@ -160,6 +160,15 @@ pub struct ServiceArgs {
     /// What was settled within this time is read again when Redis may have lost something [default: 5m]
     #[arg(long, env = "TIDEMARK_REREAD_WINDOW", value_name = "DURATION")]
     pub reread_window: Option<String>,
+    /// How long an order may wait for its payment before it counts as stuck [default: 60s]
+    #[arg(long, env = "TIDEMARK_PAYMENT_DEADLINE", value_name = "DURATION")]
+    pub payment_deadline: Option<String>,
+    /// How long a paid order may wait for its delivery before it counts as stuck [default: 60s]
+    #[arg(long, env = "TIDEMARK_DELIVERY_DEADLINE", value_name = "DURATION")]
+    pub delivery_deadline: Option<String>,
+    /// How long a refund may take before the order needs a human [default: 5m]
+    #[arg(long, env = "TIDEMARK_REFUND_DEADLINE", value_name = "DURATION")]
+    pub refund_deadline: Option<String>,
     /// File to which a line is appended for every call outside the ledger: charge a card, order a carrier
     #[arg(long, env = "TIDEMARK_EFFECTS_LOG", value_name = "FILE")]
     pub effects_log: Option<PathBuf>,

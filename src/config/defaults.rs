@@ -1,5 +1,6 @@
 //! Every default in one place. `docs/configuration.md` lists them and a test holds it to this file.
 
+use crate::services::StepDeadlines;
 use std::time::Duration;
 
 pub const CLUSTER_NAME: &str = "local";
@@ -27,6 +28,12 @@ pub const LEDGER_EXPECT: u64 = 1_000_000;
 pub const LEASE: Duration = Duration::from_secs(15);
 /// What was settled within this time is read again when the store may have lost something.
 pub const REREAD_WINDOW: Duration = Duration::from_secs(5 * 60);
+/// A refund may take longer than a step ahead: past its deadline it calls a human.
+pub const STEP_DEADLINES: StepDeadlines = StepDeadlines {
+    payment: Duration::from_secs(60),
+    delivery: Duration::from_secs(60),
+    refund: Duration::from_secs(5 * 60),
+};
 pub const MAX_FAILURES: u32 = 5;
 pub const OUTBOX_LIMIT: u64 = 10_000;
 pub const TOPIC_PARTITIONS: i32 = 12;

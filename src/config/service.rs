@@ -6,6 +6,7 @@ use super::{
     defaults,
     monitor::{layered_duration, layered_listen, resolve_clusters},
 };
+use crate::services::StepDeadlines;
 use crate::store::{Durability, Shape};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -29,6 +30,8 @@ pub struct ServiceConfig {
     pub durability: Durability,
     /// What was settled within this time is read again when the store may have lost something.
     pub reread_window: Duration,
+    /// How long each step of a saga may take; only the order service sets deadlines.
+    pub deadlines: StepDeadlines,
     /// Where calls outside the ledger are written down; without it none are made.
     pub effects_log: Option<PathBuf>,
     /// Stands for slow work on each event.
@@ -100,6 +103,7 @@ impl ServiceConfig {
             lease,
             durability,
             reread_window,
+            deadlines: deadlines(args, &file)?,
             effects_log: args.effects_log.clone().or_else(|| file.effects_log.as_ref().map(PathBuf::from)),
             work_time: work_time(args, &file)?,
             ledger: LedgerConfig::resolve(&args.ledger, &file)?,
@@ -144,6 +148,16 @@ impl Default for LedgerConfig {
     fn default() -> Self {
         Self { window: defaults::LEDGER_WINDOW, shards: defaults::LEDGER_SHARDS, expect: defaults::LEDGER_EXPECT }
     }
+}
+
+fn deadlines(args: &ServiceArgs, file: &FileConfig) -> Result<StepDeadlines, ConfigError> {
+    let defaults = defaults::STEP_DEADLINES;
+    let of = |key, arg, file_value, default| layered_duration(key, arg, file_value, &file.origin, default);
+    Ok(StepDeadlines {
+        payment: of("payment-deadline", &args.payment_deadline, &file.payment_deadline, defaults.payment)?,
+        delivery: of("delivery-deadline", &args.delivery_deadline, &file.delivery_deadline, defaults.delivery)?,
+        refund: of("refund-deadline", &args.refund_deadline, &file.refund_deadline, defaults.refund)?,
+    })
 }
 
 /// Unlike other durations it may be as short as one likes.
@@ -198,6 +212,17 @@ mod tests {
         assert_eq!(of("D1").unwrap_err().key, "durability");
         let config = ServiceConfig::resolve(&connection(), &ServiceArgs::default(), defaults::ORDER_LISTEN).unwrap();
         assert_eq!((config.durability, config.reread_window), (Durability::Replica, Duration::from_secs(300)));
+    }
+
+    #[test]
+    fn each_step_has_a_deadline_of_its_own() {
+        let args = ServiceArgs { payment_deadline: Some("2m".to_owned()), ..ServiceArgs::default() };
+        let config = ServiceConfig::resolve(&connection(), &args, defaults::ORDER_LISTEN).unwrap();
+        let payment = Duration::from_secs(120);
+        assert_eq!(config.deadlines, StepDeadlines { payment, ..defaults::STEP_DEADLINES });
+        let wrong = ServiceArgs { refund_deadline: Some("never".to_owned()), ..ServiceArgs::default() };
+        let error = ServiceConfig::resolve(&connection(), &wrong, defaults::ORDER_LISTEN).unwrap_err();
+        assert_eq!(error.key, "refund-deadline");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::events::{Event, encode};
 use crate::fail_point::{self, FailPoint};
-use crate::services::{Progress, StateError, Verdict};
+use crate::services::{HUMAN_STEP, Progress, StateError, StepDeadlines, Verdict};
 use crate::store::{
     AggregateState, At, Change, Commit, CommitRequest, Deadline, OutboxMessage, ShardNumber, StateFields, Store, StoreResult,
 };
@@ -149,7 +149,7 @@ impl Plan {
         let verdict = worker.service.decide(known.json.as_deref(), event, worker.clock.now())?;
         call_out(worker, batch, slot, &verdict).await?;
         let json = verdict.state.clone().or(known.json);
-        let change = change(order, verdict, worker.step_deadline);
+        let change = change(order, verdict, worker.deadlines);
         let request = CommitRequest { grant, expected_version: known.version, change };
         self.decisions.push(Decided { slot, shard, request, json });
         Ok(())
@@ -246,16 +246,20 @@ fn at_shard(batch: &Batch, slot: usize) -> ShardNumber {
 }
 
 /// Turns a verdict into what the store writes.
-pub fn change(order: String, verdict: Verdict, step_deadline: Duration) -> Change {
+pub fn change(order: String, verdict: Verdict, deadlines: StepDeadlines) -> Change {
     let (deadline, finished) = match verdict.progress {
         Progress::Unchanged => (Deadline::Keep, false),
         Progress::WaitsFor(step) => {
             let deadline = Deadline::Set {
                 step: step.name().to_owned(),
                 missing: step.missing().name().to_owned(),
-                within: step_deadline,
+                within: deadlines.of(step),
             };
             (deadline, false)
+        }
+        Progress::NeedsHuman(contradiction) => {
+            let missing = contradiction.facts().to_owned();
+            (Deadline::Set { step: HUMAN_STEP.to_owned(), missing, within: Duration::ZERO }, false)
         }
         Progress::Ended => (Deadline::Clear, true),
     };

@@ -166,7 +166,7 @@ fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger, finishes: Arc<Fini
         service: Arc::clone(&setup.service),
         producer: setup.producer.clone(),
         retry: setup.retry,
-        step_deadline: setup.timing.step_deadline,
+        deadlines: setup.timing.deadlines,
         work_time: Arc::clone(&setup.work_time),
         effects: setup.effects.clone(),
         clock: setup.clock.clone(),

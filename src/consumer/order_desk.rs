@@ -6,9 +6,9 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::events::{Currency, Event, Item, order_id_for_key, root_id, traceparent};
-use crate::services::{OrderState, Service, Verdict, place_order};
+use crate::services::{OrderState, Service, StepDeadlines, Verdict, place_order};
 use crate::store::{At, Begin, Ledger, Store, StoreError};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A valid order as a customer sends it.
@@ -57,12 +57,12 @@ pub struct OrderDesk<S> {
     clock: Clock,
     /// Unsent events above which orders are refused.
     outbox_limit: u64,
-    step_deadline: Duration,
+    deadlines: StepDeadlines,
 }
 
 impl<S: Store> OrderDesk<S> {
-    pub const fn new(store: S, access: LedgerAccess, clock: Clock, outbox_limit: u64, step_deadline: Duration) -> Self {
-        Self { store, access, clock, outbox_limit, step_deadline }
+    pub const fn new(store: S, access: LedgerAccess, clock: Clock, outbox_limit: u64, deadlines: StepDeadlines) -> Self {
+        Self { store, access, clock, outbox_limit, deadlines }
     }
 
     /// Places an order. A call that is sent again after a lost answer finds the order and accepts it as known.
@@ -94,7 +94,7 @@ impl<S: Store> OrderDesk<S> {
         let key = order_id.to_string();
         let at = At::new(&ledger, ledger.shard_of(Some(key.as_bytes()), &key));
         let unsent_max = self.outbox_limit.div_ceil(u64::from(ledger.shape().shards).max(1));
-        let begun = self.store.begin(at, &change(key, verdict, self.step_deadline), unsent_max).await;
+        let begun = self.store.begin(at, &change(key, verdict, self.deadlines), unsent_max).await;
         let begun = begun.map_err(|error| self.closed(error))?;
         if let Begin::Full { unsent } = begun {
             return Ok(Placed::Busy { unsent });

@@ -4,6 +4,7 @@ use super::{condition::ConditionBoard, handler::Handler, metrics::ConsumerMetric
 use crate::clock::Clock;
 use crate::effects_log::EffectsLog;
 use crate::kafka::{Connection, Producer};
+use crate::services::StepDeadlines;
 use crate::store::{Intent, LedgerName, Owner, Shape};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -41,8 +42,8 @@ pub struct Timing {
     pub commit_interval: Duration,
     /// Between two tries to open the ledger, or to reach Kafka, while that fails.
     pub reopen_interval: Duration,
-    /// How long a step of a saga may take before it counts as stuck.
-    pub step_deadline: Duration,
+    /// How long each step of a saga may take.
+    pub deadlines: StepDeadlines,
     /// What was settled within this time is read again when the store may have lost something.
     pub reread_window: Duration,
     /// Between two looks at which server answers.
@@ -55,7 +56,7 @@ impl Default for Timing {
             lease: crate::config::defaults::LEASE,
             commit_interval: Duration::from_millis(250),
             reopen_interval: Duration::from_secs(1),
-            step_deadline: Duration::from_secs(60),
+            deadlines: crate::config::defaults::STEP_DEADLINES,
             reread_window: crate::config::defaults::REREAD_WINDOW,
             server_interval: Duration::from_secs(1),
         }

@@ -27,6 +27,7 @@ use crate::effects_log::EffectsLog;
 use crate::events::Event;
 use crate::fail_point::{self, FailPoint};
 use crate::kafka::{IncomingRecord, Producer};
+use crate::services::StepDeadlines;
 use crate::store::{At, Finish, Ledger, Store, Terms};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -43,8 +44,8 @@ pub struct Worker<S> {
     /// Writes dead letters.
     pub producer: Producer,
     pub retry: RetryPolicy,
-    /// How long a step of a saga may take before it counts as stuck.
-    pub step_deadline: Duration,
+    /// How long each step of a saga may take.
+    pub deadlines: StepDeadlines,
     pub work_time: WorkTime,
     /// Where foreign calls are written down; without it none are made.
     pub effects: Option<EffectsLog>,

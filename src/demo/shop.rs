@@ -3,9 +3,9 @@
 use super::{ports::bind_any, slow::SlowPartition};
 use crate::{
     config::{ClusterConfig, LedgerConfig, ServiceConfig, defaults},
-    consumer::{Stop, Timing},
+    consumer::Stop,
     roles::{ServiceOptions, run_service},
-    services::Service,
+    services::{Service, StepDeadlines},
     store::{Durability, Store},
 };
 use anyhow::Context;
@@ -14,6 +14,9 @@ use tokio::{net::TcpListener, sync::Mutex, task::JoinHandle};
 
 /// Longest time that a member may take to stop cleanly; then it is crashed.
 const STOP_TIME: Duration = Duration::from_secs(15);
+/// Short, so that a step that is missed shows while one looks.
+const DEADLINES: StepDeadlines =
+    StepDeadlines { payment: Duration::from_secs(15), delivery: Duration::from_secs(15), refund: Duration::from_secs(60) };
 /// A member that is to crash must not have committed before.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
@@ -107,11 +110,7 @@ impl<S: Store> Shop<S> {
     }
 
     fn options(&self, service: Service) -> ServiceOptions {
-        let options = ServiceOptions {
-            timing: Timing { step_deadline: Duration::from_secs(15), ..Timing::default() },
-            relay_lease: self.settings.lease,
-            ..ServiceOptions::default()
-        };
+        let options = ServiceOptions { relay_lease: self.settings.lease, ..ServiceOptions::default() };
         match service {
             Service::Order => ServiceOptions { work_time: self.slow.work_time(), ..options },
             Service::Payment | Service::Delivery => options,
@@ -129,6 +128,7 @@ impl<S: Store> Shop<S> {
             lease: self.settings.lease,
             durability: Durability::default(),
             reread_window: defaults::REREAD_WINDOW,
+            deadlines: DEADLINES,
             effects_log: None,
             work_time: Duration::ZERO,
             ledger: self.settings.ledger,

@@ -213,6 +213,9 @@ families! {
             (a failover may take values back).";
     SAGA_OPEN = Gauge "tidemark_saga_open" ["cluster_name"]
         "Sagas that have begun and not ended.";
+    SAGAS = Gauge "tidemark_sagas" ["cluster_name" "state"]
+        "Sagas by state: running, compensating, stuck (past the deadline of a step ahead), needs_human (its \
+            compensation is past its deadline, or it contradicts itself), and completed and compensated since the ledger began.";
     SAGA_STUCK = Gauge "tidemark_saga_stuck" ["cluster_name" "step"]
         "Open sagas that are past the deadline of the step that they wait for, by that step.";
 }

@@ -269,6 +269,7 @@ pub fn ledger(now: DateTime<Utc>, groups: Vec<LedgerGroupView>) -> LedgerView {
         saga: SagaView {
             events_by_type: BTreeMap::from([("ORDER_CREATED".to_owned(), 990)]),
             open: 5,
+            by_state: [Some(4), Some(1), Some(0), Some(0), Some(960), Some(25)],
             stuck_by_step: BTreeMap::from([("payment".to_owned(), 0)]),
             ..SagaView::default()
         },

@@ -12,7 +12,9 @@ pub use groups::{
     DetailedGroup, DetailedTopic, Details, GroupDetails, GroupTopicView, GroupView, GroupWords, LastKnown, MemberView, Note,
     PartitionView, counted_lag,
 };
-pub use ledger::{DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, SagaView, StepTime, StuckSaga};
+pub use ledger::{
+    DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, SagaState, SagaView, StepTime, WaitingSaga,
+};
 pub use series::{GroupSeries, HeatRow, SeriesPoint};
 
 use super::Gone;

@@ -112,11 +112,13 @@ pub async fn run_handler<S: Store>(
     let registry = Registry::new();
     let (gate, access) = ledger_access();
     let topics_ready = CancellationToken::new();
-    let timing = Timing { lease: config.lease, reread_window: config.reread_window, ..options.timing };
+    let timing =
+        Timing { lease: config.lease, reread_window: config.reread_window, deadlines: config.deadlines, ..options.timing };
     // A server that is away is waited for; one that can never do is a mistake.
     if let Err(error @ StoreError::Unsupported(_)) = store.server().await {
         return Err(error.into());
     }
+    warn_of_settings(&store).await;
     let setup = ConsumerSetup {
         connection,
         client_id: instance.clone(),
@@ -138,7 +140,7 @@ pub async fn run_handler<S: Store>(
     };
     let probes = service_probes(condition, registry);
     let router = if options.takes_orders {
-        let desk = OrderDesk::new(store.clone(), access.clone(), options.clock, config.outbox_limit, timing.step_deadline);
+        let desk = OrderDesk::new(store.clone(), access.clone(), options.clock, config.outbox_limit, timing.deadlines);
         probes.merge(order_routes(desk))
     } else {
         probes
@@ -173,6 +175,16 @@ pub async fn run_handler<S: Store>(
             consumed.context("the consumer ended")?;
             served.context("the HTTP server ended")?;
             Ok(())
+        }
+    }
+}
+
+/// Says what is wrong with the server that keeps the ledger: an eviction policy forgets ids, a missing log loses them. One
+/// that is away is told of by whoever waits for it.
+async fn warn_of_settings<S: Store>(store: &S) {
+    for fact in store.server_facts().await.unwrap_or_default() {
+        if let Some(problem) = &fact.problem {
+            tracing::warn!(setting = fact.name, value = fact.value, problem, "the ledger's Redis is not set up for it");
         }
     }
 }

@@ -15,7 +15,7 @@ mod payment;
 mod saga_tests;
 mod service;
 
-pub use decision::{Decision, Progress, SagaStep};
+pub use decision::{Contradiction, Decision, HUMAN_STEP, Progress, SagaState, SagaStep, StepDeadlines};
 pub use delivery::DeliveryState;
 pub use order::{Moment, OrderState, OrderStatus, place_order};
 pub use payment::{ChargeResult, PaymentState, charge};

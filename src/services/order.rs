@@ -10,8 +10,11 @@
 //!     v                         v
 //!  CANCELLED <--refunded--- refunding
 //! ```
+//!
+//! The saga may outlive a final status: money that was captured after the order was cancelled is waited for until it is
+//! refunded, and goods that arrived all the same need a human.
 
-use super::{Decision, Progress, SagaStep};
+use super::{Contradiction, Decision, Progress, SagaState, SagaStep};
 use crate::events::{Currency, Event, EventData, EventType, Item, Money, OrderCancelled, OrderCompleted, OrderCreated};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -70,16 +73,6 @@ impl OrderStatus {
             Self::Pending | Self::Paid | Self::Scheduled | Self::Refunding => false,
         }
     }
-
-    /// What an order in this status waits for.
-    pub const fn progress(self) -> Progress {
-        match self {
-            Self::Pending => Progress::WaitsFor(SagaStep::Payment),
-            Self::Paid | Self::Scheduled => Progress::WaitsFor(SagaStep::Delivery),
-            Self::Refunding => Progress::WaitsFor(SagaStep::Refund),
-            Self::Completed | Self::Cancelled => Progress::Ended,
-        }
-    }
 }
 
 /// Opens an order. `None` when the total does not fit. The caller publishes the decision's one event as `event_id`.
@@ -95,11 +88,7 @@ pub fn place_order(
     let event = OrderCreated { order_id, customer: customer.clone(), items: items.clone(), total };
     let timeline = vec![Moment { at, event_type: EventType::OrderCreated.name().to_owned(), event_id }];
     let state = OrderState { order_id, customer, items, total, status: OrderStatus::Pending, timeline };
-    Some(Decision {
-        state: Some(state),
-        events: vec![EventData::OrderCreated(event)],
-        progress: OrderStatus::Pending.progress(),
-    })
+    Some(Decision { progress: state.progress(), state: Some(state), events: vec![EventData::OrderCreated(event)] })
 }
 
 /// Decides about one event. An order that this service never opened is left alone.
@@ -126,20 +115,8 @@ fn learn(state: &OrderState, event: &Event) -> Decision<OrderState> {
     }
     let mut next = state.clone();
     next.note(event.event_type(), event.id, event.time);
-    if state.status.is_final() {
-        return Decision { state: Some(next), events: Vec::new(), progress: Progress::Ended };
-    }
-    next.status = next.status_of_facts();
-    let events = match next.status {
-        OrderStatus::Completed => {
-            vec![EventData::OrderCompleted(OrderCompleted { order_id: next.order_id, total: next.total })]
-        }
-        OrderStatus::Cancelled => {
-            vec![EventData::OrderCancelled(OrderCancelled { order_id: next.order_id, reason: next.cancel_reason() })]
-        }
-        OrderStatus::Pending | OrderStatus::Paid | OrderStatus::Scheduled | OrderStatus::Refunding => Vec::new(),
-    };
-    Decision { progress: next.status.progress(), events, state: Some(next) }
+    let events = if state.status.is_final() { Vec::new() } else { next.settle() };
+    Decision { progress: next.progress().after(state.progress()), events, state: Some(next) }
 }
 
 impl OrderState {
@@ -151,6 +128,69 @@ impl OrderState {
     pub(super) fn note(&mut self, event_type: EventType, event_id: Uuid, at: DateTime<Utc>) {
         if !self.has_seen(event_type) {
             self.timeline.push(Moment { at, event_type: event_type.name().to_owned(), event_id });
+        }
+    }
+
+    /// Brings the status up to what has been seen; gives the event that ends the order, if it does.
+    fn settle(&mut self) -> Vec<EventData> {
+        self.status = self.status_of_facts();
+        match self.status {
+            OrderStatus::Completed => {
+                vec![EventData::OrderCompleted(OrderCompleted { order_id: self.order_id, total: self.total })]
+            }
+            OrderStatus::Cancelled => {
+                vec![EventData::OrderCancelled(OrderCancelled { order_id: self.order_id, reason: self.cancel_reason() })]
+            }
+            OrderStatus::Pending | OrderStatus::Paid | OrderStatus::Scheduled | OrderStatus::Refunding => Vec::new(),
+        }
+    }
+
+    /// What the saga waits for, read off what has been seen.
+    pub fn progress(&self) -> Progress {
+        if let Some(contradiction) = self.contradiction() {
+            return Progress::NeedsHuman(contradiction);
+        }
+        let paid = self.has_seen(EventType::PaymentCompleted);
+        match self.status {
+            OrderStatus::Pending | OrderStatus::Paid | OrderStatus::Scheduled => {
+                Progress::WaitsFor(if paid { SagaStep::Delivery } else { SagaStep::Payment })
+            }
+            OrderStatus::Refunding => Progress::WaitsFor(SagaStep::Refund),
+            OrderStatus::Cancelled if paid && !self.has_seen(EventType::PaymentRefunded) => {
+                Progress::WaitsFor(SagaStep::Refund)
+            }
+            OrderStatus::Completed | OrderStatus::Cancelled => Progress::Ended,
+        }
+    }
+
+    /// Where the saga stands. Whether it is past a deadline is known to whoever keeps the deadlines.
+    pub fn saga(&self, is_overdue: bool) -> SagaState {
+        match (self.progress(), self.status) {
+            (Progress::WaitsFor(step), _) => SagaState::of_wait(step.name(), is_overdue),
+            (Progress::NeedsHuman(_), _) => SagaState::NeedsHuman,
+            (Progress::Ended | Progress::Unchanged, OrderStatus::Cancelled) => SagaState::Compensated,
+            (
+                Progress::Ended | Progress::Unchanged,
+                OrderStatus::Pending
+                | OrderStatus::Paid
+                | OrderStatus::Scheduled
+                | OrderStatus::Refunding
+                | OrderStatus::Completed,
+            ) => SagaState::Completed,
+        }
+    }
+
+    /// Delivered goods cannot be called back: whatever undoes the order beside them is for a human to settle. A completed
+    /// order is not touched by a payment that is said to have failed: it was paid.
+    fn contradiction(&self) -> Option<Contradiction> {
+        if !self.has_seen(EventType::DeliveryCompleted) {
+            None
+        } else if self.has_seen(EventType::DeliveryFailed) {
+            Some(Contradiction::DeliveredAndFailed)
+        } else if self.has_seen(EventType::PaymentRefunded) {
+            Some(Contradiction::DeliveredAndRefunded)
+        } else {
+            (self.status == OrderStatus::Cancelled).then_some(Contradiction::DeliveredAndCancelled)
         }
     }
 

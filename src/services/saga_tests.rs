@@ -4,7 +4,7 @@
 //! any service that reads its topic at any time, any number of times. All reachable states are visited.
 
 use super::*;
-use crate::events::{Currency, Event, EventData, EventType, Item};
+use crate::events::{Currency, Event, EventData, EventType, Item, OrderCancelled, PaymentFailed};
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
@@ -87,16 +87,40 @@ impl Shop {
     }
 
     fn check_always(&self) {
-        for event_type in EventType::ALL {
-            assert!(self.count(event_type) <= 1, "{event_type} was published twice");
-        }
+        self.check_each_once();
         let (captured, refunded, delivered) = self.books();
         assert!(refunded + delivered <= captured, "more given than taken");
         let ends = self.count(EventType::OrderCompleted) + self.count(EventType::OrderCancelled);
         assert_eq!(ends, usize::from(self.order().status.is_final()), "status and last event disagree");
     }
 
+    /// What holds even where somebody else cancels: goods that are on their way then cannot be called back.
+    fn check_each_once(&self) {
+        for event_type in EventType::ALL {
+            assert!(self.count(event_type) <= 1, "{event_type} was published twice");
+        }
+        let (captured, refunded, delivered) = self.books();
+        assert!(refunded <= captured && delivered <= captured, "given back or delivered what was not paid");
+    }
+
+    /// At rest nothing is waited for: what is not settled is in a human's hands, and only then may money and goods differ.
+    fn check_settled(&self) {
+        let (captured, refunded, delivered) = self.books();
+        match self.order().saga(true) {
+            SagaState::Completed => {
+                assert_eq!((captured - refunded, self.order().status), (delivered, OrderStatus::Completed))
+            }
+            SagaState::Compensated => assert_eq!((captured - refunded, delivered), (0, 0)),
+            SagaState::NeedsHuman => {
+                assert_ne!(captured - refunded, delivered, "a human for what balances: {:?}", self.order());
+                assert!(matches!(self.order().progress(), Progress::NeedsHuman(_)), "no refund is waited for");
+            }
+            waiting @ (SagaState::Running | SagaState::Compensating | SagaState::Stuck) => panic!("{waiting:?} at rest"),
+        }
+    }
+
     fn check_at_rest(&self, expected: OrderStatus) {
+        self.check_settled();
         assert_eq!(self.order().status, expected);
         let (captured, refunded, delivered) = self.books();
         assert_eq!(captured - refunded, delivered, "money kept is not the value delivered");
@@ -105,16 +129,20 @@ impl Shop {
 
 /// Visits every reachable state; answers how many there are and the final ones.
 fn explore(start: Shop) -> (usize, Vec<Shop>) {
+    explore_with(start, Shop::check_always)
+}
+
+fn explore_with(start: Shop, check: fn(&Shop)) -> (usize, Vec<Shop>) {
     let (mut seen, mut open, mut at_rest) = (HashSet::from([start.fingerprint()]), vec![start], Vec::new());
     while let Some(shop) = open.pop() {
-        shop.check_always();
+        check(&shop);
         let successors = shop.successors();
         if successors.is_empty() {
             at_rest.push(shop);
             continue;
         }
         open.extend(successors.into_iter().filter(|next| seen.insert(next.fingerprint())));
-        assert!(seen.len() < 100_000, "the saga does not come to an end");
+        assert!(seen.len() < 200_000, "the saga does not come to an end");
     }
     (seen.len(), at_rest)
 }
@@ -222,6 +250,90 @@ fn a_payment_that_succeeds_after_the_order_was_cancelled_is_refunded_or_never_ta
         [EventType::PaymentCompleted, EventType::PaymentRefunded]
     );
     assert_eq!(types(vec![cancelled.clone(), good.clone(), cancelled, good]), [EventType::PaymentFailed]);
+}
+
+/// An order whose payment goes well, and somebody says at any moment that it is declined or cancelled.
+fn cancelled_by_somebody(data: impl Fn(Uuid) -> EventData) -> (usize, Vec<Shop>) {
+    let mut shop = Shop::open(&["TEA"]);
+    let created = shop.published.values().next().unwrap().clone();
+    let data = data(created.order_id());
+    let service = Service::ALL.into_iter().find(|service| service.publishes_to() == data.event_type().topic()).unwrap();
+    let event = follow(service, &created, data, START.unwrap());
+    shop.published.insert(event.id, event);
+    explore_with(shop, Shop::check_each_once)
+}
+
+#[test]
+fn a_late_success_after_a_cancellation_is_refunded_or_called_to_a_humans_attention_in_every_order_of_events() {
+    let declined = |order_id| EventData::PaymentFailed(PaymentFailed { order_id, reason: "too late".to_owned() });
+    let cancelled = |order_id| EventData::OrderCancelled(OrderCancelled { order_id, reason: "by hand".to_owned() });
+    for (states, at_rest) in [cancelled_by_somebody(declined), cancelled_by_somebody(cancelled)] {
+        assert!(states > 50, "{states} states");
+        at_rest.iter().for_each(Shop::check_settled);
+        let ends: HashSet<SagaState> = at_rest.iter().map(|shop| shop.order().saga(false)).collect();
+        let late = at_rest.iter().filter(|shop| shop.books().1 > 0).count();
+        assert!(late > 0, "no end has a payment that was taken after the cancellation and given back");
+        assert!(ends.contains(&SagaState::Compensated) && ends.contains(&SagaState::NeedsHuman), "{ends:?}");
+    }
+}
+
+#[test]
+fn a_payment_that_comes_after_the_cancellation_is_waited_for_until_it_is_refunded() {
+    let events = every_event();
+    let of = |wanted: EventType| events.iter().find(|event| event.event_type() == wanted).unwrap().clone();
+    let [failed, paid, refunded, delivered] =
+        [EventType::PaymentFailed, EventType::PaymentCompleted, EventType::PaymentRefunded, EventType::DeliveryCompleted]
+            .map(of);
+    let opened = Shop::open(&["TEA"]).states[0].clone();
+    let after = |order: &[&Event]| {
+        let (state, published) = run(Service::Order, opened.clone(), order.iter().map(|event| (*event).clone()));
+        let state: OrderState = serde_json::from_str(&state.unwrap()).unwrap();
+        (state.status, state.saga(false), state.saga(true), published.len())
+    };
+    use {OrderStatus::Cancelled, SagaState::*};
+    assert_eq!(after(&[&failed]), (Cancelled, Compensated, Compensated, 1));
+    assert_eq!(after(&[&failed, &paid]), (Cancelled, Compensating, NeedsHuman, 1), "its refund is under way");
+    assert_eq!(after(&[&failed, &paid, &refunded]), (Cancelled, Compensated, Compensated, 1));
+    assert_eq!(after(&[&failed, &delivered]), (Cancelled, NeedsHuman, NeedsHuman, 1));
+    let completed = after(&[&paid, &delivered, &refunded]);
+    assert_eq!(completed, (OrderStatus::Completed, NeedsHuman, NeedsHuman, 1), "given back after it was delivered");
+}
+
+#[test]
+fn facts_that_exclude_each_other_end_the_same_in_any_order() {
+    let events = every_event();
+    let read: Vec<&Event> =
+        events.iter().filter(|event| Service::Order.subscriptions().contains(&event.event_type().topic())).collect();
+    let opened = Shop::open(&["TEA"]).states[0].clone();
+    for order in permutations(read.len()) {
+        let (state, _) = run(Service::Order, opened.clone(), order.iter().map(|&at| read[at].clone()));
+        let state: OrderState = serde_json::from_str(&state.unwrap()).unwrap();
+        assert_eq!(state.progress(), Progress::NeedsHuman(Contradiction::DeliveredAndFailed), "{order:?}");
+    }
+}
+
+#[test]
+fn a_wait_keeps_its_deadline_and_names_the_event_that_is_missing() {
+    let events = every_event();
+    let of = |wanted: EventType| events.iter().find(|event| event.event_type() == wanted).unwrap().clone();
+    let step = |state: &mut Option<String>, event: EventType| {
+        let verdict = Service::Order.decide(state.as_deref(), &of(event), START.unwrap()).unwrap();
+        *state = verdict.state;
+        verdict.progress
+    };
+    let opened = || Shop::open(&["TEA"]).states[0].clone();
+    let mut state = opened();
+    assert_eq!(step(&mut state, EventType::PaymentCompleted), Progress::WaitsFor(SagaStep::Delivery));
+    assert_eq!(step(&mut state, EventType::DeliveryScheduled), Progress::Unchanged, "it still waits for the delivery");
+    assert_eq!(step(&mut state, EventType::DeliveryFailed), Progress::WaitsFor(SagaStep::Refund));
+    assert_eq!(step(&mut state, EventType::PaymentRefunded), Progress::Ended);
+    let mut state = opened();
+    assert_eq!(step(&mut state, EventType::DeliveryScheduled), Progress::Unchanged, "its payment is still what is missing");
+    assert_eq!(step(&mut state, EventType::DeliveryCompleted), Progress::Unchanged);
+    assert_eq!(step(&mut state, EventType::PaymentCompleted), Progress::Ended);
+    let states = SagaStep::ALL.map(|step| [false, true].map(|overdue| SagaState::of_wait(step.name(), overdue)));
+    let ahead = [SagaState::Running, SagaState::Stuck];
+    assert_eq!(states, [ahead, ahead, [SagaState::Compensating, SagaState::NeedsHuman]]);
 }
 
 #[test]

@@ -133,7 +133,7 @@ pub fn follow(service: Service, parent: &Event, data: EventData, now: DateTime<U
 
 /// An order's timeline shows how it ended, too.
 fn note_own_events(decision: &mut Decision<OrderState>, now: DateTime<Utc>) {
-    let Decision { state: Some(state), events, progress: Progress::Ended } = decision else { return };
+    let Decision { state: Some(state), events, .. } = decision else { return };
     let own: Vec<EventType> = events.iter().map(EventData::event_type).collect();
     let order = state.order_id.to_string();
     own.into_iter().for_each(|step| state.note(step, derived_id(&order, step), now));

@@ -235,18 +235,36 @@ pub struct Sagas {
     pub open: u64,
     /// Past their deadline.
     pub stuck: u64,
-    /// The longest past their deadline first; at most as many as were asked for.
-    pub oldest: Vec<Overdue>,
+    /// By deadline, so that those past theirs come first; at most as many as were asked for.
+    pub waiting: Vec<SagaWait>,
 }
 
+/// A saga that waits for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Overdue {
+pub struct SagaWait {
     pub aggregate: String,
     pub step: String,
     /// The event type that it waits for.
     pub missing: String,
     pub since: DateTime<Utc>,
     pub deadline: DateTime<Utc>,
+}
+
+/// What one saga waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagaStand {
+    pub step: String,
+    pub missing: String,
+    pub since: DateTime<Utc>,
+    /// `None` where too many others wait to find it.
+    pub deadline: Option<DateTime<Utc>>,
+}
+
+impl SagaWait {
+    /// By deadline; of the same one, in the order in which the store keeps them.
+    pub(super) fn order(&self) -> (DateTime<Utc>, DateTime<Utc>, &str, &str, &str) {
+        (self.deadline, self.since, &self.step, &self.missing, &self.aggregate)
+    }
 }
 
 /// The newest `limit` of the suppressed and as many of the others, newest first.
@@ -268,10 +286,10 @@ pub(super) fn merge_sagas(shards: Vec<Sagas>, limit: usize) -> Sagas {
     for shard in shards {
         all.open += shard.open;
         all.stuck += shard.stuck;
-        all.oldest.extend(shard.oldest);
+        all.waiting.extend(shard.waiting);
     }
-    all.oldest.sort_by(|a, b| (a.deadline, &a.aggregate).cmp(&(b.deadline, &b.aggregate)));
-    all.oldest.truncate(limit);
+    all.waiting.sort_by(|a, b| a.order().cmp(&b.order()));
+    all.waiting.truncate(limit);
     all
 }
 

@@ -42,8 +42,8 @@ pub use answers::{
     SweepStep, Touch, Trim,
 };
 pub use books::{
-    Books, Counters, DuplicateRecord, LedgerEntry, OutboxStats, Overdue, Passport, PassportState, RUN_FACT, Sagas,
-    ServerFact, ShardBooks, ShardStats, gap_bounds,
+    Books, Counters, DuplicateRecord, LedgerEntry, OutboxStats, Passport, PassportState, RUN_FACT, SagaStand, SagaWait,
+    Sagas, ServerFact, ShardBooks, ShardStats, gap_bounds,
 };
 pub use calls::{At, Delivery, EVENTS_PER_CALL_MAX, Findings, Grant, Intent, LaneCall, ReleaseReason, Report, Terms};
 pub use changes::{AggregateState, Change, CommitRequest, Deadline, OutboxEntry, OutboxId, OutboxMessage, StateFields};
@@ -213,8 +213,11 @@ pub trait Store: Clone + Send + Sync + 'static {
         events: &[EventDigest],
     ) -> impl Future<Output = StoreResult<Vec<Option<Passport>>>> + Send;
 
-    /// Open sagas and those past their deadline, with the `limit` oldest.
+    /// Open sagas and those past their deadline, with the `limit` that are first by deadline.
     fn sagas(&self, ledger: &LedgerEntry, limit: usize) -> impl Future<Output = StoreResult<Sagas>> + Send;
+
+    /// What the aggregate's saga waits for; `None` when it waits for nothing, or is not known.
+    fn saga(&self, at: At<'_>, aggregate: &str) -> impl Future<Output = StoreResult<Option<SagaStand>>> + Send;
 
     /// Topics by their numbers.
     fn topics(&self, namespace: &Namespace) -> impl Future<Output = StoreResult<BTreeMap<TopicNumber, String>>> + Send;

@@ -9,6 +9,8 @@ use ::redis::{Cmd, Value, cmd};
 use futures_util::future::try_join_all;
 use std::collections::HashMap;
 
+/// Deadlines of a shard that are looked through for that of one saga.
+const DEADLINES_SEARCHED: usize = 1_000;
 /// Readings of a shard's books until two agree. Commands that are sent together run together, so that one is the rule.
 const BOOKS_ROUNDS: usize = 5;
 
@@ -206,7 +208,7 @@ impl RedisStore {
         let limit_text = limit.to_string();
         let shard = |number: u32| {
             let key = Prefix::new(&ledger.name, ShardNumber::new(number)).deadlines();
-            let range = [&key, "-inf", &now, "BYSCORE", "LIMIT", "0", &limit_text, "WITHSCORES"];
+            let range = [&key, "-inf", "+inf", "BYSCORE", "LIMIT", "0", &limit_text, "WITHSCORES"];
             let commands = [
                 command("ZCOUNT", &[&key, "-inf", "+inf"]),
                 command("ZCOUNT", &[&key, "-inf", &now]),
@@ -219,10 +221,25 @@ impl RedisStore {
             let mut values = values.into_iter();
             let mut next = || values.next().unwrap_or(Value::Nil);
             let (open, stuck) = (number(next())?, number(next())?);
-            let oldest = pairs(next())?.into_iter().filter_map(|(member, score)| overdue(&member, &score));
-            all.push(Sagas { open, stuck, oldest: oldest.collect() });
+            let waiting = pairs(next())?.into_iter().filter_map(|(member, score)| saga_wait(&member, &score));
+            all.push(Sagas { open, stuck, waiting: waiting.collect() });
         }
         Ok(merge_sagas(all, limit))
+    }
+
+    pub(super) async fn read_saga(&self, at: At<'_>, aggregate: &str) -> StoreResult<Option<SagaStand>> {
+        let prefix = Prefix::new(&at.ledger.name, at.shard);
+        let (state, deadlines) = (prefix.state(aggregate), prefix.deadlines());
+        let mut values = self.pipeline(&state, &[command("HGET", &[&state, "_wait"])]).await?.into_iter();
+        let Some(member) = bytes(values.next().unwrap_or(Value::Nil))? else { return Ok(None) };
+        let Some((since_ms, wait)) = wait_member(&member) else { return Ok(None) };
+        // A deadline does not lie before the time from which on it is waited.
+        let limit = DEADLINES_SEARCHED.to_string();
+        let range = [&deadlines, &since_ms.to_string(), "+inf", "BYSCORE", "LIMIT", "0", &limit, "WITHSCORES"];
+        let mut values = self.pipeline(&deadlines, &[command("ZRANGE", &range)]).await?.into_iter();
+        let found = pairs(values.next().unwrap_or(Value::Nil))?.into_iter().find(|(other, _)| *other == member);
+        let deadline = found.and_then(|(member, score)| saga_wait(&member, &score)).map(|wait| wait.deadline);
+        Ok(Some(SagaStand { step: wait.step, missing: wait.missing, since: wait.since, deadline }))
     }
 
     pub(super) async fn read_server_facts(&self) -> StoreResult<Vec<ServerFact>> {
@@ -310,12 +327,22 @@ fn duplicate(fields: Vec<(Vec<u8>, Vec<u8>)>) -> Option<DuplicateRecord> {
 }
 
 /// Reads a deadline: `since_ms|step|missing|aggregate` with its time in milliseconds.
-fn overdue(member: &[u8], score: &[u8]) -> Option<Overdue> {
+fn saga_wait(member: &[u8], score: &[u8]) -> Option<SagaWait> {
+    let deadline = String::from_utf8_lossy(score).parse().ok().map(from_millis)?;
+    wait_member(member).map(|(_, wait)| SagaWait { deadline, ..wait })
+}
+
+/// The milliseconds from which on it is waited, and the wait; its deadline stands elsewhere.
+fn wait_member(member: &[u8]) -> Option<(u64, SagaWait)> {
     let member = String::from_utf8_lossy(member);
     let mut parts = member.splitn(4, '|');
     let mut next = || parts.next().map(str::to_owned);
-    let at = |text: &str| text.parse::<u64>().ok().map(|ms| ids::from_micros(ms.saturating_mul(1_000)));
-    let since = at(&next()?)?;
+    let since_ms: u64 = next()?.parse().ok()?;
+    let since = from_millis(since_ms);
     let (step, missing, aggregate) = (next()?, next()?, next()?);
-    Some(Overdue { aggregate, step, missing, since, deadline: at(&String::from_utf8_lossy(score))? })
+    Some((since_ms, SagaWait { aggregate, step, missing, since, deadline: since }))
+}
+
+fn from_millis(ms: u64) -> chrono::DateTime<chrono::Utc> {
+    ids::from_micros(ms.saturating_mul(1_000))
 }

@@ -302,6 +302,10 @@ impl Store for RedisStore {
         self.read_passport(ledger, shard, event).await
     }
 
+    async fn saga(&self, at: At<'_>, aggregate: &str) -> StoreResult<Option<SagaStand>> {
+        self.read_saga(at, aggregate).await
+    }
+
     async fn sagas(&self, ledger: &LedgerEntry, limit: usize) -> StoreResult<Sagas> {
         self.read_sagas(ledger, limit).await
     }

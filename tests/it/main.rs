@@ -20,6 +20,7 @@ mod kafka_reader;
 mod lab;
 mod lag_against_kafka;
 mod lag_command;
+mod late_success;
 mod long;
 mod notification;
 mod old_versions;

@@ -166,6 +166,7 @@ fn books(minute: i64) -> LedgerView {
     let groups = vec![executed, conflict, back, often, near, unbalanced, torn, overdue, calls, outbox, forgot, reader];
     let mut ledger = ledger(at(60 * minute), groups);
     ledger.saga.stuck_by_step = BTreeMap::from([("payment".to_owned(), if during(5, 30) { 2 } else { 0 })]);
+    ledger.saga.by_state[SagaState::NeedsHuman as usize] = Some(u64::from(during(5, 30)));
     ledger
 }
 

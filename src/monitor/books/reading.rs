@@ -32,8 +32,8 @@ pub(crate) struct GroupReading {
 
 /// Recent duplicates that are read of each group, of either kind.
 const DUPLICATES_PER_GROUP: usize = 250;
-/// Overdue sagas that are read of each group; more of them are counted as so many.
-pub(super) const OVERDUE_PER_GROUP: usize = 1_000;
+/// Waiting sagas that are read of each group, by their deadlines; of more that are overdue so many are counted.
+const SAGAS_PER_GROUP: usize = 1_000;
 /// Groups that are read at the same time.
 const GROUPS_AT_ONCE: usize = 8;
 /// Groups that are read at most.
@@ -62,6 +62,6 @@ async fn read_group<S: Store>(store: &S, entry: LedgerEntry) -> GroupReading {
     let books = store.books(&entry).await.map_err(|error| error.to_string());
     // A shard that was lost fails these as well; the books say so in better words.
     let duplicates = store.recent_duplicates(&entry, DUPLICATES_PER_GROUP).await.unwrap_or_default();
-    let sagas = store.sagas(&entry, OVERDUE_PER_GROUP).await.ok();
+    let sagas = store.sagas(&entry, SAGAS_PER_GROUP).await.ok();
     GroupReading { group: entry.name.group, shards: entry.shards, books, duplicates, sagas }
 }

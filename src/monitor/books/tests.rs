@@ -1,14 +1,15 @@
 //! The ledger as its view shows it: on the in-memory store where it can do what is needed, else from readings made by hand.
 
 use super::*;
+use crate::services::SagaState;
 use crate::{
     clock::{Clock, ManualClock},
     lag::{Spans, testing::at},
     monitor::alerts::EngineSettings,
     store::{
         At, Books as StoreBooks, Change, Counters, Deadline, Delivery, EventKey, FencingToken, GrantKind, Incarnation, Init,
-        Intent, Ledger, LedgerName, MemoryStore, Namespace, OutboxMessage, OutboxStats, Overdue, Owner, PayloadHash,
-        RecordPlace, Report, Sagas, Shape, ShardBooks, ShardStats, Store, Terms,
+        Intent, Ledger, LedgerName, MemoryStore, Namespace, OutboxMessage, OutboxStats, Owner, PayloadHash, RecordPlace,
+        Report, SagaWait, Sagas, Shape, ShardBooks, ShardStats, Store, Terms,
     },
 };
 use chrono::TimeDelta;
@@ -170,18 +171,18 @@ fn what_ran_twice_is_told_by_cause_and_what_was_suppressed_is_not() {
 
 #[test]
 fn open_orders_are_those_begun_and_not_ended_and_stuck_ones_count_once_per_step() {
-    let overdue = |order: &str, step: &str, deadline| Overdue {
+    let overdue = |order: &str, step: &str, deadline| SagaWait {
         aggregate: order.into(),
         step: step.into(),
         missing: "PAYMENT_COMPLETED".into(),
         since: at(0),
         deadline: at(deadline),
     };
-    let with = |group: &str, events: &[(&str, u64)], oldest: Vec<Overdue>| {
+    let with = |group: &str, events: &[(&str, u64)], waiting: Vec<SagaWait>| {
         let mut counted = counters(1, 1);
         counted.outbox_by_type = events.iter().map(|&(name, count)| (name.to_owned(), count)).collect();
         let books = StoreBooks { incarnation: Some(incarnation(1)), shards: vec![shard(1, counted, 0)] };
-        let sagas = Some(Sagas { open: 3, stuck: oldest.len() as u64, oldest });
+        let sagas = Some(Sagas { open: 3, stuck: waiting.len() as u64, waiting });
         GroupReading { sagas, ..reading(group, Ok(books)) }
     };
     let mut books = books();
@@ -199,7 +200,10 @@ fn open_orders_are_those_begun_and_not_ended_and_stuck_ones_count_once_per_step(
     assert_eq!(saga.events_by_type["PAYMENT_COMPLETED"], 8);
     assert_eq!(saga.events_per_second["ORDER_CREATED"], 2.0);
     assert_eq!((saga.stuck_by_step["payment"], saga.stuck_by_step["delivery"]), (2, 0));
-    assert_eq!(saga.stuck.iter().map(|saga| saga.order_id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(saga.count_of(SagaState::Stuck), Some(2));
+    assert_eq!((saga.count_of(SagaState::Completed), saga.count_of(SagaState::Compensated)), (Some(6), Some(1)));
+    assert_eq!(saga.count_of(SagaState::Running), None, "three wait in either group, and not all of them were read");
+    assert_eq!(saga.waiting.iter().map(|saga| saga.order_id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
 }
 
 // ---- on a store -----------------------------------------------------------------------------------------------------
@@ -295,7 +299,7 @@ async fn an_order_that_waits_too_long_is_stuck_at_its_step() {
     let (view, _) = books.assemble(world.read().await, at(31));
     assert_eq!((view.saga.open, view.saga.stuck_by_step["payment"]), (1, 1));
     assert_eq!(
-        (view.saga.stuck[0].order_id.as_str(), view.saga.stuck[0].missing.as_str()),
+        (view.saga.waiting[0].order_id.as_str(), view.saga.waiting[0].missing.as_str()),
         ("order-1", "PAYMENT_COMPLETED")
     );
     assert_eq!(view.groups[0].outbox_oldest, Duration::from_secs(31));

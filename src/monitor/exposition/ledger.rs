@@ -5,7 +5,7 @@
 
 use crate::{
     metrics::{Family, Labels, TextWriter, family},
-    monitor::view::{DuplicateCause, DuplicateOutcome, LedgerGroupView, LedgerView, View},
+    monitor::view::{DuplicateCause, DuplicateOutcome, LedgerGroupView, LedgerView, SagaState, View},
 };
 
 struct Books<'v> {
@@ -126,6 +126,14 @@ fn write_saga(out: &mut TextWriter, ledgers: &[(Labels, &LedgerView)]) {
     out.family(family::SAGA_OPEN);
     for (labels, ledger) in current() {
         out.integer(labels, ledger.saga.open);
+    }
+    out.family(family::SAGAS);
+    for (labels, ledger) in current() {
+        for state in SagaState::ALL {
+            if let Some(count) = ledger.saga.count_of(state) {
+                out.integer(&labels.with("state", state.label()), count);
+            }
+        }
     }
     out.family(family::SAGA_STUCK);
     for (labels, ledger) in current() {

@@ -1,5 +1,6 @@
 //! The ledger's books, duplicates, and the orders on their way.
 
+pub use crate::services::SagaState;
 use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -130,10 +131,12 @@ pub struct SagaView {
     pub events_by_type: BTreeMap<String, u64>,
     pub events_per_second: BTreeMap<String, f64>,
     pub open: u64,
+    /// Indexed as in [`SagaState::ALL`]; those that have ended since the ledger began. `None` where it is not known.
+    pub by_state: [Option<u64>; 6],
     /// Open sagas past the deadline of the step that they wait for, by that step.
     pub stuck_by_step: BTreeMap<String, u64>,
-    /// The longest waiting, oldest first, bounded.
-    pub stuck: Vec<StuckSaga>,
+    /// Those that somebody has to look after first, then by deadline; bounded.
+    pub waiting: Vec<WaitingSaga>,
     /// Time between steps where it is known: (from type, to type) -> percentiles.
     pub step_times: BTreeMap<(String, String), StepTime>,
 }
@@ -144,12 +147,21 @@ pub struct StepTime {
     pub p99: Duration,
 }
 
+impl SagaView {
+    pub fn count_of(&self, state: SagaState) -> Option<u64> {
+        self.by_state[state as usize]
+    }
+}
+
+/// An order that waits for an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StuckSaga {
+pub struct WaitingSaga {
     pub order_id: String,
+    pub state: SagaState,
     /// The step that it waits for.
     pub step: String,
-    /// Type of the event that is missing.
+    /// Type of the event that is missing; the facts that exclude each other where a human has to settle them.
     pub missing: String,
     pub since: DateTime<Utc>,
+    pub deadline: DateTime<Utc>,
 }

@@ -104,6 +104,7 @@ impl Shop {
         ServiceConfig {
             durability: Durability::default(),
             reread_window: crate::config::defaults::REREAD_WINDOW,
+            deadlines: crate::config::defaults::STEP_DEADLINES,
             cluster: ClusterConfig {
                 name: "local".to_owned(),
                 bootstrap: self.kafka.bootstrap().to_owned(),

@@ -326,6 +326,10 @@ impl Store for MemoryStore {
         self.look(at, |shard, now| Ok(events.iter().map(|event| shard.passport(now.us, at.shard, *event)).collect()))
     }
 
+    async fn saga(&self, at: At<'_>, aggregate: &str) -> StoreResult<Option<SagaStand>> {
+        self.look(at, |shard, _| Ok(shard.saga(aggregate)))
+    }
+
     async fn sagas(&self, ledger: &LedgerEntry, limit: usize) -> StoreResult<Sagas> {
         let now = self.now_us();
         Ok(books::merge_sagas(self.each(&ledger.name, |(_, shard)| shard.sagas(now, limit)), limit))

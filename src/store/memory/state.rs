@@ -16,7 +16,7 @@ pub(super) struct Aggregates {
     states: BTreeMap<String, Aggregate>,
     outbox: BTreeMap<OutboxId, OutboxMessage>,
     last_id: Option<OutboxId>,
-    deadlines: BTreeMap<String, Overdue>,
+    deadlines: BTreeMap<String, SagaWait>,
 }
 
 /// The relay that holds the outbox.
@@ -85,7 +85,7 @@ impl Aggregates {
             }
             Deadline::Set { step, missing, within } => {
                 let at = |ms: u64| from_micros(ms.saturating_mul(1_000));
-                let waits = Overdue {
+                let waits = SagaWait {
                     aggregate: change.aggregate.clone(),
                     step: step.clone(),
                     missing: missing.clone(),
@@ -155,14 +155,19 @@ impl ShardModel {
         self.aggregates.outbox_stats()
     }
 
+    pub(super) fn saga(&self, aggregate: &str) -> Option<SagaStand> {
+        let wait = self.aggregates.deadlines.get(aggregate)?;
+        let (step, missing) = (wait.step.clone(), wait.missing.clone());
+        Some(SagaStand { step, missing, since: wait.since, deadline: Some(wait.deadline) })
+    }
+
     pub(super) fn sagas(&self, server_us: u64, limit: usize) -> Sagas {
         let now = from_micros(server_us);
         let open = self.aggregates.deadlines.len() as u64;
-        let mut oldest: Vec<Overdue> =
-            self.aggregates.deadlines.values().filter(|waits| waits.deadline <= now).cloned().collect();
-        let stuck = oldest.len() as u64;
-        oldest.sort_by(|a, b| (a.deadline, &a.aggregate).cmp(&(b.deadline, &b.aggregate)));
-        oldest.truncate(limit);
-        Sagas { open, stuck, oldest }
+        let mut waiting: Vec<SagaWait> = self.aggregates.deadlines.values().cloned().collect();
+        let stuck = waiting.iter().filter(|waits| waits.deadline <= now).count() as u64;
+        waiting.sort_by(|a, b| a.order().cmp(&b.order()));
+        waiting.truncate(limit);
+        Sagas { open, stuck, waiting }
     }
 }

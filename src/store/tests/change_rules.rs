@@ -23,12 +23,17 @@ rule!(state_outbox_deadline_and_completion_are_one_step, |w| {
     assert_eq!(books.counters.outbox_by_type, [("PAID".to_owned(), 2), ("SENT".to_owned(), 1)].into());
     let waiting = w.store.sagas(&w.entry(), 10).await.unwrap();
     assert_eq!((waiting.open, waiting.stuck), (1, 0));
+    assert_eq!(&*waiting.waiting[0].missing, "PAID", "what is waited for is told before it is late");
     w.pass(30.0);
     let stuck = w.store.sagas(&w.entry(), 10).await.unwrap();
     assert_eq!((stuck.open, stuck.stuck), (1, 1));
-    let oldest = &stuck.oldest[0];
+    let oldest = &stuck.waiting[0];
     assert_eq!((&*oldest.aggregate, &*oldest.step, &*oldest.missing), ("o|1", "payment", "PAID"));
     assert_eq!((oldest.deadline - oldest.since).num_seconds(), 30);
+    let stand = w.store.saga(w.at(), "o|1").await.unwrap().unwrap();
+    assert_eq!((stand.step, stand.missing), ("payment".to_owned(), "PAID".to_owned()));
+    assert_eq!((stand.since, stand.deadline), (oldest.since, Some(oldest.deadline)));
+    assert_eq!(w.store.saga(w.at(), "o2").await.unwrap(), None, "nothing waits there");
 });
 
 rule!(a_commit_that_met_another_version_wrote_nothing_and_may_try_again, |w| {

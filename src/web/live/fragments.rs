@@ -167,7 +167,8 @@ fn flow_parts(page: &flow::FlowPage) -> askama::Result<Rendered> {
     let mut out = Rendered::new(&page.f);
     out.add("verdict", page.as_verdict().render())?;
     out.add("flow", page.as_flow().render())?;
-    out.add("stuck", page.as_stuck().render())?;
+    out.add("states", page.as_states().render())?;
+    out.add("waiting", page.as_waiting().render())?;
     out.add("events", page.as_events().render())?;
     Ok(out)
 }

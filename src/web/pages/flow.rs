@@ -1,16 +1,18 @@
-//! `/flow`: orders on their way through the services, what is lost, and which orders are stuck for want of which event.
+//! `/flow`: orders on their way through the services, what is lost, and which orders wait for which event, since when.
 
 use super::super::{
-    cell::{Markup, time, tone_class},
+    cell::{Cell, Markup, time, tone_class},
     frame::{Frame, Page, Section, Visit},
     links::{Links, element_id},
     reply,
     state::DashboardState,
     svg, words,
 };
-use crate::monitor::view::{SagaView, StepTime, StuckSaga, Tone, View};
+use crate::monitor::view::{SagaState, SagaView, StepTime, Tone, View, WaitingSaga};
+use crate::services::HUMAN_STEP;
 use askama::Template;
 use axum::{extract::State, response::Response};
+use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
 /// Name of a step, the event that counts it, the event that says it failed, what that failure is called, and a word
@@ -52,26 +54,38 @@ struct EventRow {
     rate: String,
 }
 
-struct StuckRow {
+struct WaitingRow {
     id: String,
     order: String,
     href: String,
-    step: String,
+    tone: &'static str,
+    state: &'static str,
     missing: String,
     since: Markup,
     age: String,
+    /// Time to the deadline, or past it.
+    deadline: String,
+}
+
+/// One state and how many orders are in it.
+struct StateRow {
+    tone: &'static str,
+    state: &'static str,
+    meaning: &'static str,
+    count: Cell,
 }
 
 #[derive(Template)]
-#[template(path = "flow.html", blocks = ["verdict", "flow", "stuck", "events"])]
+#[template(path = "flow.html", blocks = ["verdict", "flow", "states", "waiting", "events"])]
 pub struct FlowPage {
     pub f: Frame,
     tone: &'static str,
     headline: String,
     sentence: String,
     flow: Option<Strip>,
-    stuck: Vec<StuckRow>,
-    stuck_total: u64,
+    states: Vec<StateRow>,
+    waiting: Vec<WaitingRow>,
+    open: u64,
     events: Vec<EventRow>,
 }
 
@@ -82,6 +96,9 @@ fn saga(view: &View) -> Option<SagaView> {
     for ledger in ledgers {
         let saga = &ledger.saga;
         all.open += saga.open;
+        for (sum, count) in all.by_state.iter_mut().zip(saga.by_state) {
+            *sum = sum.zip(count).map(|(sum, count)| sum + count);
+        }
         for (kind, n) in &saga.events_by_type {
             *all.events_by_type.entry(kind.clone()).or_default() += n;
         }
@@ -91,13 +108,13 @@ fn saga(view: &View) -> Option<SagaView> {
         for (step, n) in &saga.stuck_by_step {
             *all.stuck_by_step.entry(step.clone()).or_default() += n;
         }
-        all.stuck.extend(saga.stuck.iter().cloned());
+        all.waiting.extend(saga.waiting.iter().cloned());
         // Percentiles cannot be added: the first ledger that knows a step's times speaks for it.
         for (steps, times) in &saga.step_times {
             all.step_times.entry(steps.clone()).or_insert(*times);
         }
     }
-    all.stuck.sort_by_key(|saga| saga.since);
+    all.waiting.sort_by_key(|saga| (saga.state.urgency(), saga.deadline));
     Some(all)
 }
 
@@ -155,16 +172,66 @@ fn stuck_by_edge(by_step: &BTreeMap<String, u64>) -> [u64; STEPS.len()] {
     edges
 }
 
-fn stuck_row(f: &Frame, view: &View, stuck: &StuckSaga) -> StuckRow {
-    StuckRow {
-        id: element_id("s", &[&stuck.order_id]),
-        order: words::shown(&stuck.order_id).into_owned(),
-        href: f.links.event(&stuck.order_id),
-        step: words::shown(&stuck.step).into_owned(),
-        missing: words::shown(&stuck.missing).into_owned(),
-        since: time(stuck.since, &words::clock_short(stuck.since, view.at)),
-        age: words::duration(words::between(stuck.since, view.at)),
+/// Name, tone and meaning of a state.
+pub const fn state_words(state: SagaState) -> (&'static str, Tone, &'static str) {
+    match state {
+        SagaState::Running => ("Running", Tone::Info, "waits for its next step"),
+        SagaState::Compensating => ("Compensating", Tone::Info, "waits for a refund"),
+        SagaState::Stuck => ("Stuck", Tone::Warn, "past the deadline of a step ahead"),
+        SagaState::NeedsHuman => ("Needs a human", Tone::Bad, "refund overdue, or facts that exclude each other"),
+        SagaState::Completed => ("Completed", Tone::Ok, "paid and delivered"),
+        SagaState::Compensated => ("Compensated", Tone::Mute, "cancelled, nothing kept"),
     }
+}
+
+fn state_rows(saga: &SagaView) -> Vec<StateRow> {
+    let row = |state: SagaState| {
+        let (word, tone, meaning) = state_words(state);
+        let alarming = matches!(state, SagaState::Stuck | SagaState::NeedsHuman);
+        let count = match saga.count_of(state) {
+            None => Cell::Unknown("Unknown: more orders wait than were read, or the ledger was not read".into()),
+            Some(0) => Cell::Quiet("0".into()),
+            Some(n) if alarming => Cell::Toned(words::count(n), tone),
+            Some(n) => Cell::Text(words::count(n)),
+        };
+        StateRow { tone: tone_class(tone), state: word, meaning, count }
+    };
+    SagaState::ALL.map(row).into()
+}
+
+fn waiting_row(f: &Frame, view: &View, saga: &WaitingSaga) -> WaitingRow {
+    let (state, tone, _) = state_words(saga.state);
+    WaitingRow {
+        id: element_id("s", &[&saga.order_id, &saga.step]),
+        order: words::shown(&saga.order_id).into_owned(),
+        href: f.links.event(&saga.order_id),
+        tone: tone_class(tone),
+        state,
+        missing: words::shown(&saga.missing).into_owned(),
+        since: time(saga.since, &words::clock_short(saga.since, view.at)),
+        age: words::duration(words::between(saga.since, view.at)),
+        deadline: deadline_words(saga.deadline, view.at),
+    }
+}
+
+/// `in 12 s`, or `45 s ago`.
+pub fn deadline_words(deadline: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    if deadline > now {
+        format!("in {}", words::duration(words::between(now, deadline)))
+    } else {
+        format!("{} ago", words::duration(words::between(deadline, now)))
+    }
+}
+
+/// What the oldest order in this state waits for.
+fn evidence(saga: &SagaView, state: SagaState, now: DateTime<Utc>) -> String {
+    saga.waiting.iter().find(|waiting| waiting.state == state).map_or_else(String::new, |oldest| {
+        let since = words::duration(words::between(oldest.since, now));
+        match oldest.step == HUMAN_STEP {
+            true => format!("The oldest has had {} for {since}: look at it.", words::shown(&oldest.missing)),
+            false => format!("The oldest waits for {} since {since}.", words::shown(&oldest.missing)),
+        }
+    })
 }
 
 pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> FlowPage {
@@ -175,7 +242,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> FlowPage
         Page { title: "Flow", section: Section::Flow, live: Some(("flow", String::new())), chart: false },
     );
     let saga = saga(view);
-    let stuck_total = saga.as_ref().map_or(0, |saga| saga.stuck_by_step.values().sum());
+    let count = |saga: &SagaView, state| saga.count_of(state).unwrap_or(0);
     let (tone, headline, sentence) = match &saga {
         None => (
             Tone::Mute,
@@ -185,15 +252,15 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> FlowPage
         Some(saga) if saga.events_by_type.is_empty() => {
             (Tone::Mute, "No order yet".into(), "Send the first one: POST /orders to the order service.".into())
         }
-        Some(saga) if stuck_total > 0 => {
-            let oldest = saga.stuck.first().map_or_else(String::new, |stuck| {
-                format!(
-                    "The oldest waits for {} since {}.",
-                    words::shown(&stuck.missing),
-                    words::duration(words::between(stuck.since, view.at))
-                )
-            });
-            (Tone::Warn, format!("{} stuck", words::plural(stuck_total, "order is", "orders are")), oldest)
+        Some(saga) if count(saga, SagaState::NeedsHuman) > 0 => {
+            let n = count(saga, SagaState::NeedsHuman);
+            let headline = format!("{} a human", words::plural(n, "order needs", "orders need"));
+            (Tone::Bad, headline, evidence(saga, SagaState::NeedsHuman, view.at))
+        }
+        Some(saga) if count(saga, SagaState::Stuck) > 0 => {
+            let n = count(saga, SagaState::Stuck);
+            let headline = format!("{} stuck", words::plural(n, "order is", "orders are"));
+            (Tone::Warn, headline, evidence(saga, SagaState::Stuck, view.at))
         }
         Some(saga) => (
             Tone::Ok,
@@ -215,8 +282,9 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> FlowPage
         headline,
         sentence,
         flow: strip(view, &f.links),
-        stuck: saga.stuck.iter().map(|stuck| stuck_row(&f, view, stuck)).collect(),
-        stuck_total,
+        states: state_rows(&saga),
+        waiting: saga.waiting.iter().map(|waiting| waiting_row(&f, view, waiting)).collect(),
+        open: saga.open,
         events: events.collect(),
         f,
     }
@@ -234,18 +302,23 @@ fn json(view: &View) -> serde_json::Value {
     let Some(saga) = saga(view) else {
         return serde_json::json!({ "ledger": null, "unknown": "no ledger is configured" });
     };
-    let stuck: Vec<_> = saga
-        .stuck
+    let waiting: Vec<_> = saga
+        .waiting
         .iter()
-        .map(|s| serde_json::json!({ "order_id": s.order_id, "step": s.step, "missing": s.missing, "since": words::iso(s.since) }))
+        .map(|s| {
+            serde_json::json!({ "order_id": s.order_id, "state": s.state.label(), "step": s.step, "missing": s.missing,
+                "since": words::iso(s.since), "deadline": words::iso(s.deadline) })
+        })
         .collect();
+    let by_state: serde_json::Map<_, _> =
+        SagaState::ALL.into_iter().map(|state| (state.label().to_owned(), saga.count_of(state).into())).collect();
     let times: Vec<_> = saga
         .step_times
         .iter()
         .map(|((from, to), t)| serde_json::json!({ "from": from, "to": to, "p50_seconds": t.p50.as_secs_f64(), "p99_seconds": t.p99.as_secs_f64() }))
         .collect();
     serde_json::json!({
-        "open": saga.open, "events": saga.events_by_type, "events_per_second": saga.events_per_second,
-        "stuck_by_step": saga.stuck_by_step, "stuck": stuck, "step_times": times,
+        "open": saga.open, "states": by_state, "events": saga.events_by_type, "events_per_second": saga.events_per_second,
+        "stuck_by_step": saga.stuck_by_step, "waiting": waiting, "step_times": times,
     })
 }

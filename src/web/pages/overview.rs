@@ -13,7 +13,7 @@ use super::super::{
 use super::{duplicates, flow, groups::Watch};
 use crate::lag::Status;
 use crate::monitor::view::{
-    AlertState, AlertView, DuplicateOutcome, GroupView, SPARK_POINTS, Severity, TimelineEntry, Tone, View,
+    AlertState, AlertView, DuplicateOutcome, GroupView, SPARK_POINTS, SagaState, Severity, TimelineEntry, Tone, View,
 };
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -228,9 +228,15 @@ fn executed_tile(f: &Frame, view: &View, duplicates: &duplicates::Totals) -> Til
 
 fn stuck_tile(f: &Frame, view: &View) -> Tile {
     let ledgers: Vec<_> = view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref()).collect();
-    let stuck: u64 = ledgers.iter().flat_map(|ledger| ledger.saga.stuck_by_step.values()).sum();
+    let in_state = |state| -> u64 { ledgers.iter().filter_map(|ledger| ledger.saga.count_of(state)).sum() };
+    let human = in_state(SagaState::NeedsHuman);
+    let stuck = in_state(SagaState::Stuck) + human;
     let open: u64 = ledgers.iter().map(|ledger| ledger.saga.open).sum();
-    let tone = if stuck > 0 { Tone::Warn } else { Tone::Ok };
+    let tone = match (human, stuck) {
+        (0, 0) => Tone::Ok,
+        (0, _) => Tone::Warn,
+        (..) => Tone::Bad,
+    };
     let (value, note) = match ledgers.is_empty() {
         true => (Cell::Unknown("Unknown: no ledger is configured".into()), "no ledger is configured".to_owned()),
         false => {

@@ -71,5 +71,5 @@ fn duplicates_keep_the_two_outcomes_apart() {
 
 #[test]
 fn the_flow_names_the_missing_event() {
-    insta::assert_snapshot!(fragments(Scenario::Normal, "view=flow", &["verdict", "stuck"]));
+    insta::assert_snapshot!(fragments(Scenario::Normal, "view=flow", &["verdict", "waiting", "states"]));
 }

@@ -5,8 +5,9 @@ use crate::{
     lag::Retention,
     monitor::{
         alerts::counters::Counter,
-        view::{ClusterView, DuplicateCause, DuplicateOutcome, LedgerGroupView, LedgerView},
+        view::{ClusterView, DuplicateCause, DuplicateOutcome, LedgerGroupView, LedgerView, SagaState},
     },
+    services::SagaStep,
 };
 use std::sync::Arc;
 
@@ -178,8 +179,17 @@ pub fn outbox_not_draining(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 
 pub fn saga_stuck(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     for (cluster, ledger) in ledgers(scene).filter(|(_, ledger)| ledger.last_result.is_ok()) {
-        for (step, count) in ledger.saga.stuck_by_step.iter().filter(|(_, count)| **count > 0) {
+        let ahead = ledger.saga.stuck_by_step.iter().filter(|(step, _)| step.as_str() != SagaStep::Refund.name());
+        for (step, count) in ahead.filter(|(_, count)| **count > 0) {
             found.push(Finding::of_cluster(&cluster.name, *count as f64).with("step", step));
+        }
+    }
+}
+
+pub fn saga_needs_human(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    for (cluster, ledger) in ledgers(scene).filter(|(_, ledger)| ledger.last_result.is_ok()) {
+        if let Some(count) = ledger.saga.count_of(SagaState::NeedsHuman).filter(|count| *count > 0) {
+            found.push(Finding::of_cluster(&cluster.name, count as f64));
         }
     }
 }
