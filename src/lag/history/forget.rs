@@ -17,7 +17,9 @@ impl History {
         for pair in track.pairs.iter_mut().filter(|pair| !pair.was_read_at(now) && pair.gone_since().is_none()) {
             let Some(topic) = topics.get(pair.slot().0 as usize).and_then(Option::as_ref) else { continue };
             let at = TopicPartition { topic: topic.name().clone(), partition: pair.partition() };
-            if !group.unreadable.contains_key(&at) && topic.was_seen_at_or_after(now) {
+            // A topic that is being deleted, or is hidden from us, has no log: offsets that are missing with it are not gone.
+            let log_was_read = topic.partition(pair.partition()).is_some_and(|log| log.was_read_at_or_after(now));
+            if log_was_read && !group.unreadable.contains_key(&at) {
                 pair.note_gone(now);
                 changes.push(Change::OffsetsGone { group: group.id.clone(), at });
             }

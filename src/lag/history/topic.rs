@@ -75,10 +75,6 @@ impl TopicTrack {
         self.partitions.iter_mut().flatten()
     }
 
-    pub(super) fn was_seen_at_or_after(&self, at: Tick) -> bool {
-        self.seen_at.is_some_and(|seen| seen >= at)
-    }
-
     pub(super) fn oldest_kept(&self) -> Option<Tick> {
         self.partitions.iter().flatten().map(|track| track.ends.oldest().first).min()
     }
@@ -126,6 +122,10 @@ impl PartitionTrack {
             let same = self.held.filter(|held| held.last_stable == last_stable);
             Held { last_stable, since: same.map_or(at, |held| held.since) }
         });
+    }
+
+    pub(super) fn was_read_at_or_after(&self, at: Tick) -> bool {
+        self.ends.latest().last >= at
     }
 
     pub const fn ends(&self) -> &Runs {

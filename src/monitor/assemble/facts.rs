@@ -32,7 +32,7 @@ pub(super) fn facts<'a>(
     let spans = scene.settings.spans;
     let range = scene.snapshot.range(row.topic, row.partition);
     let log = scene.slot(row.topic).and_then(|slot| history.partition(slot, row.partition));
-    let state = committed_state(scene, group, row);
+    let state = committed_state(scene, group, row, range);
     let committed = committed_reading(row, state);
     let unread = unread::look(scene, group, row, (committed, range), log);
     let waiting_for = row.pair.map_or(Duration::ZERO, |pair| pair.waiting_for(scene.now));
@@ -76,14 +76,15 @@ pub(super) fn pair_line(
     fit(&lag_samples(pair, log, &history.moments_since(from, TREND_SAMPLES)))
 }
 
-fn committed_state(scene: &Scene<'_>, group: &GroupSnapshot, row: &Row<'_>) -> CommittedState {
+fn committed_state(scene: &Scene<'_>, group: &GroupSnapshot, row: &Row<'_>, range: Reading<LogRange>) -> CommittedState {
     match (row.pair, &group.committed) {
         (Some(pair), _) if pair.was_read_at(scene.moment.committed) => CommittedState::Present,
         (_, Reading::Unknown(reason)) => CommittedState::Unreadable(*reason),
         (pair, Reading::Known(_)) => match (row.unreadable, pair.map(|pair| pair.gone_since())) {
             (Some(reason), _) => CommittedState::Unreadable(reason),
             (None, Some(Some(since))) => CommittedState::Gone(scene.now.since(since)),
-            (None, Some(None)) => CommittedState::Unreadable(UnknownReason::NotReadYet),
+            // It is missing together with its log.
+            (None, Some(None)) => CommittedState::Unreadable(range.reason().unwrap_or(UnknownReason::NotReadYet)),
             (None, None) => CommittedState::Never,
         },
     }

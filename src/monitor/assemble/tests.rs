@@ -6,7 +6,7 @@ mod random;
 
 use super::*;
 use crate::lag::{
-    GroupState, LogRange, Offset, Spans, Status, TimeLag, TimeLagSource, TopicPartition,
+    CommittedOffset, GroupState, LogRange, Offset, Spans, Status, TimeLag, TimeLagSource, TopicPartition,
     testing::{at, cluster, known_log},
 };
 use crate::monitor::{

@@ -96,6 +96,37 @@ fn expired_offsets_are_remembered_and_said_so() {
 }
 
 #[test]
+fn offsets_that_go_with_their_topic_are_not_lost() {
+    let mut watch = Watch::new();
+    let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]);
+    let group = |snapshot: ClusterSnapshot| snapshot.group("g", &[("orders", 0, 90)]);
+    watch.see(&group(logs(0).topic("t", 2, &[(0, 50)])).change_group("g", |group| {
+        let Reading::Known(committed) = &mut group.committed else { panic!("they were read") };
+        committed.push(CommittedOffset { topic: 1, partition: 0, offset: Offset::new(40) });
+    }));
+    // The coordinator has dropped the offsets, and one answer without the topic does not end it.
+    watch.see(&group(logs(10).topic("t", 2, &[(0, 0)]).without_log(0, UnknownReason::LeftOut)));
+    let parts = watch.group("g").partitions();
+    let (_, left_out) = parts.iter().find(|(topic, _)| &*topic.topic == "t").unwrap();
+    assert_eq!((left_out.status, left_out.lag), (Status::Unknown, Reading::Unknown(UnknownReason::LeftOut)));
+    assert_ne!(watch.group("g").status, Status::OffsetsExpired);
+    watch.see(&group(logs(20)));
+    assert_eq!(watch.group("g").topics.len(), 1);
+    assert_eq!(watch.told(TimelineKind::Status), Vec::<&str>::new());
+}
+
+#[test]
+fn offsets_that_are_missing_while_their_log_cannot_be_read_are_gone_when_it_is_read_again() {
+    let mut watch = Watch::new();
+    let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]);
+    watch.see(&logs(0).group("g", &[("orders", 0, 90)]));
+    watch.see(&logs(10).without_log(0, UnknownReason::NoLeader).group("g", &[]));
+    assert_eq!(watch.group("g").status, Status::Unknown);
+    watch.see(&logs(20).group("g", &[]));
+    assert_eq!(watch.group("g").status, Status::OffsetsExpired);
+}
+
+#[test]
 fn what_cannot_be_read_now_stands_with_what_it_was_and_when_and_never_as_a_number_of_now() {
     let mut watch = Watch::new();
     let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100), (0, 50)]);
