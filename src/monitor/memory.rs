@@ -24,7 +24,7 @@ pub(super) struct GroupMemory {
     pub last_known: Option<Status>,
     /// Since when nobody has been in the group; `None` while somebody is.
     pub nobody_since: Option<Tick>,
-    /// When somebody was first seen in the group.
+    /// Since when somebody has been in the group; where nobody is, when somebody came last.
     pub somebody_since: Option<Tick>,
     pub members: Option<Membership>,
     /// What the last collection changed about the members.
@@ -99,8 +99,8 @@ impl GroupMemory {
     fn note_members(&mut self, members: &[Member], now: Tick) {
         let present = Membership { count: members.len(), fingerprint: fingerprint(members) };
         self.nobody_since = if present.count == 0 { self.nobody_since.or(Some(now)) } else { None };
-        if present.count > 0 {
-            self.somebody_since.get_or_insert(now);
+        if present.count > 0 && self.members.is_none_or(|before| before.count == 0) {
+            self.somebody_since = Some(now);
         }
         if let Some(before) = self.members.replace(present) {
             self.change = match (before.count, present.count) {
