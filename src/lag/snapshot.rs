@@ -33,6 +33,11 @@ pub struct ClusterSnapshot {
 }
 
 impl ClusterSnapshot {
+    /// Whether a group that is not in it is left out by a complete answer: by that of all brokers, or by the one about it alone.
+    pub fn is_left_out(&self, group: &Arc<str>) -> bool {
+        self.listing_complete || self.not_found.contains(group)
+    }
+
     /// The log of one partition; `topic` is an index into [`Self::topics`].
     pub fn range(&self, topic: u32, partition: i32) -> Reading<LogRange> {
         let partition = usize::try_from(partition).ok();

@@ -45,10 +45,11 @@ impl History {
             }
             track.seen = Some(now);
             let since = *track.unlisted_since.get_or_insert(now);
-            if snapshot.listing_complete && track.left_out {
+            let is_left_out = snapshot.is_left_out(id);
+            if is_left_out && track.left_out {
                 gone.push(id.clone());
             } else {
-                track.left_out |= snapshot.listing_complete;
+                track.left_out |= is_left_out;
                 unlisted.push((since, id.clone()));
             }
         }

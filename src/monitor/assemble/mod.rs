@@ -168,7 +168,7 @@ fn unlisted_groups(snapshot: &ClusterSnapshot, history: &History, memory: &Memor
 }
 
 fn unlisted_group(snapshot: &ClusterSnapshot, id: &Arc<str>, known: &GroupMemory) -> GroupSnapshot {
-    let unknown = if snapshot.listing_complete { UnknownReason::LeftOut } else { UnknownReason::Unreachable };
+    let unknown = if snapshot.is_left_out(id) { UnknownReason::LeftOut } else { UnknownReason::Unreachable };
     GroupSnapshot {
         id: id.clone(),
         kind: known.kind.unwrap_or(GroupKind::Classic),
