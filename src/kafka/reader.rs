@@ -91,7 +91,7 @@ pub struct ClusterReader {
     shapes: Shapes,
     named: NamedGroups,
     offsets_retention: OffsetsRetention,
-    /// Topics that members read and that no metadata showed: asked for by name, to learn why.
+    /// Topics that members read, or that we saw, and that no metadata shows: asked for by name, to learn why.
     hidden: BTreeSet<Arc<str>>,
     /// Address of the broker that described the cluster last.
     source: String,
@@ -303,8 +303,9 @@ fn is_listed(groups: &[GroupSnapshot], name: &str) -> bool {
 /// Hidden topics that are asked for again at most.
 const HIDDEN_MAX: usize = 1_000;
 
-/// Members may read what we may not: Kafka leaves such topics out of metadata and of committed offsets without a word. Says
-/// which topics of members no metadata showed, and makes those that are refused unknown in their groups.
+/// Members may read what we may not: Kafka leaves such topics out of metadata and of committed offsets without a word, as it
+/// does with those that were deleted. Says which topics of members, and which that were there before, no metadata showed, and
+/// makes those that are refused unknown in their groups.
 fn hidden_topics(groups: &mut [GroupSnapshot], topology: &Topology, filter: &NameFilter) -> BTreeSet<Arc<str>> {
     let mut hidden = BTreeSet::new();
     for group in groups {
@@ -324,6 +325,9 @@ fn hidden_topics(groups: &mut [GroupSnapshot], topology: &Topology, filter: &Nam
             }
         }
     }
+    let was_shown = |reason| matches!(reason, UnknownReason::LeftOut | UnknownReason::NotAuthorized);
+    let left_out = topology.topics.iter().filter(|topic| topic.error.is_some_and(was_shown));
+    hidden.extend(left_out.map(|topic| Arc::clone(&topic.name)));
     hidden.into_iter().take(HIDDEN_MAX).collect()
 }
 

@@ -131,3 +131,41 @@ async fn a_topic_that_members_read_and_we_may_not_is_asked_for_by_name_and_makes
     assert_eq!(snapshot.groups[0].committed, offsets(&[(0, 0, 5)]));
     assert!(snapshot.failures.iter().any(|failure| failure.kind == "metadata of topics" && failure.names == ["t"]));
 }
+
+#[tokio::test]
+async fn a_topic_that_we_may_not_see_any_more_is_not_gone_and_one_that_is_gone_is() {
+    let broker = FakeBroker::start(|ask| {
+        use metadata_response::MetadataResponseTopic;
+        if !ask.is::<MetadataRequest>() {
+            return None;
+        }
+        let shown: &[(&str, &[i32])] = &[("deleted", &[1]), ("t", &[1, 1]), ("withdrawn", &[1])];
+        let shown = if ask.earlier == 0 { shown } else { &shown[1..2] };
+        let mut answer = cluster_of(&[(1, ask.port)], shown);
+        if let Some(named) = ask.decoded::<MetadataRequest>().topics {
+            let topic = |name: Option<TopicName>| {
+                let code = if name.as_ref().is_some_and(|name| name.as_str() == "withdrawn") { 29 } else { 3 };
+                MetadataResponseTopic::default().with_name(name).with_error_code(code)
+            };
+            answer.topics = named.into_iter().map(|named| topic(named.name)).collect();
+        }
+        Some(ask.answer::<MetadataRequest>(&answer))
+    })
+    .await;
+    let mut reader = ClusterReader::new(config(&broker.bootstrap()));
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let snapshot = reader.collect().await.unwrap();
+        let of = |name: &str| {
+            let topic = snapshot.topics.iter().find(|topic| &*topic.name == name)?;
+            Some(topic.partitions.iter().map(|partition| partition.range.reason()).collect::<Vec<_>>())
+        };
+        let named = snapshot.failures.iter().any(|one| one.kind == "metadata of topics" && one.names == ["withdrawn"]);
+        seen.push((of("deleted"), of("withdrawn"), named));
+    }
+    let because = |reason| Some(vec![Some(reason)]);
+    let (left_out, refused) = (UnknownReason::LeftOut, UnknownReason::NotAuthorized);
+    assert_eq!(seen[0], (Some(vec![None]), Some(vec![None]), false));
+    assert_eq!(seen[1], (because(left_out), because(left_out), false));
+    assert_eq!(seen[2..], [(None, because(refused), true), (None, because(refused), true)]);
+}
