@@ -50,6 +50,6 @@ pub use snapshot::{
 pub use status::{CommittedState, PartitionFacts, Presence, Rewind, Spans, Status, Verdict, judge, judge_by_rule, worst};
 pub use thresholds::{Levels, Thresholds};
 pub use time_lag::{OldestUnread, TimeLag, TimeLagSource, oldest_unread};
-pub use transaction::{Coordinated, OpenTransaction, Transactions, held_partitions};
+pub use transaction::{Coordinated, OpenTransaction, Transactions, held_partitions, is_past_every_timeout};
 pub use trend::{Line, Trend, fit, trend};
 pub use unread::{PairRead, Unread, read_committed_lag, unread};

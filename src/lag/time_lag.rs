@@ -90,6 +90,14 @@ impl OldestUnread {
         }
     }
 
+    /// The same of a group that stands where records have been seen to wait for `seen`, though the log cannot be read now.
+    pub fn still_unread_for(self, seen: Duration) -> Self {
+        match self {
+            Self::Unknown(why) if why.is_failure() && !seen.is_zero() => Self::AtLeast(seen, why),
+            Self::None | Self::Aged(_) | Self::AtLeast(..) | Self::Unknown(_) => self.no_younger_than(seen),
+        }
+    }
+
     /// Whether it is certain that the record is older than `span`.
     pub fn is_older_than(self, span: Duration) -> bool {
         match self {

@@ -58,9 +58,15 @@ impl OpenTransaction {
     pub fn is_hung(&self, held: Duration, now: DateTime<Utc>) -> bool {
         match &self.coordinated {
             Coordinated::Known { timeout, .. } => self.age(held, now) > timeout.saturating_add(MARGIN),
-            Coordinated::ByNobody | Coordinated::Unread(_) => held > MOST_TIMEOUT + MARGIN,
+            Coordinated::ByNobody | Coordinated::Unread(_) => is_past_every_timeout(held),
         }
     }
+}
+
+/// Whether a transaction of which nothing is known but for how long it has `held` a partition is past the longest timeout that
+/// Kafka allows.
+pub fn is_past_every_timeout(held: Duration) -> bool {
+    held > MOST_TIMEOUT + MARGIN
 }
 
 /// Partitions whose last stable offset stands before the end, as (topic of the snapshot, partition): those that were held

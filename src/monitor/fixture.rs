@@ -21,10 +21,12 @@ pub fn view(now: DateTime<Utc>) -> View {
     unknown.state = Reading::Unknown(UnknownReason::Timeout);
     unknown.members = Reading::Unknown(UnknownReason::NotAuthorized);
     unknown.lag = Reading::Unknown(UnknownReason::Timeout);
+    unknown.expired = None;
     unknown.unknown_partitions = 1;
     let mut unknown = reading(unknown, vec![("orders", vec![unknown_pair(0)])]);
     unknown.topics = vec![GroupTopicView {
         lag: Reading::Unknown(UnknownReason::Timeout),
+        expired: None,
         drain: Drain::Unknown,
         retention_risk: Reading::Unknown(UnknownReason::Timeout),
         unassigned: Reading::Unknown(UnknownReason::NotAuthorized),
@@ -133,7 +135,7 @@ pub fn group(id: &str) -> GroupView {
         unknown_partitions: 0,
         time_lag: caught_up(),
         time_lag_at_least: None,
-        expired: 0,
+        expired: Some(0),
         produced_per_second: Reading::Known(1.0),
         consumed_per_second: Reading::Known(1.0),
         trend_per_second: Reading::Known(0.0),
@@ -205,7 +207,7 @@ pub fn group_topic(topic: &str, partitions: Vec<PartitionView>) -> GroupTopicVie
         consumed_total: 88,
         rewound_total: 0,
         lost_total: 0,
-        expired: 0,
+        expired: Some(0),
         beyond_end: partitions.iter().filter_map(|partition| partition.beyond_end).reduce(|sum, by| sum + by),
         drain: Drain::In(Duration::from_millis(2_500)),
         retention_risk: Reading::Known(0.000_005),
@@ -223,7 +225,7 @@ pub fn pair(partition: i32, committed: Option<u64>, end: u64) -> PartitionView {
         committed: committed.map_or(Reading::Unknown(UnknownReason::NeverCommitted), |at| Reading::Known(Offset::new(at))),
         range: Reading::Known(range(end)),
         lag: Reading::Known(lag),
-        expired: 0,
+        expired: committed.map_or(Reading::Unknown(UnknownReason::NeverCommitted), |_| Reading::Known(0)),
         beyond_end: None,
         time_lag: caught_up(),
         time_lag_at_least: None,
@@ -244,6 +246,7 @@ pub fn unknown_pair(partition: i32) -> PartitionView {
         committed: Reading::Unknown(reason),
         range: Reading::Unknown(reason),
         lag: Reading::Unknown(reason),
+        expired: Reading::Unknown(reason),
         time_lag: Reading::Unknown(reason),
         last_commit_at: None,
         ..pair(partition, None, 0)

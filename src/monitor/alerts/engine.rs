@@ -236,8 +236,8 @@ impl AlertView {
     }
 }
 
-/// Alerts that a partition's lag can end.
-const OF_LAG: [&str; 7] = [
+/// Alerts that a partition's offsets can end.
+const OF_LAG: [&str; 8] = [
     "KafkaConsumerLagHigh",
     "KafkaConsumerTimeLagHigh",
     "KafkaConsumerStalled",
@@ -245,6 +245,7 @@ const OF_LAG: [&str; 7] = [
     "KafkaConsumerDrainTooSlow",
     "KafkaConsumerGroupDown",
     "KafkaConsumerRetentionRisk",
+    "KafkaConsumerMessagesLost",
 ];
 
 /// Whether the alert is about a lag of which a part could not be read this time, so that its end is not known.

@@ -1,3 +1,4 @@
+mod hidden;
 mod rules;
 
 use super::{Engine, EngineSettings, definition, definitions, evaluate, rules_yaml};
@@ -37,7 +38,16 @@ fn story(minute: i64) -> View {
     let mut main = fixture::cluster("main", now, groups);
     main.ledger = Some(Arc::new(books(minute)));
     let mut orders = fixture::topic("orders", 2);
-    orders.partitions[0].open_transaction_age = during(5, 30).then(|| Duration::from_secs(700 + 60 * minute as u64));
+    // One that is within its own timeout is only long.
+    orders.partitions[1].open_transaction_age = Some(Duration::from_secs(3_600));
+    let open = |partition, hung| TransactionView {
+        partition,
+        transaction: Reading::Unknown(UnknownReason::NotAuthorized),
+        age: Duration::from_secs(3_600),
+        held_back: 1,
+        hung,
+    };
+    orders.transactions = vec![open(0, during(5, 30)), open(1, false)];
     let long = TopicView {
         retention: Reading::Known(Retention::Time(Duration::from_secs(14 * 86_400))),
         ..fixture::topic("long", 1)
@@ -90,7 +100,7 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
     let mut lost = judged("lost", Status::Ok, 0, true);
     lost.topics[0].lost_total = if minute >= 10 { 7 } else { 0 };
     let mut expired = judged("expired", Status::Ok, 0, true);
-    expired.topics[0].expired = if during(5, 15) { 20 } else { 0 };
+    expired.topics[0].expired = Some(if during(5, 15) { 20 } else { 0 });
     let mut beyond = judged("beyond", Status::Unknown, 0, true);
     beyond.topics[0].beyond_end = during(5, 25).then_some(75);
     let mut storm = judged("storm", Status::Ok, 0, true);
@@ -118,7 +128,7 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
 fn quiet_groups() -> Vec<GroupView> {
     let with = |id: &str, topic: &str, pairs: Vec<PartitionView>| reading(group(id), vec![(topic, pairs)]);
     let mut unsubscribed = with("ok-unsubscribed", "orders", vec![pair(0, Some(1), 90_000)]);
-    (unsubscribed.topics[0].unsubscribed, unsubscribed.topics[0].expired) = (true, 5);
+    (unsubscribed.topics[0].unsubscribed, unsubscribed.topics[0].expired) = (true, Some(5));
     unsubscribed.topics[0].retention_risk = Reading::Known(0.99);
     let mut drained = with("ok-drained", "orders", vec![pair(0, Some(5), 5)]);
     drained.status = Status::NoMembers;

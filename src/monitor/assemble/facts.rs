@@ -40,7 +40,10 @@ pub(super) fn facts<'a>(
         committed: state,
         lag: unread.lag,
         retained: range.map(LogRange::retained),
-        oldest_unread: unread.oldest.no_younger_than(waiting_for),
+        oldest_unread: match state {
+            CommittedState::Present if group.kind != GroupKind::Share => unread.oldest.still_unread_for(waiting_for),
+            _ => unread.oldest.no_younger_than(waiting_for),
+        },
         observed_for: row.pair.map_or(Duration::ZERO, |pair| pair.observed_for(scene.now)),
         unchanged_for: row.pair.map_or(Duration::ZERO, |pair| pair.unchanged_for(scene.now)),
         usual_wait: row.pair.map_or(Duration::ZERO, |pair| pair.usual_wait()),

@@ -39,7 +39,7 @@ pub(super) struct Standpoint<'a> {
     pub track: Option<&'a GroupTrack>,
     /// Since when nobody has been in it.
     pub nobody_since: Option<Tick>,
-    /// When it was first seen with members.
+    /// Since when it has had members.
     pub somebody_since: Option<Tick>,
 }
 
@@ -138,12 +138,14 @@ fn view(
         unknown_partitions,
         time_lag: sums::time_lag(counted),
         time_lag_at_least: sums::oldest_unread(counted).at_least(),
-        expired: subscribed().map(|topic| topic.expired).sum(),
+        // Of a group whose offsets were never read no topic is known.
+        expired: sums::expired(subscribed().map(|topic| topic.expired))
+            .filter(|_| group.committed.is_known() || !topics.is_empty()),
         produced_per_second: partition::speed(evidence.produced_per_second),
         consumed_per_second: partition::speed(evidence.consumed_per_second),
         trend_per_second: partition::speed(None),
         drain: evidence.drain,
-        retention_risk: sums::worst_risk(subscribed().map(|topic| topic.retention_risk)),
+        retention_risk: sums::retention_risk(scene, counted),
         runway: sums::runway(scene, counted),
         offsets_kept_until: offsets_kept_until(scene, group, standpoint),
         last_commit_at: judged.iter().filter_map(|one| one.view.last_commit_at).max(),
@@ -362,10 +364,10 @@ fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTra
         consumed_total: totals.map_or(0, |totals| totals.consumed),
         rewound_total: totals.map_or(0, |totals| totals.rewound),
         lost_total: totals.map_or(0, |totals| totals.lost),
-        expired: rows.iter().map(|one| one.view.expired).fold(0, u64::saturating_add),
+        expired: sums::expired_of(rows),
         beyond_end: rows.iter().filter_map(|one| one.view.beyond_end).reduce(u64::saturating_add),
         drain: sums::drain(&all),
-        retention_risk: sums::retention_risk(scene, &all),
+        retention_risk: sums::certain_risk(scene, &all),
         unassigned: if members::are_moving(group) {
             Reading::Unknown(UnknownReason::NotReadYet)
         } else {

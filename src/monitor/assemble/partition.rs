@@ -49,14 +49,13 @@ pub(super) fn last_known(kind: GroupKind, row: &Row<'_>, pair: &PairFacts<'_>, h
 }
 
 /// Records that were deleted before they were read; markers of transactions are none.
-fn expired(row: &Row<'_>, pair: &PairFacts<'_>) -> u64 {
-    match (pair.committed, pair.range) {
-        (Reading::Known(committed), Reading::Known(range)) => {
+fn expired(row: &Row<'_>, pair: &PairFacts<'_>) -> Reading<u64> {
+    pair.committed.and_then(|committed| {
+        pair.range.map(|range| {
             let committed = row.pair.map_or(committed, |pair| pair.next_record(committed)).min(range.end);
             measure(committed, range).expired()
-        }
-        (Reading::Known(_) | Reading::Unknown(_), _) => 0,
-    }
+        })
+    })
 }
 
 const TOO_LITTLE: Reading<u64> = Reading::Unknown(UnknownReason::TooLittleHistory);
@@ -94,12 +93,12 @@ pub(super) fn waits_for_transaction(committed: Reading<Offset>, range: Reading<L
 
 /// How much of the retention time the oldest unread record has used up.
 pub(super) fn retention_risk(time_lag: Reading<TimeLag>, retention: Reading<Retention>) -> Reading<f64> {
-    time_lag.and_then(|time_lag| limit(retention).map(|limit| time_lag.age.as_secs_f64() / limit.as_secs_f64()))
+    limit(retention).and_then(|limit| time_lag.map(|time_lag| time_lag.age.as_secs_f64() / limit.as_secs_f64()))
 }
 
 /// Time until the oldest unread record may be deleted: all of the retention time when nothing is unread.
 pub(super) fn runway(time_lag: Reading<TimeLag>, retention: Reading<Retention>) -> Reading<Duration> {
-    time_lag.and_then(|time_lag| limit(retention).map(|limit| limit.saturating_sub(time_lag.age)))
+    limit(retention).and_then(|limit| time_lag.map(|time_lag| limit.saturating_sub(time_lag.age)))
 }
 
 fn limit(retention: Reading<Retention>) -> Reading<Duration> {

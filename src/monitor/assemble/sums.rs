@@ -13,12 +13,21 @@ pub(super) fn hides_lag(one: &Judged<'_>) -> bool {
 }
 
 /// Nothing is committed, and nothing has come since the group had members: whether it reads from the beginning is not known.
+/// In a share group nobody is blamed for what is not committed, so that its owner counts here.
 fn is_quiet(one: &Judged<'_>) -> bool {
-    one.verdict.reason == Some(UnknownReason::NothingCame) && one.pair.facts.came_ago.is_none()
+    let waits = match one.verdict.reason {
+        Some(UnknownReason::NothingCame) => true,
+        Some(UnknownReason::NeverCommitted) => one.row.owner.is_some() && !one.view.lag.is_known(),
+        _ => false,
+    };
+    waits && one.pair.facts.came_ago.is_none()
 }
 
-fn says_nothing(one: &Judged<'_>) -> bool {
-    hides_lag(one) || is_quiet(one)
+/// Whether something is unread, or may be: nothing is where nothing was committed, as far as anybody knows.
+fn has_age(one: &Judged<'_>) -> bool {
+    one.view.lag.is_known()
+        || one.verdict.status == Status::Ok
+        || one.view.lag.reason() != Some(UnknownReason::NeverCommitted)
 }
 
 /// The sum of what is known. Logs that hold nothing add nothing, so a group that only owns such has a lag of zero.
@@ -52,16 +61,34 @@ pub(super) fn last_known(counted: &[&Judged<'_>]) -> Option<LastKnown> {
     whole.map(|at| LastKnown { lag: sum, at })
 }
 
-/// Ages of the oldest unread records of all rows whose lag is known or that hold nothing.
+/// What is certain of the records that were deleted unread: the sum of what is known. Nothing where that is none and a part
+/// cannot be read; where nothing was committed, nothing is missed.
+pub(super) fn expired(parts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    let (sum, is_whole) = parts
+        .fold((0_u64, true), |(sum, is_whole), part| (sum.saturating_add(part.unwrap_or(0)), is_whole && part.is_some()));
+    Some(sum).filter(|&sum| is_whole || sum > 0)
+}
+
+pub(super) fn expired_of(rows: &[Judged<'_>]) -> Option<u64> {
+    let is_committed = |one: &&Judged<'_>| one.view.expired.reason() != Some(UnknownReason::NeverCommitted);
+    expired(rows.iter().filter(is_committed).map(|one| one.view.expired.known()))
+}
+
+/// Ages of the oldest unread records of all rows in which something was committed, or that hold nothing.
 fn ages<'a>(counted: &'a [&Judged<'_>]) -> impl Iterator<Item = (Reading<TimeLag>, u32)> + 'a {
-    counted.iter().filter(|one| !says_nothing(one)).map(|one| (age_of(one), one.row.topic))
+    counted.iter().filter(|one| has_age(one)).map(|one| (age_of(one), one.row.topic))
+}
+
+/// An owner's empty log.
+fn holds_nothing(one: &Judged<'_>) -> bool {
+    !one.view.lag.is_known() && one.verdict.status == Status::Ok
 }
 
 fn age_of(one: &Judged<'_>) -> Reading<TimeLag> {
-    if one.view.lag.is_known() { one.view.time_lag } else { Reading::Known(TimeLag::CAUGHT_UP) }
+    if holds_nothing(one) { Reading::Known(TimeLag::CAUGHT_UP) } else { one.view.time_lag }
 }
 
-/// The oldest unread record of the group.
+/// The oldest unread record of the group; unknown when it may be one that could not be read.
 pub(super) fn time_lag(counted: &[&Judged<'_>]) -> Reading<TimeLag> {
     let all = ages(counted).map(|(age, _)| age);
     all.reduce(partition::older).unwrap_or(Reading::Unknown(UnknownReason::NeverCommitted))
@@ -69,32 +96,35 @@ pub(super) fn time_lag(counted: &[&Judged<'_>]) -> Reading<TimeLag> {
 
 pub(super) fn drain(counted: &[&Judged<'_>]) -> Drain {
     let each = counted.iter().map(|one| match one.view.lag {
-        Reading::Unknown(_) if !says_nothing(one) => Drain::CaughtUp,
+        Reading::Unknown(_) if holds_nothing(one) => Drain::CaughtUp,
         Reading::Known(_) | Reading::Unknown(_) => one.view.drain,
     });
     Drain::slowest(each)
 }
 
+/// As [`time_lag`], with what is certain where that is unknown.
 pub(super) fn oldest_unread(counted: &[&Judged<'_>]) -> OldestUnread {
-    let mut oldest = OldestUnread::None;
-    let mut age = Duration::ZERO;
-    for one in counted {
+    let (mut oldest, mut hidden, mut certain) = (OldestUnread::None, None, None);
+    for one in counted.iter().filter(|one| has_age(one) && !holds_nothing(one)) {
         match one.pair.facts.oldest_unread {
+            OldestUnread::None => {}
+            OldestUnread::Unknown(why) => hidden = hidden.or(Some(why)),
             OldestUnread::AtLeast(bound, why) => {
-                age = age.max(bound);
-                oldest = OldestUnread::AtLeast(age, why);
+                certain = certain.max(Some(bound));
+                hidden = Some(why);
             }
-            OldestUnread::Aged(time_lag) if time_lag.age > age => {
-                age = time_lag.age;
-                oldest = match oldest {
-                    OldestUnread::AtLeast(_, why) => OldestUnread::AtLeast(age, why),
-                    OldestUnread::None | OldestUnread::Aged(_) | OldestUnread::Unknown(_) => OldestUnread::Aged(time_lag),
-                };
+            OldestUnread::Aged(time_lag) if certain.is_none_or(|age| time_lag.age >= age) => {
+                certain = Some(time_lag.age);
+                oldest = OldestUnread::Aged(time_lag);
             }
-            OldestUnread::None | OldestUnread::Aged(_) | OldestUnread::Unknown(_) => {}
+            OldestUnread::Aged(_) => {}
         }
     }
-    oldest
+    match (hidden, certain) {
+        (Some(why), Some(age)) => OldestUnread::AtLeast(age, why),
+        (Some(why), None) => OldestUnread::Unknown(why),
+        (None, _) => oldest,
+    }
 }
 
 pub(super) fn retention_of(scene: &Scene<'_>, topic: u32) -> Reading<Retention> {
@@ -107,18 +137,25 @@ pub(super) fn runway(scene: &Scene<'_>, counted: &[&Judged<'_>]) -> Reading<Dura
     extreme(each, |one, other| other < one)
 }
 
-pub(super) fn worst_risk(risks: impl Iterator<Item = Reading<f64>>) -> Reading<f64> {
-    extreme(risks, |one, other| other > one)
+/// The risk of the worst partition; unknown when that may be one that could not be read.
+pub(super) fn retention_risk(scene: &Scene<'_>, counted: &[&Judged<'_>]) -> Reading<f64> {
+    worst_risk(scene, counted.iter().filter(|one| has_age(one)))
 }
 
-pub(super) fn retention_risk(scene: &Scene<'_>, counted: &[&Judged<'_>]) -> Reading<f64> {
-    let each = counted.iter().filter(|one| !says_nothing(one)).map(|one| {
+/// The risk of the worst partition of which anything is certain: alerts must not fall silent because another one is hidden.
+pub(super) fn certain_risk(scene: &Scene<'_>, counted: &[&Judged<'_>]) -> Reading<f64> {
+    let is_certain = |one: &Judged<'_>| !hides_lag(one) || one.view.time_lag_at_least.is_some();
+    worst_risk(scene, counted.iter().filter(|one| has_age(one) && is_certain(one)))
+}
+
+fn worst_risk<'a>(scene: &Scene<'_>, rows: impl Iterator<Item = &'a &'a Judged<'a>>) -> Reading<f64> {
+    let each = rows.map(|one| {
         // A bound is a risk that is taken for certain; the true one is not smaller.
         let bound = one.view.time_lag_at_least.map(|age| TimeLag { age, source: TimeLagSource::History });
         let age = bound.map_or_else(|| age_of(one), Reading::Known);
         partition::retention_risk(age, retention_of(scene, one.row.topic))
     });
-    worst_risk(each)
+    extreme(each, |one, other| other > one)
 }
 
 /// The extreme of what is known. Topics that never delete do not count; any other unknown one makes it unknown.

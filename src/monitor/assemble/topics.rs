@@ -1,7 +1,10 @@
 //! The topics of a cluster, with who reads them.
 
 use super::{Scene, partition};
-use crate::lag::{History, LogRange, OpenTransaction, PartitionSnapshot, Reading, TopicSnapshot, TopicTrack, Transactions};
+use crate::lag::{
+    History, LogRange, OpenTransaction, PartitionSnapshot, Reading, TopicSnapshot, TopicTrack, Transactions,
+    is_past_every_timeout,
+};
 use crate::monitor::view::{GroupView, TopicPartitionView, TopicView, TransactionView};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -85,7 +88,7 @@ fn transactions(
             transaction: transaction.clone(),
             age: open.map_or(held, |open| open.age(held, scene.at)),
             held_back: range.end.distance_from(range.last_stable?),
-            hung: open.is_some_and(|open| open.is_hung(held, scene.at)),
+            hung: open.map_or_else(|| is_past_every_timeout(held), |open| open.is_hung(held, scene.at)),
         })
     };
     of_topic.filter_map(view).collect()

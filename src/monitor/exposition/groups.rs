@@ -190,7 +190,7 @@ fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>], now: DateTime<U
     });
     write_each_topic(out, family::GROUP_CONSUMED_MESSAGES, clusters, |topic| Some(topic.consumed_total as f64));
     write_each_topic(out, family::GROUP_REWOUND_MESSAGES, clusters, |topic| Some(topic.rewound_total as f64));
-    write_each_topic(out, family::GROUP_EXPIRED_MESSAGES, clusters, |topic| Some(topic.expired as f64));
+    write_each_topic(out, family::GROUP_EXPIRED_MESSAGES, clusters, |topic| topic.expired.map(|expired| expired as f64));
     write_each_topic(out, family::GROUP_BEYOND_END_MESSAGES, clusters, |topic| topic.beyond_end.map(|by| by as f64));
     write_each_topic(out, family::GROUP_LOST_MESSAGES, clusters, |topic| Some(topic.lost_total as f64));
     write_each(out, family::GROUP_RETENTION_RISK_RATIO, clusters, |group, topic| {

@@ -97,7 +97,7 @@ pub(super) fn write(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Leve
             range.last_stable.map(|offset| offset.get())
         });
     }
-    // Few partitions have an open transaction, and an alert reads it: it stays at every level.
+    // Few partitions have an open transaction: it stays at every level.
     out.family(family::OPEN_TRANSACTION_AGE_SECONDS);
     for_each_partition(clusters, |labels, number, partition| {
         if let Some(age) = partition.open_transaction_age {

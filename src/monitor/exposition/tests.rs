@@ -125,7 +125,7 @@ fn what_is_unknown_is_absent() {
     let page = parsed(&fixture::view(fixture::at(0)));
     for (name, labels, _) in &page.samples {
         if labels.get("group").is_some_and(|group| group == "canary") {
-            let told = ["info", "status", "lag_incomplete", "rebalances_total", "messages_total", "expired_messages"];
+            let told = ["info", "status", "lag_incomplete", "rebalances_total", "messages_total"];
             assert!(told.iter().any(|end| name.ends_with(end)) || name.contains("_threshold_"), "{name} {labels:?}");
         }
     }

@@ -28,8 +28,9 @@ pub struct GroupView {
     pub time_lag: Reading<TimeLag>,
     /// What is certain where the time lag is unknown: the oldest unread record is at least this old.
     pub time_lag_at_least: Option<Duration>,
-    /// Deleted before the group read them, now.
-    pub expired: u64,
+    /// Deleted before the group read them, now, as far as is certain: parts that cannot be read are left out. `None` where
+    /// such parts may hide all of it.
+    pub expired: Option<u64>,
     pub produced_per_second: Reading<f64>,
     pub consumed_per_second: Reading<f64>,
     /// Trend of lag in messages per second over the window; positive is falling behind.
@@ -235,7 +236,8 @@ pub struct GroupTopicView {
     pub rewound_total: u64,
     /// Deleted before they were read, counted since the monitor started.
     pub lost_total: u64,
-    pub expired: u64,
+    /// As [`GroupView::expired`].
+    pub expired: Option<u64>,
     /// Records by which committed offsets lie beyond the ends of their logs; `None` where none does.
     pub beyond_end: Option<u64>,
     pub drain: Drain,
@@ -282,7 +284,7 @@ pub struct PartitionView {
     pub committed: Reading<Offset>,
     pub range: Reading<LogRange>,
     pub lag: Reading<u64>,
-    pub expired: u64,
+    pub expired: Reading<u64>,
     /// Committed beyond the log end by this many records (a topic that was made again, or truncated).
     pub beyond_end: Option<u64>,
     pub time_lag: Reading<TimeLag>,

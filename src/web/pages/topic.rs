@@ -28,7 +28,7 @@ struct ReaderRow {
     tone: &'static str,
     word: &'static str,
     lag: Cell,
-    expired: u64,
+    expired: Cell,
     drain: Cell,
     note: &'static str,
 }
@@ -71,7 +71,11 @@ fn reader(f: &Frame, group: &GroupView, topic: &str) -> Option<ReaderRow> {
         tone: tone_class(verdict::status_tone(status)),
         word: verdict::status_word(status),
         lag: Cell::count(&read.lag),
-        expired: read.expired,
+        expired: match read.expired {
+            Some(0) => Cell::Quiet("0".to_owned()),
+            Some(expired) => Cell::Toned(expired.to_string(), Tone::Bad),
+            None => Cell::Unknown("Unknown: it could not be read".to_owned()),
+        },
         drain: verdict::drain_cell(read.drain, true),
         note: if read.unsubscribed { "no member subscribes to it" } else { "" },
     })

@@ -100,7 +100,7 @@ pub fn messages_lost(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     for group in scene.groups.iter().filter(|one| one.expired || may_have_lost(one.group)).map(|one| one.group) {
         for topic in subscribed(group) {
             let grown = || scene.growth(&group.cluster, &group.id, Some(&topic.topic), Counter::Lost);
-            let lost = if topic.expired > 0 { topic.expired } else { grown() };
+            let lost = topic.expired.filter(|&expired| expired > 0).unwrap_or_else(grown);
             if lost > 0 {
                 found.push(of_topic(group, topic, lost as f64));
             }
@@ -141,19 +141,13 @@ pub fn offsets_rewound(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// The broker's own limit (`transaction.max.timeout.ms`), after which it should have aborted the transaction itself.
-const HUNG_TRANSACTION_SECONDS: f64 = 900.0;
-
 pub fn transaction_hung(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     for cluster in &scene.view.clusters {
-        for topic in &cluster.topics {
-            for (number, partition) in topic.partitions.iter().enumerate() {
-                let age = partition.open_transaction_age.map_or(0.0, |age| age.as_secs_f64());
-                if age > HUNG_TRANSACTION_SECONDS {
-                    let finding = Finding::of_cluster(&cluster.name, age);
-                    found.push(finding.with("topic", &topic.name).with("partition", number));
-                }
-            }
+        // Of a cluster that cannot be read the gauge is absent as well.
+        let topics = cluster.topics.iter().filter(|_| matches!(cluster.last_result, Some(Ok(()))));
+        let hung = topics.flat_map(|topic| &topic.transactions).filter(|one| one.hung).count();
+        if hung > 0 {
+            found.push(Finding::of_cluster(&cluster.name, hung as f64));
         }
     }
 }

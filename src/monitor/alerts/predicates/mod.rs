@@ -26,6 +26,7 @@ pub struct Summed<'a> {
     pub time_lag: Option<f64>,
     /// The largest retention risk that is known.
     pub risk: f64,
+    /// Whether records were deleted unread, as far as is known.
     pub expired: bool,
 }
 
@@ -37,7 +38,7 @@ impl<'a> Summed<'a> {
             let age = topic.time_lag.map(|time_lag| group.grown(time_lag, now).age);
             time_lag = time_lag.max(age);
             risk = topic.retention_risk_at(group, now).known().map_or(risk, |known| known.max(risk));
-            expired |= topic.expired > 0;
+            expired |= topic.expired.is_some_and(|expired| expired > 0);
         }
         // A bound counts as well.
         let time_lag = time_lag.max(group.time_lag_at_least_at(now)).map(|age| age.as_secs_f64());

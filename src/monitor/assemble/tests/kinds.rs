@@ -57,6 +57,50 @@ fn the_offsets_of_a_group_expire_some_time_after_its_last_member_left() {
 }
 
 #[test]
+fn a_named_group_is_gone_when_it_is_not_found_twice_though_another_cannot_be_read() {
+    let mut watch = Watch::new();
+    let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]);
+    watch.see(&logs(0).group("deleted", &[("orders", 0, 40)]).group("refused", &[]));
+    let mut see = |seconds| {
+        let mut snapshot = logs(seconds).group("refused", &[]).change_group("refused", |group| {
+            group.committed = Reading::Unknown(UnknownReason::NotAuthorized);
+        });
+        (snapshot.listing_complete, snapshot.not_found) = (false, vec!["deleted".into()]);
+        watch.see(&snapshot);
+        watch
+            .last
+            .as_ref()
+            .unwrap()
+            .groups
+            .iter()
+            .map(|group| (group.id.to_string(), group.lag.reason()))
+            .collect::<Vec<_>>()
+    };
+    let refused = ("refused".to_owned(), Some(UnknownReason::NotAuthorized));
+    assert_eq!(see(10), [("deleted".to_owned(), Some(UnknownReason::LeftOut)), refused.clone()]);
+    assert_eq!(see(20), [refused]);
+    assert_eq!(watch.told(TimelineKind::Members), ["deleted was deleted."]);
+}
+
+#[test]
+fn a_share_group_of_a_quiet_partition_misses_nothing() {
+    let mut watch = Watch::new();
+    let mut see = |seconds, end| {
+        let logs = cluster(seconds).topic("orders", 1, &[(0, 100), (0, end)]).group("s", &[("orders", 0, 100)]);
+        watch.see(&logs.member("s", "worker", "orders", &[0, 1]).change_group("s", |group| {
+            group.kind = GroupKind::Share;
+            group.share_lag = vec![ShareLag { topic: 0, partition: 0, unread: Some(0) }];
+        }));
+        let group = watch.group("s");
+        (group.lag, group.unknown_partitions, group.is_incomplete(), group.time_lag.known())
+    };
+    let whole = (Reading::Known(0), 0, false, Some(TimeLag::CAUGHT_UP));
+    assert_eq!([see(0, 50), see(10, 50), see(3_600, 50)], [whole; 3]);
+    let (lag, unknown, is_incomplete, _) = see(3_610, 60);
+    assert_eq!((lag, unknown, is_incomplete), (Reading::Known(0), 1, true), "what came was not dealt with yet");
+}
+
+#[test]
 fn a_group_that_is_forgotten_after_a_day_without_a_listing_reads_no_topic_any_more() {
     let mut watch = Watch::new();
     let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]).group("stays", &[("orders", 0, 100)]);

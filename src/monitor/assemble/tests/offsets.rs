@@ -5,14 +5,29 @@ use super::*;
 #[test]
 fn a_group_behind_log_start_shows_lag_and_expired_records_apart() {
     let mut watch = Watch::new();
-    let mut see = |seconds, start| {
-        watch.see(&cluster(seconds).topic("orders", 1, &[(start, 100)]).group("g", &[("orders", 0, 10)]));
+    let mut see = |snapshot: ClusterSnapshot| {
+        watch.see(&snapshot.group("g", &[("orders", 0, 10)]));
         let group = watch.group("g");
         (group.lag.known(), group.expired, group.topics[0].lost_total)
     };
-    assert_eq!(see(0, 60), (Some(40), 50, 0), "they were gone before we watched");
-    assert_eq!(see(10, 80), (Some(20), 70, 20));
-    assert_eq!(see(20, 80), (Some(20), 70, 20));
+    let log = |seconds, start| cluster(seconds).topic("orders", 1, &[(start, 100)]);
+    assert_eq!(see(log(0, 60)), (Some(40), Some(50), 0), "they were gone before we watched");
+    assert_eq!(see(log(10, 80)), (Some(20), Some(70), 20));
+    assert_eq!(see(log(20, 80)), (Some(20), Some(70), 20));
+    let without_leader = see(log(30, 80).without_log(0, UnknownReason::NoLeader));
+    assert_eq!(without_leader, (None, None, 20), "nobody knows, so it is not zero");
+    let pair = watch.partition("g", 0);
+    assert_eq!((pair.expired, watch.group("g").topics[0].expired), (Reading::Unknown(UnknownReason::NoLeader), None));
+}
+
+#[test]
+fn what_is_certain_of_the_expired_records_is_told_though_another_part_is_unknown() {
+    let mut watch = Watch::new();
+    let logs = cluster(0).topic("orders", 1, &[(60, 100), (0, 100), (7, 9)]).without_log(1, UnknownReason::NoLeader);
+    let group = logs.group("g", &[("orders", 0, 10), ("orders", 1, 10)]).member("g", "w", "orders", &[0, 1, 2]);
+    watch.see(&group);
+    assert_eq!((watch.group("g").expired, watch.group("g").topics[0].expired), (Some(50), Some(50)));
+    assert_eq!(watch.partition("g", 2).expired, Reading::Unknown(UnknownReason::NeverCommitted));
 }
 
 #[test]
@@ -50,6 +65,22 @@ fn an_owner_that_never_committed_is_a_fault_only_where_something_waits() {
     assert_eq!((group.lag, group.unknown_partitions), (Reading::Known(0), 1));
     assert_eq!(watch.partition("g", 2).status, Status::Ok);
     assert_eq!(watch.partition("g", 2).lag, Reading::Unknown(UnknownReason::NeverCommitted));
+}
+
+#[test]
+fn what_came_while_nobody_was_in_the_group_was_left_alone_by_nobody() {
+    let mut watch = Watch::new();
+    let mut see = |seconds, end, owned: bool| {
+        let group = cluster(seconds).topic("orders", 1, &[(0, end)]).group("g", &[]);
+        watch.see(&if owned { group.member("g", "w", "orders", &[0]) } else { group });
+        watch.last.as_ref().unwrap().groups[0].status
+    };
+    see(0, 100, true);
+    see(10, 100, false);
+    see(20, 120, false);
+    // One that begins at the end has nothing to commit.
+    assert_eq!([30, 40, 100, 200].map(|seconds| see(seconds, 120, true)), [Status::Unknown; 4]);
+    assert_eq!([210, 280].map(|seconds| see(seconds, 130, true)), [Status::Unknown, Status::NeverCommitted]);
 }
 
 #[test]

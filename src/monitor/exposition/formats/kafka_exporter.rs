@@ -2,7 +2,7 @@
 
 use super::{
     gauge,
-    scene::{Scene, Shown, offset_sum},
+    scene::{Scene, Shown, committed, offset_sum},
 };
 use crate::{
     metrics::{Family, Labels, TextWriter},
@@ -146,13 +146,13 @@ fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
     }
     if scene.level == Level::Partition {
         out.family(GROUP_OFFSET);
-        each_topic(scene, |cluster, labels, _, topic| {
+        each_topic(scene, |cluster, labels, group, topic| {
             for partition in &topic.partitions {
-                if let Some(offset) = partition.committed.known() {
-                    out.integer(&labels.numbered("partition", partition.partition), offset.get());
+                if let Some(offset) = committed(group, partition) {
+                    out.integer(&labels.numbered("partition", partition.partition), offset);
                 }
             }
-            for number in uncommitted(scene, cluster, topic) {
+            for number in uncommitted(scene, cluster, group, topic) {
                 out.float(&labels.numbered("partition", number), -1.0);
             }
         });
@@ -163,17 +163,17 @@ fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
                     out.float(&labels.numbered("partition", partition.partition), lag);
                 }
             }
-            for number in uncommitted(scene, cluster, topic) {
+            for number in uncommitted(scene, cluster, group, topic) {
                 out.float(&labels.numbered("partition", number), -1.0);
             }
         });
     }
     if scene.level <= Level::Topic {
         out.family(GROUP_OFFSET_SUM);
-        each_topic(scene, |cluster, labels, _, topic| {
-            if let Some(sum) = offset_sum(topic) {
+        each_topic(scene, |cluster, labels, group, topic| {
+            if let Some(sum) = offset_sum(group, topic) {
                 // Their sum takes the -1 of each partition without an offset along.
-                out.float(labels, sum as f64 - uncommitted(scene, cluster, topic).len() as f64);
+                out.float(labels, sum as f64 - uncommitted(scene, cluster, group, topic).len() as f64);
             }
         });
         out.family(LAG_SUM);
@@ -197,8 +197,8 @@ fn each_topic<'v>(scene: &Scene<'v>, mut each: impl FnMut(&Shown<'v>, &Labels, &
 }
 
 /// The partitions of a consumed topic for which the exporter prints -1: those without a committed offset.
-fn uncommitted(scene: &Scene<'_>, cluster: &Shown<'_>, topic: &DetailedTopic<'_>) -> Vec<i32> {
-    if !scene.strict || offset_sum(topic).is_none() {
+fn uncommitted(scene: &Scene<'_>, cluster: &Shown<'_>, group: &DetailedGroup<'_>, topic: &DetailedTopic<'_>) -> Vec<i32> {
+    if !scene.strict || offset_sum(group, topic).is_none() {
         return Vec::new();
     }
     let all = cluster.topic(&topic.topic).map_or(0, |topic| topic.partitions.len());

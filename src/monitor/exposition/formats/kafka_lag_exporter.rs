@@ -2,7 +2,7 @@
 
 use super::{
     gauge,
-    scene::{Scene, Shown, owners},
+    scene::{Scene, Shown, committed, owners},
 };
 use crate::{
     lag::Reading,
@@ -67,7 +67,7 @@ pub(super) fn write(out: &mut TextWriter, scene: &Scene<'_>) {
                 }
             }
         }
-        each_pair(out, scene, OFFSET, |_, _, pair| pair.committed.known().map(|offset| offset.get() as f64));
+        each_pair(out, scene, OFFSET, |group, _, pair| committed(group, pair).map(|offset| offset as f64));
         each_pair(out, scene, LAG, |group, topic, pair| scene.lag(group, topic, pair).map(|lag| lag.max(0.0)));
         each_pair(out, scene, LAG_SECONDS, |_, topic, pair| seconds(scene, topic, pair));
     }

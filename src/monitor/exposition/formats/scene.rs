@@ -2,10 +2,13 @@
 
 use super::Order;
 use crate::{
+    lag::GroupKind,
     metrics::Labels,
     monitor::{
         exposition::Level,
-        view::{ClusterView, DetailedGroup, DetailedTopic, MemberView, PartitionView, TopicView, View, counted_lag},
+        view::{
+            ClusterView, DetailedGroup, DetailedTopic, GroupView, MemberView, PartitionView, TopicView, View, counted_lag,
+        },
     },
 };
 use chrono::{DateTime, Utc};
@@ -51,7 +54,7 @@ impl<'v> Scene<'v> {
     /// Lag of one pair: ours, or the plain difference that these exporters print.
     pub fn lag(&self, group: &DetailedGroup<'_>, topic: &DetailedTopic<'_>, partition: &PartitionView) -> Option<f64> {
         if self.strict {
-            plain_lag(partition).map(|lag| lag as f64)
+            plain_lag(group, partition).map(|lag| lag as f64)
         } else {
             counted_lag(group.kind, partition).filter(|_| !topic.unsubscribed).map(|lag| lag as f64)
         }
@@ -71,17 +74,21 @@ impl<'v> Shown<'v> {
     }
 }
 
+/// The committed offset of one pair: where a share group starts is no commit.
+pub(super) fn committed(group: &GroupView, partition: &PartitionView) -> Option<u64> {
+    partition.committed.known().filter(|_| group.kind != GroupKind::Share).map(|offset| offset.get())
+}
+
 /// Log end minus committed offset, whatever the log still holds: negative where the offset lies beyond the end. Not a lag, but
 /// what others call so.
-pub(super) fn plain_lag(partition: &PartitionView) -> Option<i128> {
-    let (committed, range) = (partition.committed.known()?, partition.range.known()?);
-    Some(i128::from(range.end.get()) - i128::from(committed.get()))
+fn plain_lag(group: &GroupView, partition: &PartitionView) -> Option<i128> {
+    let (committed, range) = (committed(group, partition)?, partition.range.known()?);
+    Some(i128::from(range.end.get()) - i128::from(committed))
 }
 
 /// Sum of the committed offsets of a topic that are known.
-pub(super) fn offset_sum(topic: &DetailedTopic<'_>) -> Option<u64> {
-    let committed = topic.partitions.iter().filter_map(|partition| partition.committed.known());
-    committed.map(|offset| offset.get()).reduce(u64::saturating_add)
+pub(super) fn offset_sum(group: &GroupView, topic: &DetailedTopic<'_>) -> Option<u64> {
+    topic.partitions.iter().filter_map(|partition| committed(group, partition)).reduce(u64::saturating_add)
 }
 
 /// Who owns what in a group.

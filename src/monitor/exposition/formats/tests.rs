@@ -37,8 +37,12 @@ fn troubled() -> View {
     let log = |start, end| {
         Reading::Known(LogRange { start: Offset::new(start), end: Offset::new(end), last_stable: Some(Offset::new(end)) })
     };
-    let expired =
-        PartitionView { range: log(60, 100), lag: Reading::Known(40), expired: 50, ..fixture::pair(0, Some(10), 100) };
+    let expired = PartitionView {
+        range: log(60, 100),
+        lag: Reading::Known(40),
+        expired: Reading::Known(50),
+        ..fixture::pair(0, Some(10), 100)
+    };
     let beyond = PartitionView {
         range: log(0, 5),
         lag: Reading::Unknown(UnknownReason::BeyondEnd),
@@ -148,6 +152,30 @@ fn what_is_not_known_is_absent_and_only_a_strict_page_has_a_stand_in() {
         assert!(values.clone().all(|value| value != "NaN" && !value.starts_with('-')), "{text}");
     }
     assert!(page(&troubled(), Format::KafkaLagExporter, true).contains(" NaN\n"));
+    let page = parsed(&troubled(), Format::KafkaLagExporter, false);
+    let of_group = [("cluster_name", "local"), ("group", "troubled")];
+    assert_eq!(page.value("kafka_consumergroup_group_max_lag_seconds", &of_group), None, "one of its ages is unknown");
+    assert_eq!(page.value("kafka_consumergroup_group_max_lag", &of_group), Some(40.0));
+}
+
+#[test]
+fn where_a_share_group_starts_is_no_commit() {
+    let group = GroupView { kind: crate::lag::GroupKind::Share, ..fixture::group("mail-workers") };
+    let started = PartitionView { lag: Reading::Known(7), ..fixture::pair(0, Some(40), 100) };
+    let group = fixture::reading(group, vec![("orders", vec![started])]);
+    let now = fixture::at(0);
+    let cluster = fixture::cluster("local", now, vec![group]);
+    let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(now) };
+    for (format, strict) in Format::ALL.into_iter().flat_map(|format| [(format, false), (format, true)]) {
+        let text = page(&view, format, strict).replace(" NaN\n", " 0\n");
+        for (name, labels, value) in parse(&text).unwrap().samples {
+            let of_group = labels.values().any(|label| label == "mail-workers");
+            assert!(!of_group || ![40.0, 60.0].contains(&value), "{name} {labels:?} {value}, strict: {strict}");
+        }
+    }
+    let lag = parsed(&view, Format::KafkaExporter, false);
+    let of_pair = [("consumergroup", "mail-workers"), ("topic", "orders"), ("partition", "0")];
+    assert_eq!(lag.value("kafka_consumergroup_lag", &of_pair), Some(7.0), "what is left of it is reported");
 }
 
 #[test]

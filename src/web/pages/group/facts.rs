@@ -27,9 +27,9 @@ fn fact(label: &'static str, value: Cell, note: impl Into<String>, tone: Tone) -
 pub fn facts(group: &GroupView, books: Option<&LedgerGroupView>, last: Option<LastKnown>, now: DateTime<Utc>) -> Vec<Fact> {
     let rate = |reading: &Reading<f64>| Cell::of(reading, |rate| words::rate(*rate));
     let unread_note = match (group.expired, group.unknown_partitions) {
-        (0, 0) => "messages".to_owned(),
-        (0, n) => format!("{} unknown", words::plural(n as u64, "partition", "partitions")),
-        (n, _) => format!("{} more expired unread", words::count(n)),
+        (Some(n @ 1..), _) => format!("{} more expired unread", words::count(n)),
+        (_, 0) => "messages".to_owned(),
+        (_, n) => format!("{} unknown", words::plural(n as u64, "partition", "partitions")),
     };
     let unread_note = match last {
         Some(last) => {
@@ -48,7 +48,7 @@ pub fn facts(group: &GroupView, books: Option<&LedgerGroupView>, last: Option<La
         Drain::In(_) => ("at the present speed", Tone::Ok),
         Drain::CaughtUp | Drain::Unknown => ("", Tone::Ok),
     };
-    let unread_tone = if group.expired > 0 { Tone::Bad } else { lag_tone(group) };
+    let unread_tone = if group.expired.is_some_and(|expired| expired > 0) { Tone::Bad } else { lag_tone(group) };
     vec![
         fact("Unread", Cell::count(&group.lag), unread_note, unread_tone),
         fact("Oldest unread", group_time_lag_cell(group, now, false), oldest_note, time_lag_tone(group, now)),

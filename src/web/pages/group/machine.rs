@@ -59,6 +59,7 @@ fn partition(group: &GroupView, p: &PartitionView, held: Option<&TransactionView
     note("lag", p.lag.reason());
     note("committed", p.committed.reason());
     note("range", p.range.reason());
+    note("expired", p.expired.reason());
     note("lag_seconds", p.time_lag.reason());
     json!({
         "partition": p.partition,
@@ -71,7 +72,7 @@ fn partition(group: &GroupView, p: &PartitionView, held: Option<&TransactionView
         "last_known": last_known_json(p.last_known, now),
         "read_committed_lag": group.read_committed_lag(p).known(),
         "transaction": held.map(transaction_json),
-        "expired": p.expired,
+        "expired": p.expired.known(),
         "beyond_end": p.beyond_end,
         "lag_seconds": p.time_lag.known().map(|lag| lag.age.as_secs_f64()),
         "lag_seconds_source": time_lag_source_label(&p.time_lag, p.time_lag_at_least),

@@ -79,8 +79,8 @@ fn row(
     let (topic, p) = of;
     let unassigned = if group.members.is_known() { "nobody" } else { "" };
     let mut notes: Vec<String> = p.notes.iter().map(|note| note_words(*note).to_owned()).collect();
-    if p.expired > 0 {
-        notes.push(format!("{} were deleted before they were read.", words::plural(p.expired, "record", "records")));
+    if let Some(expired @ 1..) = p.expired.known() {
+        notes.push(format!("{} were deleted before they were read.", words::plural(expired, "record", "records")));
     }
     if let Some(held) = transaction(view, group, topic, p) {
         notes.push(format!("An open transaction: {}; {}.", words::duration(held.age), holder(held)));

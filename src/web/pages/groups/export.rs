@@ -33,7 +33,8 @@ pub struct GroupJson<'a> {
     /// `history`, `record`, `caught_up`; `bound` where only a least value is certain.
     pub lag_seconds_source: Option<&'static str>,
     pub lag_seconds_at_least: Option<f64>,
-    pub expired: u64,
+    /// What is certain of it; `null` where parts that cannot be read may hide all of it.
+    pub expired: Option<u64>,
     pub produced_per_second: Option<f64>,
     pub consumed_per_second: Option<f64>,
     pub trend_per_second: Option<f64>,
@@ -160,7 +161,7 @@ pub fn csv(groups: &[(&ClusterView, &GroupView)]) -> Response {
             or_empty(group.trend_per_second.known()),
             drain.to_owned(),
             or_empty(drain_seconds),
-            group.expired.to_string(),
+            or_empty(group.expired),
             or_empty(group.members.as_ref().known().map(Vec::len)),
             group.partition_count().to_string(),
             group.unknown_partitions.to_string(),

@@ -220,8 +220,8 @@ fn write_lag(out: &mut TextWriter, scene: &Scene<'_>) {
             }
         });
         out.family(OFFSET_SUM);
-        each_group_topic(scene, |labels, _, topic| {
-            if let Some(sum) = offset_sum(topic) {
+        each_group_topic(scene, |labels, group, topic| {
+            if let Some(sum) = offset_sum(group, topic) {
                 out.integer(labels, sum);
             }
         });
