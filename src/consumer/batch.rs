@@ -66,7 +66,7 @@ impl Batch {
         let sure_until = Some(self.started + lease);
         if let Some(Some(record)) = self.slots.get_mut(slot) {
             record.standing = Standing::Held { fence, attempt };
-            record.called = None;
+            (record.called, record.acted) = (None, false);
             record.grant().into_iter().for_each(|grant| self.held.add(record.shard, grant, sure_until));
         }
     }
@@ -81,6 +81,13 @@ impl Batch {
     pub fn called(&mut self, slot: usize, kind: EffectKind) {
         if let Some(Some(record)) = self.slots.get_mut(slot) {
             record.called = Some(kind);
+        }
+    }
+
+    /// The service's work outside the store was done under the slot's grant: it is not done again under the same one.
+    pub fn acted(&mut self, slot: usize) {
+        if let Some(Some(record)) = self.slots.get_mut(slot) {
+            record.acted = true;
         }
     }
 

@@ -18,6 +18,8 @@ pub struct InHand {
     pub standing: Standing,
     /// The foreign call that was made under the grant that is held.
     pub called: Option<EffectKind>,
+    /// Whether the service has done its work outside the store under the grant that is held.
+    pub acted: bool,
 }
 
 /// What the record says.
@@ -55,7 +57,7 @@ impl InHand {
             Err(error) => Content::Malformed(error.to_string()),
         };
         let (shard, delivery) = delivery_of(&record, &view, ledger, topic);
-        Self { delivery, shard, content, standing: Standing::Unclaimed, called: None, record }
+        Self { delivery, shard, content, standing: Standing::Unclaimed, called: None, acted: false, record }
     }
 
     pub fn grant(&self) -> Option<Grant> {

@@ -2,6 +2,7 @@
 
 use super::worker::Worker;
 use crate::store::{At, Grant, ShardNumber, Store, StoreResult, Touch};
+use futures_util::future::join_all;
 use std::{
     collections::BTreeMap,
     convert::Infallible,
@@ -62,26 +63,25 @@ impl HeldGrants {
 pub async fn keep_alive<S: Store>(worker: &Worker<S>, held: &HeldGrants) -> Infallible {
     loop {
         tokio::time::sleep(worker.terms.lease / 3).await;
-        for (shard, grants) in held.by_shard() {
-            let asked = Instant::now();
-            match worker.store.extend(At::new(&worker.ledger, shard), worker.terms.lease, &grants).await {
-                Ok(touches) => {
-                    let alive: Vec<Grant> = grants
-                        .into_iter()
-                        .zip(&touches)
-                        .filter(|(_, touch)| is_alive(touch))
-                        .map(|(grant, _)| grant)
-                        .collect();
-                    held.extended(&alive, asked, worker.terms.lease);
-                    let lost = touches.iter().filter(|touch| !is_alive(touch)).count();
-                    if lost > 0 {
-                        tracing::warn!(lost, shard = shard.get(), "leases were lost while the work went on");
-                    }
-                }
-                // The work itself will meet the same error and say so.
-                Err(error) => tracing::debug!(%error, "leases could not be extended"),
+        // All shards at once: one that does not answer must not let the leases of others lapse.
+        join_all(held.by_shard().into_iter().map(|(shard, grants)| extend(worker, held, shard, grants))).await;
+    }
+}
+
+async fn extend<S: Store>(worker: &Worker<S>, held: &HeldGrants, shard: ShardNumber, grants: Vec<Grant>) {
+    let asked = Instant::now();
+    match worker.store.extend(At::new(&worker.ledger, shard), worker.terms.lease, &grants).await {
+        Ok(touches) => {
+            let alive: Vec<Grant> =
+                grants.into_iter().zip(&touches).filter(|(_, touch)| is_alive(touch)).map(|(grant, _)| grant).collect();
+            held.extended(&alive, asked, worker.terms.lease);
+            let lost = touches.iter().filter(|touch| !is_alive(touch)).count();
+            if lost > 0 {
+                tracing::warn!(lost, shard = shard.get(), "leases were lost while the work went on");
             }
         }
+        // The work itself will meet the same error and say so.
+        Err(error) => tracing::debug!(%error, "leases could not be extended"),
     }
 }
 

@@ -33,7 +33,7 @@ impl<S: Store> Loop<S> {
         }
         let (setup, handle, all) = (Arc::clone(&self.setup), self.handle.clone(), self.all.clone());
         let first_start = self.last_incarnation.is_none();
-        let (loss, finishes) = (self.loss, Arc::clone(&self.finishes));
+        let (loss, known, finishes) = (self.loss, self.server.clone(), Arc::clone(&self.finishes));
         self.opening.spawn(async move {
             sleep(delay).await;
             // Before anything else: whatever is read and done from here on is of this server, or of a later one.
@@ -51,7 +51,8 @@ impl<S: Store> Loop<S> {
                 let number = setup.store.topic_number(&setup.ledger_name.namespace, &topic).await;
                 numbers.insert(topic.into(), number.map_err(OpenFailure::Ledger)?);
             }
-            if loss {
+            // A server that died is met as one that cannot be reached; that another took its place shows only now.
+            if loss || known.is_some_and(|known| known != server) {
                 take_stock(&setup.store, &ledger, &finishes, &setup.owner).await.map_err(OpenFailure::Ledger)?;
             }
             Ok((worker(&setup, ledger, finishes), numbers, server))

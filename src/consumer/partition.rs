@@ -215,7 +215,8 @@ impl Partition {
                 let floor = self.floor(now)?;
                 let latest = self.progress.latest().unwrap_or(floor);
                 // What is settled and not committed yet is among what the store may have lost.
-                let nothing_here = self.offsets.open_records() == 0 && !self.is_working() && self.offsets.to_commit().is_none();
+                let nothing_here =
+                    self.offsets.open_records() == 0 && !self.is_working() && self.offsets.to_commit().is_none();
                 let untouched = floor == latest && nothing_here;
                 (!untouched).then_some((floor, latest.saturating_sub(floor)))
             }

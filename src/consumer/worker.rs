@@ -170,6 +170,9 @@ impl<S: Store> Worker<S> {
                     Ok(acted) => acted,
                     Err(undecided) => return undecided.failure(batch, slot).map_or_else(Step::Hold, Step::Fail),
                 };
+                if acted == Acted::Done {
+                    batch.acted(slot);
+                }
                 match plan.add(self, batch, slot, states).await {
                     Ok(()) if acted == Acted::Done => Step::ActedOn,
                     Ok(()) => Step::Planned,
@@ -179,13 +182,16 @@ impl<S: Store> Worker<S> {
         }
     }
 
-    /// Lets the service do its work outside the store, unless the grant was lost meanwhile.
+    /// Lets the service do its work outside the store, once a grant, unless the grant was lost meanwhile.
     async fn act(&self, batch: &Batch, record: &InHand, event: &Event) -> Result<Acted, Undecided> {
         let (Standing::Held { fence, attempt }, Some(grant)) = (&record.standing, record.grant()) else {
             return Ok(Acted::Nothing);
         };
         if !is_still_held(self, &batch.held, record.shard, &grant).await.map_err(NotCalled::Ledger)? {
             return Err(NotCalled::Lost.into());
+        }
+        if record.acted {
+            return Ok(Acted::Done);
         }
         self.service.act(Work { event, fence: *fence, attempt: *attempt }).await.map_err(Undecided::Act)
     }

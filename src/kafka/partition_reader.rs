@@ -25,7 +25,7 @@ const POLL: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a call about offsets may take, with its repeats.
 const CALL: Duration = Duration::from_secs(30);
-const BETWEEN_CALLS: Duration = Duration::from_millis(100);
+pub(super) const BETWEEN_CALLS: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub struct PartitionReader {
@@ -137,7 +137,7 @@ async fn patiently<T>(call: impl Fn() -> Result<T, KafkaError>) -> Result<T, Kaf
     }
 }
 
-fn has_no_coordinator_yet(error: &KafkaError) -> bool {
+pub(super) fn has_no_coordinator_yet(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
     matches!(error.rdkafka_error_code(), Some(NotCoordinator | CoordinatorNotAvailable | CoordinatorLoadInProgress))
 }

@@ -4,6 +4,7 @@
 use super::{
     IncomingRecord,
     client_config::{Connection, KafkaFailure},
+    partition_reader::{BETWEEN_CALLS, has_no_coordinator_yet},
     service_context::LogContext,
     side_reading::{Stretch, read_stretches},
 };
@@ -13,7 +14,12 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 use tokio::{sync::mpsc, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
@@ -73,10 +79,19 @@ impl Progress {
 
     async fn call<T: Send + 'static>(
         &self,
-        what: impl FnOnce(&BaseConsumer<LogContext>, &str) -> Result<T, KafkaError> + Send + 'static,
+        what: impl Fn(&BaseConsumer<LogContext>, &str) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, KafkaFailure> {
         let (config, connection, topic) = (self.config.clone(), self.connection.clone(), Arc::clone(&self.topic));
-        let called = spawn_blocking(move || what(&Self::consumer(&config, &connection)?, &topic)).await;
+        let patiently = move || {
+            let (consumer, begun) = (Self::consumer(&config, &connection)?, Instant::now());
+            loop {
+                match what(&consumer, &topic) {
+                    Err(error) if begun.elapsed() < CALL && has_no_coordinator_yet(&error) => sleep(BETWEEN_CALLS),
+                    answer => return answer,
+                }
+            }
+        };
+        let called = spawn_blocking(patiently).await;
         called.map_err(|error| KafkaFailure::Call(error.to_string()))?.map_err(KafkaFailure::from)
     }
 
@@ -87,7 +102,7 @@ impl Progress {
     pub async fn read(&self, partitions: Vec<i32>) -> Result<BTreeMap<i32, u64>, KafkaFailure> {
         self.call(move |consumer, topic| {
             let mut places = TopicPartitionList::new();
-            for partition in partitions {
+            for &partition in &partitions {
                 places.add_partition(topic, partition);
             }
             let mut next = BTreeMap::new();
@@ -111,7 +126,7 @@ impl Progress {
         }
         self.call(move |consumer, topic| {
             let mut places = TopicPartitionList::new();
-            for (partition, offset) in next {
+            for (&partition, &offset) in &next {
                 places.add_partition_offset(topic, partition, Offset::Offset(offset.try_into().unwrap_or(i64::MAX)))?;
             }
             consumer.commit(&places, CommitMode::Sync)

@@ -159,8 +159,13 @@ impl RedisStore {
         if reply.is_ok() && fail_point::loses_reply() {
             reply = Err(StoreError::Unreachable("the reply was thrown away".to_owned()));
         }
+        let mut is_in_doubt = false;
         for pause in REPEATS_AFTER {
-            if !matches!(reply, Err(StoreError::Unreachable(_))) || begun.elapsed() + pause >= limit {
+            if !matches!(reply, Err(StoreError::Unreachable(_))) {
+                break;
+            }
+            is_in_doubt = true;
+            if begun.elapsed() + pause >= limit {
                 break;
             }
             tokio::time::sleep(pause).await;
@@ -169,6 +174,8 @@ impl RedisStore {
         match &reply {
             Ok(_) => self.lanes.answered(slot),
             Err(StoreError::Lost { last }) => self.lanes.lost(slot, *last),
+            // The number may be used up: under it another call would be refused for ever.
+            Err(_) if is_in_doubt => drop(slot),
             Err(StoreError::Unreachable(_) | StoreError::Stale { .. }) => drop(slot),
             Err(_) => self.lanes.refused(slot),
         }
@@ -233,8 +240,9 @@ pub(super) fn unexpected(reply: &[String]) -> StoreError {
 }
 
 pub(super) fn store_error(error: RedisError) -> StoreError {
-    /// Codes of servers that will take the call later: starting, failing over, or unable to persist.
-    const LATER: [&str; 6] = ["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF"];
+    /// Codes of servers that will take the call later: starting, failing over, running a script, or unable to persist or replicate.
+    const LATER: [&str; 8] =
+        ["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY"];
     let message = error.to_string();
     match error.code() {
         Some("OOM") => StoreError::OutOfMemory,

@@ -9,10 +9,7 @@ use super::{Durability, ServerId, StoreError, StoreResult};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Value};
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::Mutex;
@@ -78,8 +75,6 @@ pub(super) struct Link {
     found_at: String,
     run: String,
     id: ServerId,
-    /// An online replica was seen: from then on one has to confirm.
-    had_replica: AtomicBool,
 }
 
 /// Makes connections to one server, one at a time.
@@ -88,6 +83,8 @@ pub(super) struct Links {
     config: AsyncConnectionConfig,
     limits: Limits,
     present: Mutex<Present>,
+    /// The history of which an online replica was seen: from then on one has to confirm, over whichever connection.
+    replicated: std::sync::Mutex<Option<ServerId>>,
 }
 
 #[derive(Default)]
@@ -139,7 +136,7 @@ impl Link {
 
     /// Waits until everything that `server` has answered is as safe as `durability` asks. `mark` writes something, so that
     /// the wait covers all that was written before, by whichever connection.
-    async fn confirm(&self, server: &ServerId, durability: Durability, mark: &Cmd, limit: Duration) -> StoreResult<()> {
+    async fn confirm(&self, links: &Links, server: &ServerId, mark: &Cmd, limit: Duration) -> StoreResult<()> {
         let info = self.identity(limit).await?;
         if info.id != *server {
             return Err(StoreError::Replaced { was: server.clone(), now: info.id });
@@ -147,11 +144,8 @@ impl Link {
         if !info.is_primary {
             return Err(StoreError::Unreachable("the server is a replica now".to_owned()));
         }
-        if info.online_replicas > 0 {
-            self.had_replica.store(true, Ordering::Relaxed);
-        }
-        let by_replica = self.had_replica.load(Ordering::Relaxed);
-        let by_disk = durability == Durability::Fsync;
+        let by_replica = links.has_to_replicate(&info);
+        let by_disk = links.limits.durability == Durability::Fsync;
         if !by_replica && !by_disk {
             return Ok(());
         }
@@ -197,7 +191,7 @@ impl Links {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limits.connect))
             .set_response_timeout(Some(limits.call));
-        Self { target, config, limits, present: Mutex::default() }
+        Self { target, config, limits, present: Mutex::default(), replicated: std::sync::Mutex::default() }
     }
 
     /// Others to the same server.
@@ -249,8 +243,17 @@ impl Links {
         if self.limits.durability == Durability::Fsync {
             can_fsync(&info)?;
         }
-        let had_replica = AtomicBool::new(info.online_replicas > 0);
-        Ok(Link { connection, found_at, run: info.id.run().to_owned(), id: info.id, had_replica })
+        self.has_to_replicate(&info);
+        Ok(Link { connection, found_at, run: info.id.run().to_owned(), id: info.id })
+    }
+
+    /// Whether a replica has to confirm what this history holds: once one was seen to follow it, also when it is away.
+    fn has_to_replicate(&self, info: &ServerInfo) -> bool {
+        let mut replicated = self.replicated.lock().unwrap_or_else(PoisonError::into_inner);
+        if info.online_replicas > 0 {
+            *replicated = Some(info.id.clone());
+        }
+        replicated.as_ref() == Some(&info.id)
     }
 
     /// Lets go of a connection on which a call failed, so that the next one is made anew.
@@ -307,7 +310,7 @@ impl Links {
     pub async fn confirm_here(&self, server: &ServerId, mark: &Cmd) -> StoreResult<()> {
         let link = self.link().await?;
         let limit = self.limits.call + CONFIRM_TIME;
-        self.watch(&link, link.confirm(server, self.limits.durability, mark, limit).await).await
+        self.watch(&link, link.confirm(self, server, mark, limit).await).await
     }
 
     /// What the server says of itself.
@@ -389,6 +392,21 @@ mod tests {
         let section = INFO.split_once("# Replication").unwrap().1;
         assert_eq!(server_info(section, Some("aa")).unwrap().id, ServerId::new("aa", "bb"));
         assert!(server_info(section, None).is_err());
+    }
+
+    #[test]
+    fn a_replica_that_was_seen_has_to_confirm_until_the_server_has_another_history() {
+        let limit = Duration::from_secs(1);
+        let limits = Limits { connect: limit, call: limit, durability: Durability::Replica };
+        let links = Links::to_one(Client::open("redis://127.0.0.1:1").unwrap(), limits);
+        let with = |online_replicas, history| {
+            let id = ServerId::new("aa", history);
+            links.has_to_replicate(&ServerInfo { id, online_replicas, ..server_info(INFO, None).unwrap() })
+        };
+        assert!(!with(0, "bb"), "none was ever there");
+        assert!(with(1, "bb"));
+        assert!(with(0, "bb"), "it is away, whatever became of the connection");
+        assert!(!with(0, "cc"), "another history, of which no replica was seen");
     }
 
     #[test]
