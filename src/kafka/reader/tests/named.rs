@@ -158,7 +158,7 @@ async fn a_topic_that_we_may_not_see_any_more_is_not_gone_and_one_that_is_gone_i
         let snapshot = reader.collect().await.unwrap();
         let of = |name: &str| {
             let topic = snapshot.topics.iter().find(|topic| &*topic.name == name)?;
-            Some(topic.partitions.iter().map(|partition| partition.range.reason()).collect::<Vec<_>>())
+            Some(topic.partitions.iter().map(|partition| partition.readable_range().reason()).collect::<Vec<_>>())
         };
         let named = snapshot.failures.iter().any(|one| one.kind == "metadata of topics" && one.names == ["withdrawn"]);
         seen.push((of("deleted"), of("withdrawn"), named));

@@ -60,7 +60,7 @@ fn the_offsets_of_a_group_expire_some_time_after_its_last_member_left() {
 fn a_named_group_is_gone_when_it_is_not_found_twice_though_another_cannot_be_read() {
     let mut watch = Watch::new();
     let logs = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100)]);
-    watch.see(&logs(0).group("deleted", &[("orders", 0, 40)]).group("refused", &[]));
+    watch.see(&logs(0).group("deleted", &[("orders", 0, 40)]).group("refused", &[("orders", 0, 90)]));
     let mut see = |seconds| {
         let mut snapshot = logs(seconds).group("refused", &[]).change_group("refused", |group| {
             group.committed = Reading::Unknown(UnknownReason::NotAuthorized);
