@@ -33,8 +33,13 @@ async fn scene(kafka: &Kafka) -> Scene {
 }
 
 async fn monitor_of(scene: &Scene) -> Tidemark {
+    monitor_with(scene, &[]).await
+}
+
+async fn monitor_with(scene: &Scene, options: &[&str]) -> Tidemark {
     let bootstrap = kafka().bootstrap();
     let arguments = ["--kafka", &bootstrap, "--topics-include", &scene.topic, "--interval", "500ms"];
+    let arguments: Vec<&str> = arguments.iter().chain(options).copied().collect();
     let monitor = Tidemark::start("monitor", &arguments).await;
     let last = [("group", scene.groups[3].as_str())];
     eventually(PATIENCE, "the monitor has read the groups", || async {
@@ -68,6 +73,44 @@ async fn every_format_sums_up_to_the_lag_of_our_own_page() {
             assert_eq!(theirs.sum(series, &[(group_label, group), (topic_label, &scene.topic)]), lag, "{series} of {group}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_page_is_as_coarse_as_it_is_asked_to_be_or_as_the_cap_makes_it_and_keeps_the_lag_of_each_group() {
+    const LAG: &str = "tidemark_group_lag_messages";
+    let scene = scene(kafka()).await;
+    let page = |monitor: Tidemark| async move { monitor.get("/metrics").await.expect("the page") };
+    let fine = page(monitor_of(&scene).await).await;
+    let of_group = page(monitor_with(&scene, &["--granularity", "group"]).await).await;
+    let capped = page(monitor_with(&scene, &["--max-series", "1"]).await).await;
+    let [fine, of_group, capped] = [fine, of_group, capped].map(|page| Metrics::parse(&page));
+    for group in &scene.groups {
+        let group = [("group", group.as_str())];
+        assert_eq!(fine.label_values(LAG, &group, "partition").len(), fine.label_values(LAG, &group, "topic").len());
+        for coarse in [&of_group, &capped] {
+            assert_eq!(coarse.value(LAG, &group), Some(fine.sum(LAG, &group)), "one series of {group:?}");
+            assert!(coarse.label_values(LAG, &group, "topic").is_empty());
+        }
+        let consumed = |page: &Metrics| page.label_values("tidemark_group_consumed_messages_total", &group, "topic").len();
+        assert_eq!([&fine, &of_group, &capped].map(consumed), [1, 1, 0], "the cap leaves out what is told by topic");
+    }
+    let dropped = |page: &Metrics| page.value("tidemark_series_dropped", &[]);
+    assert_eq!([&fine, &of_group].map(dropped), [Some(0.0); 2], "what was not asked for is not dropped");
+    assert!(dropped(&capped).is_some_and(|dropped| dropped > 0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_page_names_no_member() {
+    let scene = scene(kafka()).await;
+    let monitor = monitor_of(&scene).await;
+    let named = |page: &str| {
+        let labels = ["client_id=", "consumer_id=", "member_id=", "member_host=", "host="];
+        labels.into_iter().filter(|label| page.contains(label)).collect::<Vec<_>>()
+    };
+    let ours = monitor.get("/metrics").await.expect("our page");
+    assert_eq!(named(&ours), Vec::<&str>::new(), "members come and go: their names would be series without end");
+    let theirs = monitor.get("/metrics/kafka-lag-exporter").await.expect("their page");
+    assert_eq!(named(&theirs), ["client_id=", "consumer_id=", "member_host=", "host="], "one that names them");
 }
 
 #[tokio::test(flavor = "multi_thread")]
