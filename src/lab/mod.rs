@@ -6,7 +6,7 @@
 //!                      '--> a result: a record in Kafka, or an order's state in Redis
 //! ```
 //!
-//! Reading order: [`Way`], [`Schedule`], the life of a worker ([`work`]), the run of all of them ([`run`]), what was counted
+//! Reading order: [`Way`], [`Schedule`], the life of a worker ([`work`]), the run of all of them ([`run()`]), what was counted
 //! ([`Outcome`]), and how it is shown.
 
 mod ledger_way;
