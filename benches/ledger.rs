@@ -1,4 +1,5 @@
-//! What the ledger costs Redis: CPU per event for claim + complete in batches beside a plain `SET NX EX`, bytes per id.
+//! What the ledger costs Redis: CPU per event for claim + complete in batches beside a plain `SET NX EX` and beside a script an
+//! event, what lanes cost, bytes per id. Ratios are of rows of one run, the batch sizes taken together.
 //!
 //! `cargo bench --bench ledger [-- EVENTS]` starts a redis-server of its own (a socket in a temporary directory), prints
 //! a table and ends the server. The server's CPU is what Redis says of itself (`INFO cpu`, user + system).
@@ -9,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tidemark::store::*;
+
+/// As little as a script an event can do: mark the id, count it.
+const SMALLEST_SCRIPT: &str = "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', 3600) then redis.call('HINCRBY', KEYS[2], 'n', 1) return 1 end return 0";
 
 const WINDOW: Duration = Duration::from_secs(3_600);
 
@@ -114,6 +118,27 @@ async fn claim_and_complete(store: &RedisStore, at: At<'_>, events: &[Delivery],
     Ok(())
 }
 
+/// Each event has its mark set by a script, and its end by another: what claim and completion are when each is a call.
+fn scripts(connection: &mut Connection, events: &[Delivery], batch: usize) -> Result<()> {
+    let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(SMALLEST_SCRIPT).query(connection)?;
+    for chunk in events.chunks(batch) {
+        for step in ["claim", "done"] {
+            let mut pipe = redis::pipe();
+            for delivery in chunk {
+                pipe.cmd("EVALSHA")
+                    .arg(&sha)
+                    .arg(2)
+                    .arg(format!("{step}:{}", delivery.event.id))
+                    .arg("books")
+                    .arg("1")
+                    .ignore();
+            }
+            pipe.query::<()>(connection)?;
+        }
+    }
+    Ok(())
+}
+
 fn set_nx(connection: &mut Connection, events: &[Delivery], batch: usize) -> Result<()> {
     for chunk in events.chunks(batch) {
         let mut pipe = redis::pipe();
@@ -125,6 +150,25 @@ fn set_nx(connection: &mut Connection, events: &[Delivery], batch: usize) -> Res
     Ok(())
 }
 
+/// CPU by what was measured, over the batch sizes.
+#[derive(Default)]
+struct Sums {
+    set_nx: f64,
+    scripts: f64,
+    ledger: f64,
+    without_lanes: f64,
+}
+
+/// A new ledger in an empty Redis.
+async fn new_ledger(store: &RedisStore, control: &mut Connection, events: usize) -> Result<Ledger> {
+    control.flushall::<()>()?;
+    let name = LedgerName::new(Namespace::new("bench")?, "orders");
+    match store.init(&name, Shape::expecting(events as u64, 1, WINDOW)?).await? {
+        Init::Created(ledger) => Ok(ledger),
+        Init::Exists(_) => bail!("the ledger was there before"),
+    }
+}
+
 async fn run(events: usize) -> Result<()> {
     let server = Server::start()?;
     let mut control = server.connect()?;
@@ -134,30 +178,37 @@ async fn run(events: usize) -> Result<()> {
     let store = RedisStore::new(&server.url(), RedisTimeouts::default())?;
     println!("redis {version}, {events} events a row\n");
     println!("| what | Redis CPU, us per event | events/s |\n|---|---|---|");
-    let mut bytes = Vec::new();
+    let (mut bytes, mut sums) = (Vec::new(), Sums::default());
     for batch in [50, 100, 500] {
         control.flushall::<()>()?;
         let before = info(&mut control, "memory", &["used_memory"])?;
         let new = deliveries(events);
-        let what = format!("SET NX EX, pipelines of {batch}");
         let work = async { set_nx(&mut client, &new, batch) };
-        print(&measure(&mut control, what, events, work).await?);
+        let row = measure(&mut control, format!("SET NX EX, pipelines of {batch}"), events, work).await?;
+        sums.set_nx += print(&row);
         bytes.push(("SET NX EX", (info(&mut control, "memory", &["used_memory"])? - before) / events as f64));
 
         control.flushall::<()>()?;
-        let name = LedgerName::new(Namespace::new("bench")?, "orders");
-        let Init::Created(ledger) = store.init(&name, Shape::expecting(events as u64, 1, WINDOW)?).await? else {
-            bail!("the ledger was there before");
-        };
+        let work = async { scripts(&mut client, &new, batch) };
+        let row = measure(&mut control, format!("two scripts an event, pipelines of {batch}"), events, work).await?;
+        sums.scripts += print(&row);
+
+        let ledger = new_ledger(&store, &mut control, events).await?;
+        let none = LaneCall { name: LaneName::new(0), number: LaneNumber::NONE };
+        let at = At::new(&ledger, ShardNumber::new(0)).in_lane(none);
+        let work = claim_and_complete(&store, at, &new, batch);
+        let what = format!("claim + complete without lanes, batches of {batch}");
+        sums.without_lanes += print(&measure(&mut control, what, events, work).await?);
+
+        let ledger = new_ledger(&store, &mut control, events).await?;
         let at = At::new(&ledger, ShardNumber::new(0));
         let before = info(&mut control, "memory", &["used_memory"])?;
-        let what = format!("claim + complete, batches of {batch}");
         let work = claim_and_complete(&store, at, &new, batch);
-        print(&measure(&mut control, what, events, work).await?);
+        let row = measure(&mut control, format!("claim + complete, batches of {batch}"), events, work).await?;
+        sums.ledger += print(&row);
         let stats = store.stats(at).await?;
         anyhow::ensure!(stats.imbalance() == 0 && stats.remembered_ids == events as u64, "{stats:?}");
         bytes.push(("ledger", (info(&mut control, "memory", &["used_memory"])? - before) / events as f64));
-        let what = format!("claim of duplicates, batches of {batch}");
         let work = async {
             let terms = Terms { owner: Owner::new("b")?, lease: WINDOW, intent: Intent::Normal };
             for chunk in new.chunks(batch) {
@@ -165,15 +216,22 @@ async fn run(events: usize) -> Result<()> {
             }
             Ok(())
         };
-        print(&measure(&mut control, what, events, work).await?);
+        let row = measure(&mut control, format!("claim of duplicates, batches of {batch}"), events, work).await?;
+        print(&row);
     }
+    println!("\n| Redis CPU of claim + complete | ratio |\n|---|---|");
+    println!("| to SET NX EX | {:.1} |", sums.ledger / sums.set_nx);
+    println!("| to two of the smallest scripts an event | {:.2} |", sums.ledger / sums.scripts);
+    println!("| to itself without lanes | {:.2} |", sums.ledger / sums.without_lanes);
     println!("\n| bytes per remembered id | |\n|---|---|");
     bytes[..2].iter().for_each(|(what, bytes)| println!("| {what} | {bytes:.1} |"));
     Ok(())
 }
 
-fn print(row: &Row) {
+/// Prints a row and gives its CPU.
+fn print(row: &Row) -> f64 {
     println!("| {} | {:.1} | {:.0} |", row.what, row.cpu_us, row.per_second);
+    row.cpu_us
 }
 
 fn main() -> Result<()> {
