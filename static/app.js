@@ -126,10 +126,14 @@
   });
   document.addEventListener('click', (event) => {
     if (event.target.closest('#helpbtn')) { event.preventDefault(); help.showModal(); }
-    const copy = event.target.closest('[data-copy]');
-    if (copy) navigator.clipboard.writeText(copy.previousElementSibling.textContent).then(() => { copy.textContent = 'Copied'; });
+    const button = event.target.closest('[data-copy]');
+    if (button) {
+      navigator.clipboard.writeText(button.previousElementSibling.textContent).then(() => { button.textContent = 'Copied'; setTimeout(() => { button.textContent = 'Copy'; }, 2000); });
+    }
   });
-  for (const button of document.querySelectorAll('[data-copy]')) button.hidden = !navigator.clipboard;
+  // Updates bring the buttons as the server sends them: hidden, for pages without script.
+  const showCopies = () => { for (const button of document.querySelectorAll('[data-copy]')) button.hidden = !navigator.clipboard; };
+  showCopies();
   for (const box of document.querySelectorAll('[data-hotkeys]')) {
     box.checked = hotkeys;
     box.addEventListener('change', () => { hotkeys = box.checked; localStorage.setItem('hotkeys', hotkeys ? 'on' : 'off'); });
@@ -139,7 +143,7 @@
     get paused() { return paused; },
     tick(data) { offline = false; ({ at, every } = data); skew = data.now - Date.now(); if (state === 'static') state = ''; paint(); },
     lost() { offline = true; paint(); },
-    changed() { if (!$('#lagchart canvas')) draw(); },
+    changed() { showCopies(); if (!$('#lagchart canvas')) draw(); },
     point,
     get plots() { return plots; },
   };

@@ -23,7 +23,9 @@
     source.onmessage = (event) => {
       const parsed = document.createElement('template');
       parsed.innerHTML = event.data;
-      for (const next of [...parsed.content.children]) {
+      // Each fragment comes in a template of its own, so that rows stay rows whatever stands before them.
+      for (const { content } of parsed.content.children) {
+        const next = content.firstElementChild;
         const old = document.getElementById(next.id);
         if (old) morph(old, next);
       }

@@ -41,6 +41,32 @@ test('focus, selection and scroll survive updates of a table', async () => {
   await context.close();
 });
 
+test('every part that a stream sends arrives in its place, rows of tables too', async () => {
+  const { page, context, problems } = await newPage(browser, { origin: server.origin });
+  await page.addInitScript(() => {
+    window.messages = [];
+    window.EventSource = class extends EventSource {
+      // The first message is to be the full state, whatever the page shows.
+      constructor(url) { super(url.replace(/&since=[^&]*/, '')); window.stream = this; this.addEventListener('message', (event) => window.messages.push(event.data)); }
+    };
+  });
+  const paths = ['/', '/groups', '/groups/local/payment-service', '/groups/local/payment-service?tab=partitions', '/topics', '/topics/local/orders', '/duplicates', '/flow', '/alerts', '/status'];
+  for (const path of paths) {
+    await page.goto(server.url + path);
+    await eventually('the full state', () => page.evaluate(() => window.messages.length > 0));
+    const [sent, missed] = await page.evaluate(() => {
+      const marked = window.messages[0].replaceAll(/<template><(\w+)/g, '<template><$1 data-arrived="yes"');
+      window.stream.onmessage({ data: marked });
+      const ids = [...marked.matchAll(/data-arrived="yes"[^>]*? id="([^"]+)"/g)].map((match) => match[1]);
+      return [ids, ids.filter((id) => document.getElementById(id)?.dataset.arrived !== 'yes')];
+    });
+    assert.ok(sent.length > 1, `${path} sends ${sent}`);
+    assert.deepEqual(missed, [], `on ${path}`);
+  }
+  assert.deepEqual(problems, []);
+  await context.close();
+});
+
 test('what is typed survives updates', async () => {
   const { page, context } = await opened('/');
   await watch(page, '#main');

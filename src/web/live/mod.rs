@@ -128,7 +128,8 @@ impl LiveStream {
                 }
             }
             let dashboard = self.dashboard.clone();
-            self.enqueue(&dashboard.published.held());
+            let view = dashboard.published.settled().await;
+            self.enqueue(&view);
         }
     }
 
@@ -173,11 +174,11 @@ impl LiveStream {
                 for row in &table.rows {
                     self.sent.insert(row.id.clone(), row.hash);
                 }
-                out.push_str(&table.whole);
+                wrap(&table.whole, out);
             }
             Some(order) if order.is_empty() && !now.is_empty() => {
                 self.order = Some(now);
-                out.push_str(&table.whole);
+                wrap(&table.whole, out);
             }
             None => {
                 self.order = Some(now);
@@ -209,8 +210,15 @@ impl LiveStream {
 
     fn append(&mut self, fragment: &Fragment, out: &mut String) {
         if self.sent.insert(fragment.id.clone(), fragment.hash) != Some(fragment.hash) {
-            out.push_str(&fragment.html);
+            wrap(&fragment.html, out);
         }
+    }
+}
+
+/// Each fragment stands in a template of its own: a parser drops rows of a table where something else stood before them.
+fn wrap(html: &str, out: &mut String) {
+    for part in ["<template>", html, "</template>"] {
+        out.push_str(part);
     }
 }
 
