@@ -5,7 +5,6 @@ use super::{
     cluster::Topology,
     extras::{self, Extra, Extras, Pace},
     groups::Links,
-    wire::Link,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -37,7 +36,7 @@ impl Beside {
         }
         let Some(due) = self.extras.due(topology, pace) else { return };
         let (mut links, topology) = (meet(std::mem::take(&mut self.links)), Arc::clone(topology));
-        links.values_mut().for_each(Link::begin);
+        links.values_mut().for_each(|link| link.begin(Duration::MAX));
         self.reading.spawn(async move {
             let extra = extras::read(&mut links, &topology, due).await;
             (links, extra)

@@ -9,7 +9,7 @@ use super::{
     wire::{Backoff, ConnectionSettings, Link, WireError},
 };
 use crate::lag::UnknownReason;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Brokers that are asked for metadata at the same time while none is connected.
 const METADATA_AT_ONCE: usize = 4;
@@ -44,17 +44,24 @@ pub fn nobody_answered(links: &Links, source: &str) -> Option<CollectError> {
     }
 }
 
-/// Keeps one link for each broker of the cluster, at the address that the cluster advertises.
+/// Keeps one link for each broker of the cluster, at the address that the cluster advertises. A new one may take `within` for
+/// its exchanges of this collection.
 pub fn meet(
     mut known: Links,
     topology: &Topology,
     settings: &Arc<ConnectionSettings>,
     properties: &ClientProperties,
+    within: Duration,
 ) -> Links {
     let link = |broker: &BrokerAddress| {
         let address = address_of(&broker.host, broker.port);
         let link = known.remove(&broker.id).filter(|link| link.address() == address);
-        (broker.id, link.unwrap_or_else(|| Link::new(address, Arc::clone(settings), backoff(properties))))
+        let begun = || {
+            let mut link = Link::new(address, Arc::clone(settings), backoff(properties));
+            link.begin(within);
+            link
+        };
+        (broker.id, link.unwrap_or_else(begun))
     };
     topology.brokers.iter().map(link).collect()
 }

@@ -35,6 +35,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// [`ReaderConfig::broker_time`], unless it is set: well above what a healthy broker takes for ten thousands of groups.
+const BROKER_TIME: Duration = Duration::from_secs(30);
+
 /// What to read, and how.
 #[derive(Clone, Debug)]
 pub struct ReaderConfig {
@@ -51,6 +54,8 @@ pub struct ReaderConfig {
     pub retention_every: Duration,
     /// How long a collection waits for sizes and retention, which are read beside it.
     pub extras_wait: Duration,
+    /// How long the answers of one broker may take, all together, in one collection. What it has not answered by then is unknown.
+    pub broker_time: Duration,
     /// What may be read for time lag in one collection.
     pub records: RecordBudget,
 }
@@ -67,6 +72,7 @@ impl ReaderConfig {
             sizes_every: Duration::from_secs(30),
             retention_every: Duration::from_secs(300),
             extras_wait: Duration::from_millis(250),
+            broker_time: BROKER_TIME,
             records: RecordBudget::DEFAULT,
         }
     }
@@ -144,13 +150,15 @@ impl ClusterReader {
     /// Reads everything once. What fails in parts is unknown in the snapshot and listed in its `failures`; an error means
     /// that nothing could be read. Bounded by the configured timeouts.
     pub async fn collect(&mut self) -> Result<ClusterSnapshot, CollectError> {
-        self.links.values_mut().chain(&mut self.bootstrap).for_each(Link::begin);
+        let within = self.config.broker_time;
+        self.links.values_mut().chain(&mut self.bootstrap).for_each(|link| link.begin(within));
         let throttled_before = self.totals().throttled_ms;
         let topology = Arc::new(self.find_topology().await?);
         self.shapes = topology.shapes();
         self.meet_brokers(&topology);
         let pace = Pace { sizes: self.config.sizes_every, retention: self.config.retention_every };
-        self.beside.begin(&topology, pace, |known| meet(known, &topology, &self.settings, &self.config.properties));
+        self.beside
+            .begin(&topology, pace, |known| meet(known, &topology, &self.settings, &self.config.properties, Duration::MAX));
         let mut failures = Failures::default();
         for (topic, reason) in &topology.unreadable {
             failures.add_named("metadata of topics", None, *reason, topic);
@@ -234,7 +242,8 @@ impl ClusterReader {
     }
 
     fn meet_brokers(&mut self, topology: &Topology) {
-        self.links = meet(std::mem::take(&mut self.links), topology, &self.settings, &self.config.properties);
+        let (known, within) = (std::mem::take(&mut self.links), self.config.broker_time);
+        self.links = meet(known, topology, &self.settings, &self.config.properties, within);
         if !self.links.is_empty() {
             self.bootstrap.iter_mut().for_each(Link::disconnect);
         }

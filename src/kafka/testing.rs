@@ -10,7 +10,10 @@ use kafka_protocol::{
     messages::*,
     protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes},
 };
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -65,6 +68,8 @@ pub enum Reply {
     },
     /// Exactly these bytes, then the end of the connection.
     Bytes(Vec<u8>),
+    /// The answer, after a while.
+    Late(Duration, Box<Self>),
     Silence,
     Close,
 }
@@ -135,7 +140,13 @@ async fn serve(mut stream: TcpStream, port: u16, script: Arc<Script>, log: Arc<M
             log.iter().filter(|(logged, _)| *logged == key).count() - 1
         };
         let ask = Ask { key, version, earlier, port, body };
-        let sent = match script(&ask).unwrap_or_else(|| default_answer(&ask)) {
+        let mut reply = script(&ask).unwrap_or_else(|| default_answer(&ask));
+        while let Reply::Late(by, answer) = reply {
+            tokio::time::sleep(by).await;
+            reply = *answer;
+        }
+        let sent = match reply {
+            Reply::Late(..) => unreachable!("it was waited for"),
             Reply::Body { flexible, body } => stream.write_all(&frame(correlation, flexible, &body)).await,
             Reply::Stray { flexible, body } => stream.write_all(&frame(correlation + 1, flexible, &body)).await,
             Reply::Silence => Ok(()),

@@ -147,6 +147,11 @@ fn deadline(interval: Duration) -> Duration {
     SHORTEST_DEADLINE.max(interval * DEADLINE_INTERVALS)
 }
 
+/// One slow broker leaves the others time within a collection's deadline.
+pub fn broker_time(interval: Duration) -> Duration {
+    deadline(interval) / 2
+}
+
 async fn collect<S: Store>(reader: &mut ClusterReader, ledger: Option<&WatchedLedger<S>>, after: Duration) -> Read {
     let begun = Instant::now();
     let (snapshot, ledger) = tokio::join!(in_time(reader.collect(), after), read_ledger(ledger));

@@ -7,7 +7,7 @@ use super::{
     books::{Books, WatchedLedger},
     charts::HistoryCharts,
     cluster_state::{ClusterState, first_view},
-    poller::Poller,
+    poller::{Poller, broker_time},
     published::Published,
     settings::Settings,
     view::{HistoryUse, View},
@@ -87,7 +87,7 @@ impl<S: Store> Monitor<S> {
             let poller = Poller {
                 index,
                 interval: settings.interval,
-                reader: ClusterReader::new(cluster.reader),
+                reader: ClusterReader::new(ReaderConfig { broker_time: broker_time(settings.interval), ..cluster.reader }),
                 ledger: cluster.ledger,
                 state: ClusterState::new(Arc::clone(&settings), live, books, view),
                 board: Arc::clone(&board),

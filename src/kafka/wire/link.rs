@@ -8,7 +8,7 @@ use super::{
     error::{Malformed, WireError},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Exchanges that may fail on one broker within one collection before it is left alone until the next. It bounds the
 /// time that a broker which accepts connections and then says nothing can take.
@@ -38,6 +38,8 @@ pub struct Link {
     not_before: Option<Instant>,
     /// Exchanges of this collection that failed or were abandoned.
     failures: u32,
+    /// What is left of the time that this broker may take within this collection.
+    left: Duration,
     /// Whether an exchange of this collection went well.
     answered: bool,
     last_error: Option<WireError>,
@@ -56,6 +58,7 @@ impl Link {
             refused: 0,
             not_before: None,
             failures: 0,
+            left: Duration::MAX,
             answered: false,
             last_error: None,
             given_up: None,
@@ -100,9 +103,12 @@ impl Link {
         self.connection = None;
     }
 
-    /// A new collection begins: brokers that failed in the last one may be tried again, once their pause is over.
-    pub fn begin(&mut self) {
+    /// A new collection begins: brokers that failed in the last one may be tried again, once their pause is over. A broker
+    /// that answers slowly is left alone until the next when its exchanges have taken `within`: the others are read all the
+    /// same.
+    pub fn begin(&mut self, within: Duration) {
         self.failures = 0;
+        self.left = within;
         self.answered = false;
         self.last_error = None;
         if self.not_before.is_none_or(|time| Instant::now() >= time) {
@@ -125,13 +131,13 @@ impl Link {
         self.failures += 1;
         let mut outcome = Ok(());
         for _ in 0..2 {
-            let connection = self.connected().await?;
-            outcome = connection
-                .exchange(version, &requests, |index, cursor| {
-                    answered += 1;
-                    on(version, index, cursor)
-                })
-                .await;
+            let (begun, left) = (Instant::now(), self.left);
+            let exchange = self.connected().await?.exchange(version, &requests, |index, cursor| {
+                answered += 1;
+                on(version, index, cursor)
+            });
+            outcome = timeout(left, exchange).await.unwrap_or(Err(WireError::Timeout(left.as_millis())));
+            self.left = left.saturating_sub(begun.elapsed());
             let stale = kept && answered == 0 && matches!(outcome, Err(WireError::Closed(_)));
             if !stale {
                 break;
@@ -182,7 +188,7 @@ impl Link {
 
     fn note_failure(&mut self, error: &WireError) {
         self.last_error = Some(error.clone());
-        if self.failures >= FAILURES_PER_COLLECTION {
+        if self.failures >= FAILURES_PER_COLLECTION || self.left.is_zero() {
             self.given_up = Some(error.clone());
         }
     }

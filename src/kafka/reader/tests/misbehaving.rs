@@ -88,6 +88,26 @@ async fn a_broker_that_keeps_failing_is_left_alone_until_the_next_collection() {
 }
 
 #[tokio::test]
+async fn a_broker_that_answers_slowly_takes_its_time_and_no_more() {
+    let late = Duration::from_millis(300);
+    let broker = FakeBroker::start(move |ask| {
+        let greeting = ask.is::<ApiVersionsRequest>() || ask.is::<MetadataRequest>();
+        (!greeting).then(|| Reply::Late(late, Box::new(default_answer(ask))))
+    })
+    .await;
+    // Of five exchanges that take 300 ms or more three have time.
+    let slow = ReaderConfig { broker_time: Duration::from_millis(1_000), ..config(&broker.bootstrap()) };
+    let mut reader = ClusterReader::new(slow);
+    let snapshot = reader.collect().await.unwrap();
+    assert_eq!(snapshot.topics[0].partitions[0].range, Reading::Unknown(UnknownReason::Timeout));
+    assert!(!snapshot.brokers[0].reachable, "it is left alone until the next collection");
+    let patient = ReaderConfig { broker_time: Duration::from_secs(60), ..config(&broker.bootstrap()) };
+    let snapshot = ClusterReader::new(patient).collect().await.unwrap();
+    assert_eq!(snapshot.topics[0].partitions[0].range, Reading::Known(RANGE));
+    assert_eq!(snapshot.failures, []);
+}
+
+#[tokio::test]
 async fn error_codes_of_partitions_become_reasons() {
     let broker = FakeBroker::start(|ask| {
         if ask.is::<OffsetFetchRequest>() {
