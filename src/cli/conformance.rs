@@ -3,6 +3,7 @@
 mod peer;
 
 use super::Failure;
+use crate::cli::out::say;
 use crate::store::{PlayedCase, VECTORS, play_scripts};
 use anyhow::Context;
 use clap::Args;
@@ -56,9 +57,9 @@ pub async fn run(args: ConformanceArgs) -> Result<ExitCode, Failure> {
 fn report_cases(played: &[PlayedCase]) -> ExitCode {
     let wrong: Vec<&PlayedCase> = played.iter().filter(|case| case.problem.is_some()).collect();
     for case in &wrong {
-        println!("WRONG  {}: {}", case.name, case.problem.as_deref().unwrap_or_default());
+        say!("WRONG  {}: {}", case.name, case.problem.as_deref().unwrap_or_default());
     }
-    println!("{} of {} cases answered as they have to be", played.len() - wrong.len(), played.len());
+    say!("{} of {} cases answered as they have to be", played.len() - wrong.len(), played.len());
     if wrong.is_empty() && !played.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -82,7 +83,7 @@ impl Tally {
             Judged::Unsupported => counts[1] += 1,
             Judged::Wrong(problem) => {
                 counts[2] += 1;
-                println!("WRONG  {kind}, {place}: {problem}");
+                say!("WRONG  {kind}, {place}: {problem}");
             }
         }
     }
@@ -90,7 +91,7 @@ impl Tally {
     fn report(&self) -> ExitCode {
         let mut total = [0; 3];
         for (kind, [right, unsupported, wrong]) in &self.kinds {
-            println!("{kind:<18} {right:>4} right  {unsupported:>4} not supported  {wrong:>4} wrong");
+            say!("{kind:<18} {right:>4} right  {unsupported:>4} not supported  {wrong:>4} wrong");
             [right, unsupported, wrong].iter().zip(&mut total).for_each(|(count, sum)| *sum += **count);
         }
         if total[2] == 0 && total[0] > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

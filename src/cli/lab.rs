@@ -1,6 +1,7 @@
 //! `tidemark lab`.
 
 use super::{Failure, lag::Output};
+use crate::cli::out;
 use crate::{
     config::{ConfigError, FileConfig, args::ConnectionArgs},
     kafka::Connection,
@@ -11,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 use std::{
     env, fs,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
@@ -148,7 +149,7 @@ fn print(report: &Report, output: Output) -> Result<(), Failure> {
         Output::Json => serde_json::to_string_pretty(report).map_err(anyhow::Error::from)? + "\n",
         Output::Csv => lab::csv(report)?,
     };
-    io::stdout().write_all(text.as_bytes()).map_err(anyhow::Error::from)?;
+    out::print(format_args!("{text}"));
     Ok(())
 }
 

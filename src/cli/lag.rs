@@ -1,21 +1,25 @@
 //! `tidemark lag`: asks Kafka once (or again and again) and prints each partition's lag, in messages and in time.
 
 mod rows;
+mod sums;
 mod text;
 
 use super::Failure;
+use crate::cli::out;
 use crate::{
     config::{
         ClusterConfig, ConfigError, NameFilter,
         args::{ConnectionArgs, FilterArgs},
     },
     kafka::{ClientProperties, ClusterReader, ReaderConfig},
-    lag::{ClusterSnapshot, History, HistoryLimits, OldestRecords, needed_records},
+    lag::{ClusterSnapshot, History, HistoryLimits, OldestRecords, UnknownReason, needed_records},
 };
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
+use futures_util::future::join_all;
 use rows::{Row, rows_of};
-use std::{io::Write as _, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
+use sums::{Sum, sums};
 pub(super) use text::inert;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +49,12 @@ pub struct LagArgs {
     /// How to print it
     #[arg(short, long, value_enum, default_value = "table")]
     pub output: Output,
+    /// One row for each partition, or sums by topic or by group, the largest first
+    #[arg(long, value_enum, default_value = "partition")]
+    pub by: By,
+    /// Only rows with unread records, or of which that is not known
+    #[arg(long)]
+    pub behind: bool,
     /// Ask again every 2 s until stopped
     #[arg(long)]
     pub watch: bool,
@@ -55,6 +65,13 @@ pub enum Output {
     Table,
     Json,
     Csv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    Partition,
+    Topic,
+    Group,
 }
 
 /// A cluster that is asked, and what was read of it before: with `--watch` ages come from our own readings soon.
@@ -96,15 +113,20 @@ pub async fn run(args: LagArgs, stop: CancellationToken) -> Result<ExitCode, Fai
     for cluster in &clusters {
         asked.push(Asked::new(cluster, &args.filter)?);
     }
-    loop {
-        let code = print_once(&mut asked, &args).await?;
-        if !args.watch {
-            return Ok(code);
+    // Members may own partitions of topics that were filtered out: those are not asked about.
+    let topics = NameFilter::from_args("topics", &args.filter.topics_include, &args.filter.topics_exclude)?;
+    let watching = async {
+        loop {
+            let code = print_once(&mut asked, &args, &topics).await?;
+            if !args.watch {
+                return Ok(code);
+            }
+            tokio::time::sleep(WATCH_EVERY).await;
         }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
-            () = tokio::time::sleep(WATCH_EVERY) => {}
-        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => Ok(ExitCode::SUCCESS),
+        ended = watching => ended,
     }
 }
 
@@ -118,26 +140,59 @@ fn reader_config(cluster: &ClusterConfig, filter: &FilterArgs) -> Result<ReaderC
     Ok(config)
 }
 
-async fn print_once(clusters: &mut [Asked], args: &LagArgs) -> Result<ExitCode, Failure> {
-    let mut answers = Vec::new();
-    for cluster in clusters {
-        let snapshot = cluster.ask().await?;
-        answers.push((&*cluster, snapshot));
+/// The rows, or their sums, as they were asked for.
+fn written(rows: &[Row<'_>], args: &LagArgs) -> anyhow::Result<String> {
+    if args.by == By::Partition {
+        let rows: Vec<Row<'_>> = rows.iter().filter(|row| !args.behind || row.is_behind()).cloned().collect();
+        return match args.output {
+            Output::Table => Ok(text::table(&rows)),
+            Output::Json => Ok(serde_json::to_string_pretty(&rows).context("rows as JSON")? + "\n"),
+            Output::Csv => text::csv(&rows),
+        };
     }
-    // Members may own partitions of topics that were filtered out: those are not asked about.
-    let topics = NameFilter::from_args("topics", &args.filter.topics_include, &args.filter.topics_exclude)?;
+    let mut sums = sums(rows, args.by == By::Topic);
+    sums.retain(|sum: &Sum<'_>| !args.behind || sum.is_behind());
+    match args.output {
+        Output::Table => Ok(text::table_of_sums(&sums)),
+        Output::Json => Ok(serde_json::to_string_pretty(&sums).context("sums as JSON")? + "\n"),
+        Output::Csv => text::csv_of_sums(&sums),
+    }
+}
+
+fn every_group_was_read(snapshot: &ClusterSnapshot) -> bool {
+    !snapshot.groups.iter().any(|group| group.committed.reason().is_some_and(UnknownReason::is_failure))
+}
+
+/// Prints what could be read. Fails only where that is nothing at all, and goes on even then if it will ask again.
+async fn print_once(clusters: &mut [Asked], args: &LagArgs, topics: &NameFilter) -> Result<ExitCode, Failure> {
+    let asked = clusters.iter_mut().map(|cluster| async {
+        let snapshot = cluster.ask().await;
+        (&*cluster, snapshot)
+    });
+    let (mut answers, mut failed) = (Vec::new(), Vec::new());
+    for (cluster, snapshot) in join_all(asked).await {
+        match snapshot {
+            Ok(snapshot) => answers.push((cluster, snapshot)),
+            Err(error) => failed.push(error),
+        }
+    }
+    if answers.is_empty() && !args.watch {
+        let reasons: Vec<String> = failed.iter().map(ToString::to_string).collect();
+        return Err(Failure::Run(anyhow!(reasons.join("\n"))));
+    }
     let rows = answers.iter().flat_map(|(asked, snapshot)| rows_of(&asked.name, snapshot, (&asked.history, &asked.records)));
-    let rows: Vec<Row<'_>> = rows.filter(|row| topics.accepts(row.topic)).collect();
-    let text = match args.output {
-        Output::Table => text::table(&rows, args.watch),
-        Output::Json => serde_json::to_string_pretty(&rows).context("rows as JSON")? + "\n",
-        Output::Csv => text::csv(&rows)?,
-    };
-    std::io::stdout().write_all(text.as_bytes()).context("standard output")?;
+    let rows: Vec<Row<'_>> = rows.filter(|row| row.topic.is_none_or(|topic| topics.accepts(topic))).collect();
+    let screen = if args.watch && args.output == Output::Table { text::fresh_screen() } else { "" };
+    out::print(format_args!("{screen}{}", written(&rows, args)?));
     let missing: Vec<&String> =
         args.filter.group.iter().filter(|name| !rows.iter().any(|row| row.group == name.as_str())).collect();
+    // Where a cluster could not be read, what was not found may be there.
+    let elsewhere = if failed.is_empty() { "" } else { " in what could be read" };
     for name in &missing {
-        eprintln!("group {name}: no committed offsets and no members");
+        eprintln!("group {name}: no committed offsets and no members{elsewhere}");
+    }
+    for error in &failed {
+        eprintln!("{error}");
     }
     for (asked, snapshot) in &answers {
         for failure in &snapshot.failures {
@@ -145,5 +200,7 @@ async fn print_once(clusters: &mut [Asked], args: &LagArgs) -> Result<ExitCode, 
             eprintln!("cluster {name}: could not read {}: {}", failure.what, failure.reason);
         }
     }
-    Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let complete =
+        failed.is_empty() && missing.is_empty() && answers.iter().all(|(_, snapshot)| every_group_was_read(snapshot));
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,6 +1,8 @@
 //! `tidemark ledger`: creates a ledger on purpose, shows its books, runs its clean-up.
 
 use super::Failure;
+use crate::cli::out;
+use crate::cli::out::say;
 use crate::{
     config::{
         ConfigError, FileConfig, LedgerConfig,
@@ -99,12 +101,12 @@ async fn init(args: InitArgs) -> Result<ExitCode, Failure> {
     }
     let name = LedgerName::new(namespace, &args.group);
     match store.init(&name, shape).await.with_context(|| format!("create ledger {name}"))? {
-        Init::Created(ledger) => println!("created ledger {name}, incarnation {}", ledger.incarnation),
+        Init::Created(ledger) => say!("created ledger {name}, incarnation {}", ledger.incarnation),
         Init::Exists(ledger) if ledger.shape() == shape => {
-            println!("ledger {name} exists, incarnation {}", ledger.incarnation)
+            say!("ledger {name} exists, incarnation {}", ledger.incarnation)
         }
         Init::Exists(ledger) => {
-            println!(
+            say!(
                 "ledger {name} exists in another shape, incarnation {}; a shape never changes: use a new namespace",
                 ledger.incarnation
             );
@@ -155,16 +157,19 @@ async fn status(args: StatusArgs) -> Result<ExitCode, Failure> {
     let file = FileConfig::of(&args.connection)?;
     let (store, namespace) = open_store(&args.connection, &file)?;
     let mut healthy = true;
-    for fact in store.server_facts().await.context("read facts about the server")? {
+    let facts = store.server_facts().await.with_context(|| {
+        format!("cannot ask the server at {}: does it run, and is --redis its address?", store.address())
+    })?;
+    for fact in facts {
         match fact.problem {
-            None => println!("{:<22} {}", fact.name, fact.value),
-            Some(problem) => println!("{:<22} {}  <- {problem}", fact.name, fact.value),
+            None => say!("{:<22} {}", fact.name, fact.value),
+            Some(problem) => say!("{:<22} {}  <- {problem}", fact.name, fact.value),
         }
     }
     let mut ledgers = store.ledgers(&namespace).await.context("list the ledgers")?;
     ledgers.retain(|entry| args.group.as_deref().is_none_or(|group| *entry.name.group == *group));
     if ledgers.is_empty() {
-        println!(
+        say!(
             "\nno ledger in namespace {namespace}{}",
             args.group.map(|group| format!(" for group {group}")).unwrap_or_default()
         );
@@ -179,11 +184,11 @@ async fn status(args: StatusArgs) -> Result<ExitCode, Failure> {
 
 /// Prints one group's books; tells whether they are whole and balance.
 fn print_books(entry: &LedgerEntry, books: &Books) -> bool {
-    println!("\n{}", entry.name);
+    say!("\n{}", entry.name);
     match &books.incarnation {
-        Some(incarnation) => println!("  incarnation          {incarnation}"),
+        Some(incarnation) => say!("  incarnation          {incarnation}"),
         None => {
-            println!("  incarnation          none: the store forgot this ledger; see `tidemark ledger init --accept-loss`")
+            say!("  incarnation          none: the store forgot this ledger; see `tidemark ledger init --accept-loss`")
         }
     }
     let mut imbalance = 0;
@@ -205,20 +210,20 @@ fn print_books(entry: &LedgerEntry, books: &Books) -> bool {
     }
     let executed: u64 = total.duplicates.iter().map(|row| row[DuplicateOutcome::Executed as usize]).sum();
     let suppressed: u64 = total.duplicates.iter().map(|row| row[DuplicateOutcome::Suppressed as usize]).sum();
-    println!("  granted              {}", total.granted_total());
-    println!("  completed            {}", total.completed);
-    println!("  in flight            {in_flight}");
-    println!("  duplicates           {suppressed} suppressed, {executed} executed twice");
-    println!("  remembered ids       {remembered}");
+    say!("  granted              {}", total.granted_total());
+    say!("  completed            {}", total.completed);
+    say!("  in flight            {in_flight}");
+    say!("  duplicates           {suppressed} suppressed, {executed} executed twice");
+    say!("  remembered ids       {remembered}");
     // As a hash table a bucket takes more than twice the memory, and answers as before.
     let full =
         if fullest > BUCKET_IDS_MAX { ", so it is a hash table: plan a namespace with more buckets (--expect)" } else { "" };
-    println!("  fullest bucket       {fullest} of {BUCKET_IDS_MAX} ids{full}");
-    println!("  unsent outbox        {outbox}");
+    say!("  fullest bucket       {fullest} of {BUCKET_IDS_MAX} ids{full}");
+    say!("  unsent outbox        {outbox}");
     let verdict = if imbalance == 0 { "balanced".to_owned() } else { format!("OFF BY {imbalance}") };
-    println!("  books                {verdict}");
+    say!("  books                {verdict}");
     if forgotten > 0 {
-        println!("  forgotten shards     {forgotten} of {}", books.shards.len());
+        say!("  forgotten shards     {forgotten} of {}", books.shards.len());
     }
     imbalance == 0 && forgotten == 0 && books.incarnation.is_some()
 }
@@ -233,7 +238,7 @@ async fn sweep(args: SweepArgs) -> Result<ExitCode, Failure> {
     for shard in ledger.shards() {
         dropped += sweep_shard(&store, At::new(&ledger, shard)).await?;
     }
-    println!("dropped {} from {name}", words::counted(dropped, "open record"));
+    say!("dropped {} from {name}", words::counted(dropped, "open record"));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -258,7 +263,7 @@ fn scripts(args: &ScriptsArgs) -> Result<ExitCode, Failure> {
     let scripts = shipped_scripts();
     let sums: String = scripts.iter().map(|script| format!("{}  {}.lua\n", script.sha, script.name)).collect();
     let Some(out) = &args.out else {
-        print!("{sums}");
+        out::print(format_args!("{sums}"));
         return Ok(ExitCode::SUCCESS);
     };
     let write = |name: &str, text: &str| {
@@ -271,7 +276,7 @@ fn scripts(args: &ScriptsArgs) -> Result<ExitCode, Failure> {
     }
     write("vectors.json", VECTORS)?;
     write("SHA1SUMS", &sums)?;
-    println!("wrote {} scripts and the vectors to {}", scripts.len(), out.display());
+    say!("wrote {} scripts and the vectors to {}", scripts.len(), out.display());
     Ok(ExitCode::SUCCESS)
 }
 

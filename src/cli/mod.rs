@@ -9,6 +9,7 @@ mod lab;
 mod lag;
 mod ledger;
 mod monitor;
+mod out;
 mod preview;
 mod service;
 mod verdict;
@@ -26,12 +27,7 @@ use crate::{
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
-use std::{
-    fmt,
-    io::{self, Write as _},
-    net::SocketAddr,
-    process::ExitCode,
-};
+use std::{fmt, net::SocketAddr, process::ExitCode};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -150,15 +146,19 @@ impl Cli {
             Command::Verdict(args) => verdict::run(&args),
             Command::Healthcheck(args) => Ok(healthcheck::run(&args.url, *args.timeout).await),
             Command::Rules { runbook_base } => {
-                io::stdout().write_all(alerts::rules_yaml_with(&runbook_base).as_bytes()).map_err(anyhow::Error::from)?;
+                out::print(format_args!("{}", alerts::rules_yaml_with(&runbook_base)));
                 Ok(ExitCode::SUCCESS)
             }
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Self::command(), "tidemark", &mut io::stdout());
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "tidemark", &mut script);
+                out::print(format_args!("{}", String::from_utf8_lossy(&script)));
                 Ok(ExitCode::SUCCESS)
             }
             Command::Man => {
-                clap_mangen::Man::new(Self::command()).render(&mut io::stdout()).map_err(anyhow::Error::from)?;
+                let mut page = Vec::new();
+                clap_mangen::Man::new(Self::command()).render(&mut page).map_err(anyhow::Error::from)?;
+                out::print(format_args!("{}", String::from_utf8_lossy(&page)));
                 Ok(ExitCode::SUCCESS)
             }
         }

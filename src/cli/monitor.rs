@@ -13,7 +13,10 @@ use crate::{
 };
 use anyhow::Context;
 use clap::Args;
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[derive(Args, Clone, Debug)]
@@ -34,7 +37,8 @@ pub async fn run(command: MonitorCommand, stop: CancellationToken) -> Result<Exi
     let ledgers = ledgers(&config)?;
     let listener = super::bind(config.web.listen).await?;
     let address = listener.local_addr().context("the address that is listened on")?;
-    println!("Tidemark is at http://{address}{}/", config.web.route_prefix);
+    // For people: that nobody reads it is no reason to end.
+    let _ = writeln!(io::stdout(), "Tidemark is at http://{address}{}/", config.web.route_prefix);
     let tasks = TaskTracker::new();
     start_monitor(&config, ledgers, MonitorOptions::default(), listener, &tasks, &stop)?;
     stop.cancelled().await;

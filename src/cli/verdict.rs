@@ -5,6 +5,7 @@
 mod cases;
 
 use super::Failure;
+use crate::cli::out;
 use crate::{
     config::{ConfigError, defaults, layered_duration},
     lag::{BurrowStatus, CommitWindow, Presence, RecordedWindow, Rule, Spans, Verdict, evaluate, facts_of, judge_by_rule},
@@ -16,7 +17,7 @@ use serde::Serialize;
 use std::{
     fmt::Write as _,
     fs::File,
-    io::{self, Read, Write as _},
+    io::{self, Read},
     process::ExitCode,
     time::Duration,
 };
@@ -76,7 +77,7 @@ pub fn run(args: &VerdictArgs) -> Result<ExitCode, Failure> {
         Output::Json => serde_json::to_string_pretty(&rows).context("verdicts as JSON")? + "\n",
         Output::Table => table(&rows),
     };
-    io::stdout().write_all(text.as_bytes()).context("standard output")?;
+    out::print(format_args!("{text}"));
     Ok(ExitCode::SUCCESS)
 }
 

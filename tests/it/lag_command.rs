@@ -1,7 +1,7 @@
 //! `tidemark lag` on a real broker: the age of what is unread with its source, and what a read-committed reader has left, alike
 //! in JSON, in CSV and on the terminal.
 
-use crate::support::{PATIENCE, Record, kafka, run, unique};
+use crate::support::{Guarded, PATIENCE, Record, eventually, free_ports, kafka, run, scratch, unique};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 
@@ -90,4 +90,44 @@ async fn every_partition_shows_the_age_of_its_oldest_unread_record_and_where_the
     assert!(table.lines().next().is_some_and(|head| head.contains("READ-COMMITTED") && head.contains("AGE BY")), "{table}");
     assert!(line(0).contains("2 h") && line(0).contains("record"), "{table}");
     assert!(line(1).contains("≥ ") && line(1).contains("bound"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_is_down_does_not_hide_the_others_and_does_not_end_a_watch() {
+    let (topic, group) = (kafka().topic(1).await, unique("it-half"));
+    kafka().produce(&topic, &vec![Record::of("x"); 4]).await;
+    kafka().commit(&group, &topic, &[(0, 1)]).await;
+    let [nobody] = free_ports();
+    let dir = scratch("lag");
+    let file = dir.join("tidemark.toml");
+    let cluster = |name: &str, address: &str| format!("[[cluster]]\nname = \"{name}\"\nkafka = \"{address}\"\n");
+    let clusters = [cluster("down", &format!("127.0.0.1:{nobody}")), cluster("up", &kafka().bootstrap())];
+    std::fs::write(&file, clusters.concat()).expect("the file can be written");
+    let path = file.display().to_string();
+
+    let once = run(&["lag", "--config", &path, "--group", &group, "-o", "json"]).await;
+    assert_eq!(once.status.code(), Some(1), "it is not the whole answer: {}", once.stderr);
+    assert!(once.stderr.contains("cluster down: "), "{}", once.stderr);
+    let rows: Vec<Value> = serde_json::from_str(&once.stdout).expect("JSON");
+    let [row] = &rows[..] else { panic!("one partition: {rows:?}") };
+    assert_eq!((&row["cluster"], &row["lag"]), (&"up".into(), &3.into()));
+
+    let sums =
+        run(&["lag", "--kafka", &kafka().bootstrap(), "--group", &group, "--by", "group", "--behind", "-o", "json"]).await;
+    assert!(sums.status.success(), "{}", sums.stderr);
+    let sums: Vec<Value> = serde_json::from_str(&sums.stdout).expect("JSON");
+    let [sum] = &sums[..] else { panic!("one group: {sums:?}") };
+    assert_eq!((&sum["group"], &sum["lag"], &sum["behind"]), (&group.as_str().into(), &3.into(), &1.into()));
+
+    let command = [env!("CARGO_BIN_EXE_tidemark"), "lag", "--config", &path, "--group", &group, "-o", "csv", "--watch"];
+    let mut watch = Guarded::start(&command.map(str::to_owned), &[], &dir, None);
+    eventually(PATIENCE, "it has looked twice", || {
+        let log = watch.log();
+        let seen = [format!("up,{group},{topic},0,1,"), "cluster down: ".to_owned()].map(|one| log.matches(&one).count());
+        async move { if seen.iter().all(|&times| times >= 2) { Ok(()) } else { Err(log) } }
+    })
+    .await;
+    watch.signal("TERM");
+    assert!(watch.wait(PATIENCE).success(), "it ends when it is asked to");
+    std::fs::remove_dir_all(dir).expect("the folder can be removed");
 }

@@ -1,6 +1,7 @@
 //! `tidemark dlt list`.
 
 use super::{SelectionArgs, cluster, printable, topics};
+use crate::cli::out;
 use crate::{
     cli::{
         Failure,
@@ -13,7 +14,7 @@ use anyhow::Context;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args;
 use serde::Serialize;
-use std::{collections::BTreeMap, io::Write as _, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode};
 use tokio_util::sync::CancellationToken;
 
 #[derive(Args, Clone, Debug)]
@@ -103,7 +104,7 @@ pub async fn run(args: ListArgs, stop: CancellationToken) -> Result<ExitCode, Fa
         complete &= topics::read(&connection, (&topic.name, topic.spans.clone()), &selection, take, &stop).await?;
     }
     let text = if args.letters { letter_text(&letters, args.output)? } else { count_text(counts, args.output)? };
-    std::io::stdout().write_all(text.as_bytes()).context("standard output")?;
+    out::print(format_args!("{text}"));
     if args.letters && !complete && !stop.is_cancelled() {
         eprintln!("more letters than {limit}: raise --limit, or select fewer");
     }

@@ -1,6 +1,7 @@
 //! `tidemark dlt redrive`: sends letters again, or says what would happen.
 
 use super::{SelectionArgs, cluster, store, topics};
+use crate::cli::out::say;
 use crate::{
     cli::Failure,
     config::{args::ConnectionArgs, defaults::LEDGER_WINDOW},
@@ -107,14 +108,14 @@ pub async fn run(args: RedriveArgs, stop: CancellationToken) -> Result<ExitCode,
     for problem in problems.iter().take(100) {
         eprintln!("not sent: {problem}");
     }
-    println!("sent {}, not selected {}, could not be sent {}", sum.sent, sum.passed_over, sum.held);
+    say!("sent {}, not selected {}, could not be sent {}", sum.sent, sum.passed_over, sum.held);
     if sum.beyond_window > 0 {
-        println!("held as older than the ledger's window {}: {FORGOTTEN}", sum.beyond_window);
+        say!("held as older than the ledger's window {}: {FORGOTTEN}", sum.beyond_window);
     }
     if sum.stopped {
-        println!("stopped before the end: the same command goes on from here");
+        say!("stopped before the end: the same command goes on from here");
     } else if sum.held > 0 && !args.pass_over {
-        println!("what lies behind a letter that could not be sent waits; --pass-over goes on behind it");
+        say!("what lies behind a letter that could not be sent waits; --pass-over goes on behind it");
     }
     Ok(if sum.held > 0 || sum.beyond_window > 0 || sum.stopped { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -175,23 +176,23 @@ async fn dry_run(
         found.insert(topic, DryRun { letters: letters.len() as u64, beyond_window, outlook });
     }
     if found.is_empty() {
-        println!("no dead letters");
+        say!("no dead letters");
     }
     for (topic, DryRun { letters, beyond_window, outlook: of }) in &found {
-        println!("{topic}: {letters} to send");
-        println!("  would be executed    {}", of.executed);
-        println!("  would be suppressed  {}", of.suppressed);
-        println!("  under way            {}", of.under_way);
-        println!("  set aside once more  {}", of.set_aside);
-        println!("  cannot be sent       {}", of.impossible);
+        say!("{topic}: {letters} to send");
+        say!("  would be executed    {}", of.executed);
+        say!("  would be suppressed  {}", of.suppressed);
+        say!("  under way            {}", of.under_way);
+        say!("  set aside once more  {}", of.set_aside);
+        say!("  cannot be sent       {}", of.impossible);
         if *beyond_window > 0 {
-            println!("  older than window    {beyond_window}, held: {FORGOTTEN}");
+            say!("  older than window    {beyond_window}, held: {FORGOTTEN}");
         }
         if of.unknown > 0 {
-            println!("  not known            {} (give --redis, and see that the group keeps a ledger)", of.unknown);
+            say!("  not known            {} (give --redis, and see that the group keeps a ledger)", of.unknown);
         }
     }
-    println!("nothing was sent");
+    say!("nothing was sent");
     Ok(if stop.is_cancelled() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -1,6 +1,7 @@
 //! `tidemark dlt show`: one letter, with what the ledger knows of its event.
 
 use super::{cluster, printable, store, topics};
+use crate::cli::out;
 use crate::{
     cli::Failure,
     config::{ConfigError, args::ConnectionArgs},
@@ -10,7 +11,7 @@ use crate::{
 use anyhow::{Context, anyhow};
 use chrono::SecondsFormat;
 use clap::Args;
-use std::{io::Write as _, process::ExitCode};
+use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 /// Characters of one value that are shown.
@@ -41,7 +42,7 @@ pub async fn run(args: ShowArgs, stop: CancellationToken) -> Result<ExitCode, Fa
     let letter = letter.ok_or_else(|| anyhow!("there is no record at {}", args.address))?;
     let outlook = outlooks(store.as_ref(), &namespace, std::slice::from_ref(&letter)).await.context("ask the ledger")?;
     let text = written(&letter, outlook.first().copied().unwrap_or(Outlook::Unknown));
-    std::io::stdout().write_all(text.as_bytes()).context("standard output")?;
+    out::print(format_args!("{text}"));
     Ok(ExitCode::SUCCESS)
 }
 

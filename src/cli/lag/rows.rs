@@ -8,12 +8,13 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// One group's reading of one partition. A value that is not known is empty or null, with the reason in `note`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Row<'a> {
     pub cluster: &'a str,
     pub group: &'a str,
-    pub topic: &'a str,
-    pub partition: i32,
+    /// Empty, as the partition is, in the one row of a group whose committed offsets could not be read.
+    pub topic: Option<&'a str>,
+    pub partition: Option<i32>,
     pub committed: Option<u64>,
     pub log_start: Option<u64>,
     pub log_end: Option<u64>,
@@ -31,6 +32,18 @@ pub struct Row<'a> {
     pub note: String,
 }
 
+impl<'a> Row<'a> {
+    /// A row in which nothing is known yet.
+    pub fn of(cluster: &'a str, group: &'a str) -> Self {
+        Self { cluster, group, ..Self::default() }
+    }
+
+    /// Whether something is left, or may be.
+    pub fn is_behind(&self) -> bool {
+        self.lag.is_none_or(|lag| lag > 0)
+    }
+}
+
 type Seen<'a> = (&'a History, &'a OldestRecords);
 
 /// The rows of a snapshot that was added to the history last.
@@ -38,7 +51,8 @@ pub fn rows_of<'a>(cluster: &'a str, snapshot: &'a ClusterSnapshot, seen: Seen<'
     snapshot.groups.iter().flat_map(|group| group_rows(cluster, snapshot, seen, group)).collect()
 }
 
-/// Committed partitions, those that failed one by one, and assigned ones without a commit; sorted.
+/// Committed partitions, those that failed one by one, and assigned ones without a commit; sorted. A group of which nothing
+/// of this could be read is one row with the reason.
 fn group_rows<'a>(
     cluster: &'a str,
     snapshot: &'a ClusterSnapshot,
@@ -66,6 +80,9 @@ fn group_rows<'a>(
         }
         Reading::Unknown(reason) => committed.values_mut().for_each(|value| *value = Reading::Unknown(*reason)),
     }
+    if let (true, Reading::Unknown(reason)) = (committed.is_empty(), &group.committed) {
+        return vec![Row { note: reason.to_string(), ..Row::of(cluster, &group.id) }];
+    }
     let row = |((topic, partition), committed): ((&'a str, i32), Reading<Offset>)| {
         let pair = pair(snapshot, seen.0, group, (topic, partition), committed);
         let unread = look(seen, &pair);
@@ -73,8 +90,8 @@ fn group_rows<'a>(
         Row {
             cluster,
             group: &group.id,
-            topic,
-            partition,
+            topic: Some(topic),
+            partition: Some(partition),
             committed: committed.known().map(Offset::get),
             log_start: pair.range.known().map(|range| range.start.get()),
             log_end: pair.range.known().map(|range| range.end.get()),
@@ -206,16 +223,36 @@ mod tests {
         let rows = rows_of("local", &snapshot, (&history, &records));
         assert_eq!((rows[0].lag, rows[0].expired), (Some(70), Some(20)));
         assert_eq!((rows[1].lag, rows[1].note.as_str()), (None, "nothing has been committed here"));
-        assert_eq!((rows[2].partition, rows[2].log_end), (7, None));
+        assert_eq!((rows[2].partition, rows[2].log_end), (Some(7), None));
     }
 
     #[test]
     fn a_table_keeps_one_line_per_partition_whatever_the_names_hold() {
         let snapshot = snapshot();
         let (history, records) = first(&snapshot);
-        let text = text::table(&rows_of("local", &snapshot, (&history, &records)), false);
+        let text = text::table(&rows_of("local", &snapshot, (&history, &records)));
         assert_eq!(text.lines().count(), 4, "{text}");
         assert!(text.contains('—'));
+    }
+
+    #[test]
+    fn a_group_whose_offsets_could_not_be_read_is_a_row_with_the_reason() {
+        let mut snapshot = snapshot();
+        snapshot.groups[0].committed = Reading::Unknown(UnknownReason::Timeout);
+        let (history, records) = first(&snapshot);
+        let rows = rows_of("local", &snapshot, (&history, &records));
+        let notes: Vec<(Option<i32>, &str)> = rows.iter().map(|row| (row.partition, row.note.as_str())).collect();
+        let reason = UnknownReason::Timeout.to_string();
+        assert_eq!(notes, [0, 1, 7].map(|partition| (Some(partition), reason.as_str())), "what its members own");
+
+        snapshot.groups[0].members = Reading::Unknown(UnknownReason::Timeout);
+        let (history, records) = first(&snapshot);
+        let rows = rows_of("local", &snapshot, (&history, &records));
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].group, rows[0].topic, rows[0].lag, rows[0].note.as_str()), ("g", None, None, reason.as_str()));
+        let text = text::csv(&rows).unwrap();
+        assert!(text.ends_with(&format!("\nlocal,g,,,,,,,,,,,,,{reason}\n")), "{text}");
+        assert!(text::table(&rows).contains(&reason));
     }
 
     #[test]

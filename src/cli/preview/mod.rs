@@ -4,6 +4,7 @@ mod rows;
 mod text;
 
 use super::{Failure, dlt, lag::Output};
+use crate::cli::out;
 use crate::{
     config::{ClusterConfig, ConfigError, Property, args::ConnectionArgs},
     kafka::{ClientProperties, ClusterReader, Connection, ReaderConfig, offsets_at},
@@ -16,7 +17,7 @@ use chrono::Utc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rows::{LedgerShown, Preview};
-use std::{collections::BTreeMap, io::Write as _, process::ExitCode, sync::Arc};
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 const EXAMPLES: &str = "\
@@ -104,7 +105,7 @@ pub async fn run(args: PreviewArgs, stop: CancellationToken) -> Result<ExitCode,
         Output::Json => serde_json::to_string_pretty(&preview).context("the preview as JSON")? + "\n",
         Output::Csv => text::csv(&preview)?,
     };
-    std::io::stdout().write_all(text.as_bytes()).context("standard output")?;
+    out::print(format_args!("{text}"));
     Ok(if preview.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
