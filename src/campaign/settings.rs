@@ -138,6 +138,8 @@ fn source(args: &CampaignArgs) -> Result<BrokerSource, ConfigError> {
             Ok(BrokerSource::Command(words))
         }
         (Some(_), Some(command)) => Err(ConfigError::invalid("broker", command, "goes without --kafka: give one of them")),
+        // Nothing is run: the plan is that of a broker which is not ours to stop.
+        (None, None) if args.plan_only => Ok(BrokerSource::Given(String::new())),
         (None, None) => {
             let rule = "is needed: give --kafka HOST:PORT, or --broker with a command that runs one";
             Err(ConfigError::missing("kafka", rule))
@@ -225,7 +227,8 @@ mod tests {
     #[test]
     fn each_mistake_is_named() {
         let wrong = |args: CampaignArgs| CampaignSettings::resolve(&args).unwrap_err().key;
-        assert_eq!(wrong(CampaignArgs { kafka: None, ..args() }), "kafka");
+        assert_eq!(wrong(CampaignArgs { kafka: None, plan_only: false, ..args() }), "kafka");
+        assert!(CampaignSettings::resolve(&CampaignArgs { kafka: None, ..args() }).is_ok(), "plans need no Kafka");
         assert_eq!(wrong(CampaignArgs { broker: Some("x {port}".to_owned()), ..args() }), "broker");
         assert_eq!(wrong(CampaignArgs { kafka: None, broker: Some("x".to_owned()), ..args() }), "broker");
         assert_eq!(wrong(CampaignArgs { runs: 0, ..args() }), "runs");

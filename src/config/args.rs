@@ -131,7 +131,7 @@ pub struct WebArgs {
     /// Path prefix of every page [default: the path of --external-url]
     #[arg(long, env = "TIDEMARK_ROUTE_PREFIX", value_name = "PATH")]
     pub route_prefix: Option<String>,
-    /// Host names that requests may carry; all when none is given
+    /// Host names that requests may carry; when none is given all, but on loopback only addresses and localhost
     #[arg(long = "allowed-host", env = "TIDEMARK_ALLOWED_HOST", value_name = "HOST", value_delimiter = ',')]
     pub allowed_host: Vec<String>,
 }

@@ -120,11 +120,39 @@ impl FileConfig {
             let line = text.lines().nth(number).unwrap_or_default().trim();
             // A line may carry a secret: show its key alone.
             let key = line.split_once('=').map_or(line, |(key, _)| key).trim();
-            ConfigError::new(origin, &format!("line {}", number + 1), key, error.message().trim().to_owned())
+            ConfigError::new(origin, &format!("line {}", number + 1), key, in_words(error.message().trim()))
         })?;
         file.origin = origin.to_owned();
         Ok(file)
     }
+}
+
+/// The parser's words without names of types, and of the keys that it would list only the nearest.
+fn in_words(message: &str) -> String {
+    const TYPES: [(&str, &str); 10] = [
+        ("struct ThresholdTable", "a table"),
+        ("struct FileCluster", "a table"),
+        ("struct FileReceiver", "a table"),
+        ("a sequence", "a list"),
+        ("a map", "a table"),
+        ("usize", "a whole number"),
+        ("u64", "a whole number"),
+        ("u32", "a whole number"),
+        ("u16", "a whole number"),
+        ("f64", "a number"),
+    ];
+    if let Some((field, expected)) = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) {
+        let known = expected.split('`').skip(1).step_by(2);
+        let (near, likeness) = known.fold(("", 0.0), |best, name| {
+            let likeness = strsim::jaro_winkler(field, name);
+            if likeness > best.1 { (name, likeness) } else { best }
+        });
+        let hint = if likeness > 0.8 { format!("; did you mean {near}?") } else { String::new() };
+        return format!("there is no key {field:?} here{hint}");
+    }
+    TYPES.iter().fold(message.to_owned(), |message, (named, words)| {
+        message.replace(&format!("expected {named}"), &format!("expected {words}"))
+    })
 }
 
 #[cfg(test)]
@@ -135,7 +163,11 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         let error = FileConfig::parse("t.toml", "kafka = \"a:1\"\nintervall = \"1s\"\n").unwrap_err();
         assert_eq!(error.key, "line 2");
-        assert!(error.rule.contains("intervall"), "{error}");
+        assert_eq!(error.rule, "there is no key \"intervall\" here; did you mean interval?");
+        let error = FileConfig::parse("t.toml", "[[cluster]]\nname = \"a\"\nzzz = 1\n").unwrap_err();
+        assert_eq!(error.rule, "there is no key \"zzz\" here");
+        let error = FileConfig::parse("t.toml", "max-series = \"many\"\n").unwrap_err();
+        assert!(error.rule.ends_with("expected a whole number"), "{error}");
     }
 
     #[test]

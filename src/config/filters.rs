@@ -11,12 +11,12 @@ pub struct NameFilter {
 }
 
 impl NameFilter {
-    /// `key` is the flag's stem: `groups` or `topics`.
-    pub(crate) fn new(origin: &str, key: &str, include: Option<&str>, exclude: Option<&str>) -> Result<Self, ConfigError> {
-        let compile = |suffix: &str, pattern: Option<&str>| {
+    /// `key` is the flag's stem: `groups` or `topics`. Each pattern comes with where it was set.
+    pub(crate) fn new(key: &str, include: Option<(&str, &str)>, exclude: Option<(&str, &str)>) -> Result<Self, ConfigError> {
+        let compile = |suffix: &str, pattern: Option<(&str, &str)>| {
             pattern
-                .filter(|pattern| !pattern.is_empty())
-                .map(|pattern| whole(origin, &format!("{key}-{suffix}"), pattern))
+                .filter(|(pattern, _)| !pattern.is_empty())
+                .map(|(pattern, origin)| whole(origin, &format!("{key}-{suffix}"), pattern))
                 .transpose()
         };
         Ok(Self { include: compile("include", include)?, exclude: compile("exclude", exclude)? })
@@ -24,7 +24,8 @@ impl NameFilter {
 
     /// From `--<key>-include` and `--<key>-exclude`.
     pub fn from_args(key: &str, include: &Option<String>, exclude: &Option<String>) -> Result<Self, ConfigError> {
-        Self::new(ARGS, key, include.as_deref(), exclude.as_deref())
+        let [include, exclude] = [include, exclude].map(|pattern| pattern.as_deref().map(|pattern| (pattern, ARGS)));
+        Self::new(key, include, exclude)
     }
 
     pub fn accepts(&self, name: &str) -> bool {
@@ -46,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_filter_matches_whole_names_and_exclude_wins() {
-        let filter = NameFilter::new("test", "groups", Some("payment-.*|order"), Some(".*-canary")).unwrap();
+        let filter = NameFilter::new("groups", Some(("payment-.*|order", ARGS)), Some((".*-canary", ARGS))).unwrap();
         assert!(filter.accepts("payment-service"));
         assert!(filter.accepts("order"));
         assert!(!filter.accepts("order-service"));
@@ -56,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_broken_pattern_is_named_with_its_flag() {
-        let error = NameFilter::new("test", "topics", None, Some("(")).unwrap_err();
-        assert_eq!(error.key, "topics-exclude");
+        let error = NameFilter::new("topics", Some((".*", ARGS)), Some(("(", "t.toml"))).unwrap_err();
+        assert_eq!((error.key.as_str(), error.origin.as_str()), ("topics-exclude", "t.toml"));
     }
 }

@@ -30,7 +30,7 @@ pub use thresholds::ThresholdTable;
 
 /// A setting that cannot be used. Displays as one sentence: where it came from, what it is, and what it must be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{origin}: {key} = {value:?}: {rule}")]
+#[error("{origin}: {key}{} {rule}", shown(value))]
 pub struct ConfigError {
     /// `command line or environment`, or the file's path.
     pub origin: String,
@@ -54,10 +54,15 @@ impl ConfigError {
         Self::new(ARGS, key, value, rule)
     }
 
-    /// A `-X` property that a client cannot use. `value` is shown as it is given: secrets are hidden before.
+    /// A property that a client cannot use, wherever it was set. `value` is shown as it is given: secrets are hidden before.
     pub fn property(key: &str, value: &str, rule: &str) -> Self {
-        Self::new(ARGS, &format!("-X {key}"), value, rule)
+        Self::new("Kafka client property (-X, or X in the file)", key, value, rule)
     }
+}
+
+/// The value with what leads to the rule; nothing of one that is missing.
+fn shown(value: &str) -> String {
+    if value.is_empty() { String::new() } else { format!(" = {value:?}:") }
 }
 
 /// Where a flag or an environment variable stands in an error message.

@@ -17,6 +17,9 @@ use std::{
     time::Duration,
 };
 
+/// Less would hold no more than a few minutes of a hundred partitions.
+const HISTORY_BYTES_MIN: u64 = 1 << 20;
+
 #[derive(Clone, Debug)]
 pub struct MonitorConfig {
     pub clusters: Vec<ClusterConfig>,
@@ -67,9 +70,16 @@ impl MonitorConfig {
     /// Resolves flags and variables over the file over the defaults.
     pub fn resolve(connection: &ConnectionArgs, collection: &CollectionArgs, web: &WebArgs) -> Result<Self, ConfigError> {
         let file = FileConfig::of(connection)?;
+        let duration = |key: &str, arg: &Option<String>, in_file: &Option<String>, default: Duration| {
+            layered_duration(key, arg, in_file, &file.origin, default)
+        };
+        let interval = duration("interval", &collection.interval, &file.interval, defaults::INTERVAL)?;
+        let default = defaults::STALLED_AFTER.max(interval * 3);
+        let stalled_after = duration("stalled-after", &collection.stalled_after, &file.stalled_after, default)?;
+        let window = duration("window", &collection.window, &file.window, defaults::WINDOW.max(stalled_after))?;
         let mut config = Self {
             clusters: resolve_clusters(connection, &file)?,
-            interval: layered_duration("interval", &collection.interval, &file.interval, &file.origin, defaults::INTERVAL)?,
+            interval,
             groups: if collection.filter.group.is_empty() {
                 file.group.clone().unwrap_or_default()
             } else {
@@ -79,43 +89,57 @@ impl MonitorConfig {
                 "groups",
                 [&collection.filter.groups_include, &collection.filter.groups_exclude],
                 [&file.groups_include, &file.groups_exclude],
+                &file.origin,
             )?,
             topic_filter: layered_filter(
                 "topics",
                 [&collection.filter.topics_include, &collection.filter.topics_exclude],
                 [&file.topics_include, &file.topics_exclude],
+                &file.origin,
             )?,
             granularity: layered(&collection.granularity, &file.granularity, &file.origin)
                 .map_or(Ok(Granularity::Partition), |(value, origin)| Granularity::parse(origin, &value))?,
             max_series: collection.max_series.or(file.max_series).unwrap_or(defaults::MAX_SERIES),
-            stalled_after: layered_duration(
-                "stalled-after",
-                &collection.stalled_after,
-                &file.stalled_after,
-                &file.origin,
-                defaults::STALLED_AFTER,
-            )?,
-            window: layered_duration("window", &collection.window, &file.window, &file.origin, defaults::WINDOW)?,
+            stalled_after,
+            window,
             history_bytes: collection.history_bytes.or(file.history_bytes).unwrap_or(defaults::HISTORY_BYTES),
             thresholds: file.thresholds.clone(),
             receivers: resolve_receivers(&file)?,
             web: resolve_web(web, &file)?,
             effective: Vec::new(),
         };
-        config.validate(&file.origin)?;
+        config.validate(collection, &file)?;
         config.effective = effective::list(&config, collection, web, &file);
         Ok(config)
     }
 
-    fn validate(&self, file_origin: &str) -> Result<(), ConfigError> {
-        self.thresholds.validate(file_origin)?;
-        if self.window < self.stalled_after {
-            let value = humantime::format_duration(self.window).to_string();
-            return Err(ConfigError::new(ARGS, "window", value, "must not be shorter than stalled-after"));
+    fn validate(&self, args: &CollectionArgs, file: &FileConfig) -> Result<(), ConfigError> {
+        self.thresholds.validate(&file.origin)?;
+        let origin = |arg: bool, in_file: bool| match (arg, in_file) {
+            (true, _) => ARGS,
+            (false, true) => file.origin.as_str(),
+            (false, false) => "default",
+        };
+        let of_window = (origin(args.window.is_some(), file.window.is_some()), "window", self.window);
+        let of_stalled =
+            (origin(args.stalled_after.is_some(), file.stalled_after.is_some()), "stalled-after", self.stalled_after);
+        // Between two readings nothing can be seen to move.
+        let orders = [(of_window, "stalled-after", self.stalled_after), (of_stalled, "interval", self.interval)];
+        for ((origin, key, span), other, least) in orders {
+            if span < least {
+                let [span, least] = [span, least].map(|span| humantime::format_duration(span).to_string());
+                let rule = format!("must not be shorter than {other}, which is {least}");
+                return Err(ConfigError::new(origin, key, span, rule));
+            }
+        }
+        if self.history_bytes < HISTORY_BYTES_MIN {
+            let (value, rule) = (self.history_bytes.to_string(), format!("must be at least {HISTORY_BYTES_MIN}"));
+            let origin = origin(args.history_bytes.is_some(), file.history_bytes.is_some());
+            return Err(ConfigError::new(origin, "history-bytes", value, rule));
         }
         let mut names = BTreeSet::new();
         match self.clusters.iter().find(|cluster| !names.insert(cluster.name.as_str())) {
-            Some(twice) => Err(ConfigError::new(file_origin, "cluster.name", &twice.name, "must be unique")),
+            Some(twice) => Err(ConfigError::new(&file.origin, "cluster.name", &twice.name, "must be unique")),
             None => Ok(()),
         }
     }
@@ -155,9 +179,16 @@ pub(crate) fn parse_duration(origin: &str, key: &str, value: &str) -> Result<Dur
     }
 }
 
-fn layered_filter(key: &str, args: [&Option<String>; 2], file: [&Option<String>; 2]) -> Result<NameFilter, ConfigError> {
-    let [include, exclude] = [0, 1].map(|i| args[i].as_deref().or(file[i].as_deref()));
-    NameFilter::new(ARGS, key, include, exclude)
+fn layered_filter(
+    key: &str,
+    args: [&Option<String>; 2],
+    file: [&Option<String>; 2],
+    file_origin: &str,
+) -> Result<NameFilter, ConfigError> {
+    let [include, exclude] = [0, 1].map(|i| layered(args[i], file[i], file_origin));
+    let [include, exclude] =
+        [&include, &exclude].map(|one| one.as_ref().map(|(pattern, origin)| (pattern.as_str(), *origin)));
+    NameFilter::new(key, include, exclude)
 }
 
 pub(crate) fn parse_listen(origin: &str, value: &str) -> Result<SocketAddr, ConfigError> {
@@ -252,7 +283,9 @@ fn resolve_receivers(file: &FileConfig) -> Result<Vec<ReceiverConfig>, ConfigErr
             return Err(ConfigError::new(&file.origin, "receiver.name", &entry.name, "must be there and unique"));
         }
         if !entry.url.starts_with("http://") && !entry.url.starts_with("https://") {
-            return Err(ConfigError::new(&file.origin, "receiver.url", "", "must be an http:// or https:// address"));
+            // What is shown may be a secret.
+            let rule = format!("of {:?} must be an http:// or https:// address", entry.name);
+            return Err(ConfigError::new(&file.origin, "receiver.url", "", rule));
         }
         receivers.push(ReceiverConfig {
             name: entry.name.clone(),
@@ -321,6 +354,9 @@ mod tests {
         let config = MonitorConfig::resolve(&args("k:9092"), &CollectionArgs::default(), &WebArgs::default()).unwrap();
         assert_eq!(config.web.listen.to_string(), "127.0.0.1:8720");
         assert_eq!((config.interval, config.stalled_after), (Duration::from_secs(10), Duration::from_secs(60)));
+        let slow = CollectionArgs { interval: Some("5m".into()), ..CollectionArgs::default() };
+        let slow = MonitorConfig::resolve(&args("k:9092"), &slow, &WebArgs::default()).unwrap();
+        assert_eq!((slow.stalled_after, slow.window), (Duration::from_secs(900), Duration::from_secs(900)));
         assert_eq!(config.clusters[0].name, "local");
         assert_eq!(config.clusters[0].namespace, "shop");
         assert_eq!(config.granularity, Granularity::Partition);
@@ -398,6 +434,8 @@ mod tests {
             WebArgs::default(),
         );
         bad("window", CollectionArgs { window: Some("1s".into()), ..none() }, WebArgs::default());
+        bad("stalled-after", CollectionArgs { stalled_after: Some("9s".into()), ..none() }, WebArgs::default());
+        bad("history-bytes", CollectionArgs { history_bytes: Some(10), ..none() }, WebArgs::default());
         bad("listen", none(), WebArgs { listen: Some("8720".into()), ..WebArgs::default() });
         bad("route-prefix", none(), WebArgs { route_prefix: Some("x".into()), ..WebArgs::default() });
         bad("external-url", none(), WebArgs { external_url: Some("tidemark.example".into()), ..WebArgs::default() });

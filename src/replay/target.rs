@@ -99,7 +99,8 @@ mod tests {
         for text in ["", "-", "yesterday", "-5", "+5", "99999999999999999999", "@", "@-1", "@soon", "2026-05-01", "Earliest"]
         {
             let error = ResetTo::parse(text).unwrap_err().to_string();
-            assert!(error.contains(&format!("to = {text:?}: must be earliest, latest")), "{error}");
+            let named = if text.is_empty() { "to".to_owned() } else { format!("to = {text:?}:") };
+            assert!(error.contains(&format!("{named} must be earliest, latest")), "{error}");
         }
     }
 
