@@ -156,10 +156,11 @@ fn falling_behind(group: &GroupEvidence<'_>) -> String {
     match (runway, group.pause(), group.produced_per_second.zip(group.consumed_per_second)) {
         (Some(runway), _, _) => format!("{growth}; the oldest unread message is deleted in {}.", duration(runway)),
         (None, Some(pause), _) => format!("{growth}; nothing was committed for {}.", duration(pause)),
-        (None, None, Some((produced, consumed))) => {
+        // The speeds are over another span than the growth: they are told where they say the same.
+        (None, None, Some((produced, consumed))) if produced > consumed && rate(produced) != rate(consumed) => {
             format!("{growth}: {} arrive per second, {} are read.", rate(produced), rate(consumed))
         }
-        (None, None, None) => format!("{growth}."),
+        (None, None, Some(_) | None) => format!("{growth}."),
     }
 }
 

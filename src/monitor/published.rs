@@ -6,18 +6,20 @@ use arc_swap::ArcSwap;
 use std::{
     ops::Deref,
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, TryLockError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The latest [`View`], a signal for each new one, and the charts' history behind it. Reading never waits for a collection.
 pub struct Published {
     view: ArcSwap<View>,
     /// Taken for writing while a collection is taken in and its view is published.
     changing: RwLock<()>,
+    /// Told after each change.
+    settled: Notify,
     ticks: watch::Sender<u64>,
     charts: Box<dyn Charts>,
     notes: Mutex<Vec<TimelineEntry>>,
@@ -53,12 +55,22 @@ pub trait Charts: Send + Sync {
     }
 }
 
+/// Wakes those who wait for the end of a change.
+struct Told<'a>(&'a Notify);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.notify_waiters();
+    }
+}
+
 impl Published {
     pub fn new(first: View, charts: Box<dyn Charts>) -> Arc<Self> {
         let ticks = watch::Sender::new(first.tick);
         Arc::new(Self {
             view: ArcSwap::from_pointee(first),
             changing: RwLock::new(()),
+            settled: Notify::new(),
             ticks,
             charts,
             notes: Mutex::default(),
@@ -77,8 +89,25 @@ impl Published {
         Held { view: self.latest(), _changing: changing }
     }
 
+    /// As [`Self::held`], for async code: no thread stands still while a collection is taken in. Nothing may be awaited while
+    /// it is held.
+    pub async fn settled(&self) -> Held<'_> {
+        loop {
+            // Made before the look, so that no change that ends in between is missed.
+            let changed = self.settled.notified();
+            match self.changing.try_read() {
+                Ok(changing) => return Held { view: self.latest(), _changing: changing },
+                Err(TryLockError::Poisoned(held)) => return Held { view: self.latest(), _changing: held.into_inner() },
+                Err(TryLockError::WouldBlock) => {}
+            }
+            changed.await;
+        }
+    }
+
     /// Lets `change` take in a collection and publish its view as one step for those who hold a view.
     pub(super) fn change<T>(&self, change: impl FnOnce() -> T) -> T {
+        // Let go in the opposite order, and also when `change` panics.
+        let _told = Told(&self.settled);
         let _changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
         change()
     }
@@ -163,5 +192,35 @@ mod tests {
         assert!(published.changing.try_write().is_err());
         drop(other);
         assert!(published.change(|| published.changing.try_read().is_err()), "who begins a page waits for a change");
+    }
+
+    #[tokio::test]
+    async fn a_page_that_has_to_wait_for_a_change_leaves_the_thread_to_others() {
+        let published = Published::new(fixture::empty_view(fixture::at(0)), Box::new(NoCharts));
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let changing = {
+            let published = Arc::clone(&published);
+            std::thread::spawn(move || {
+                published.change(|| {
+                    begun.send(()).unwrap();
+                    let _ = ends.recv();
+                    published.publish(View { tick: 7, ..fixture::empty_view(fixture::at(0)) });
+                });
+            })
+        };
+        begins.await.unwrap();
+        let mut page = std::pin::pin!(async { published.settled().await.tick });
+        assert!(futures_util::poll!(&mut page).is_pending(), "and this one thread goes on");
+        end.send(()).unwrap();
+        assert_eq!(page.await, 7);
+        changing.join().unwrap();
+        // One that panicked does not keep them waiting either.
+        let broken = std::thread::spawn({
+            let published = Arc::clone(&published);
+            move || published.change(|| panic!("a defect"))
+        });
+        assert!(broken.join().is_err());
+        assert_eq!(published.settled().await.tick, 7);
     }
 }

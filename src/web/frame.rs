@@ -20,13 +20,15 @@ pub struct Visit {
     /// Below the prefix, without the query.
     pub path: String,
     pub raw_query: String,
+    /// The name under which we were asked; empty where the request has none.
+    pub host: String,
     pub theme: Theme,
 }
 
 impl Visit {
     /// A visit of the stream: it renders the same fragments, and the frame is not sent.
     pub fn of_stream(params: Params) -> Self {
-        Self { params, path: String::new(), raw_query: String::new(), theme: Theme::Auto }
+        Self { params, path: String::new(), raw_query: String::new(), host: String::new(), theme: Theme::Auto }
     }
 }
 
@@ -38,6 +40,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Visit {
             params: Params::parse(parts.uri.query()),
             path: parts.uri.path().to_owned(),
             raw_query: parts.uri.query().unwrap_or("").to_owned(),
+            host: parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned(),
             theme: Theme::of(&parts.headers),
         })
     }

@@ -87,6 +87,11 @@ fn every_verdict_says_its_evidence_in_exact_numbers() {
             GroupEvidence { runway: None, ..group(Status::FallingBehind) },
             "+122 messages/s for 6 min: 417 arrive per second, 295 are read.",
         ),
+        // Seen over a shorter time than the growth, the speeds may say the opposite.
+        (
+            GroupEvidence { runway: None, produced_per_second: Some(294.0), ..group(Status::FallingBehind) },
+            "+122 messages/s for 6 min.",
+        ),
         (
             GroupEvidence { rewind, ..group(Status::Rewound) },
             "Moved back by 12,400 messages 3 min ago; 8,000 to go to its former place.",

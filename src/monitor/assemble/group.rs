@@ -96,12 +96,13 @@ fn evidence_of<'a>(
     counted: &[&'a Judged<'a>],
     standpoint: Standpoint<'_>,
 ) -> (GroupEvidence<'a>, Option<Line>) {
-    let verdict = match (&group.committed, counted.is_empty()) {
-        (Reading::Unknown(reason), true) => Verdict::unknown(*reason),
-        _ => worst(counted.iter().map(|one| one.verdict)),
+    // Of a group whose offsets were never read not even the partitions are known.
+    let (verdict, lag) = match (&group.committed, counted.is_empty()) {
+        (Reading::Unknown(reason), true) => (Verdict::unknown(*reason), Reading::Unknown(*reason)),
+        _ => (worst(counted.iter().map(|one| one.verdict)), sums::lag(counted)),
     };
     let line = standpoint.track.and_then(|track| evidence::group_line(scene, track, standpoint.history));
-    let verdicts = Verdicts { verdict, lag: sums::lag(counted), line };
+    let verdicts = Verdicts { verdict, lag, line };
     (evidence::evidence(scene, group, counted, verdicts, standpoint.history), line)
 }
 

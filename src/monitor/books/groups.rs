@@ -6,8 +6,8 @@ use crate::store::{Books, GrantKind, ShardBooks, ShardStats, gap_bounds};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
-/// What to do when the store forgot.
-pub(super) const REMEDY: &str = "consumers have stopped, restore the data or accept the loss with `tidemark ledger init --accept-loss` (the status page has the whole command)";
+/// What follows when the store forgot; the pages say what to do.
+pub(super) const CONSEQUENCE: &str = "its consumers have stopped";
 
 /// Levels come from what was just read; where a shard could not be read they are those of the shards that could, and
 /// where none could, those of the last view.
@@ -82,7 +82,7 @@ fn state(reading: &GroupReading) -> Result<(), String> {
         None => format!("shard {number} is empty"),
     };
     let more = if forgotten.len() > 1 { format!(" and {} more", forgotten.len() - 1) } else { String::new() };
-    Err(format!("the store forgot: {what}{more}; {REMEDY}"))
+    Err(format!("the store forgot: {what}{more}; {CONSEQUENCE}"))
 }
 
 /// Grants are stamped by the store's clock: one in the future means that this clock fell back since.

@@ -119,7 +119,10 @@ impl Books {
             let reading = GroupReading {
                 group: group.clone(),
                 shards: maxima.shards(),
-                books: Err(format!("the store forgot this ledger: its index does not name it any more; {}", groups::REMEDY)),
+                books: Err(format!(
+                    "the store forgot this ledger: its index does not name it any more; {}",
+                    groups::CONSEQUENCE
+                )),
                 duplicates: Vec::new(),
                 sagas: None,
             };
@@ -154,8 +157,14 @@ impl Books {
         if let (Some(was), Some(now)) = (before.and_then(server_run), server_run(view))
             && was != now
         {
+            let stopped = view.groups.iter().filter(|group| group.state.is_err()).count();
+            let follows = match stopped {
+                0 => "consumers read it again".to_owned(),
+                1 => "the ledger of a group is not there, and its consumers have stopped".to_owned(),
+                many => format!("the ledgers of {many} groups are not there, and their consumers have stopped"),
+            };
             let text = format!(
-                "Another Redis process answers at {}: what the former one had not passed on is lost; consumers read it again.",
+                "Another Redis process answers at {}: what the former one had not passed on is lost; {follows}.",
                 self.address
             );
             entries.push(entry(Tone::Warn, TimelineKind::Ledger, None, text));

@@ -155,9 +155,9 @@ impl<'a> Consumed<'a> {
         }
     }
 
-    /// A partition in which nothing was committed.
+    /// A partition in which nothing was committed: its lag is not known, where Burrow writes 0.
     pub fn nothing() -> Self {
-        Self { current_lag: Some(0), ..Self::default() }
+        Self::default()
     }
 }
 

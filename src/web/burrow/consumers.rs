@@ -39,7 +39,7 @@ fn find_group<'v>(view: &'v View, cluster: &str, group: &str) -> Option<(&'v Clu
 }
 
 pub async fn detail(State(dashboard): State<DashboardState>, Path((cluster, group)): Names, request: Request) -> Response {
-    let view = dashboard.published.held();
+    let view = dashboard.published.settled().await;
     let Some((cluster, group)) = find_group(&view, &cluster, &group) else {
         return error(&request, StatusCode::NOT_FOUND, "cluster or consumer not found");
     };
@@ -65,22 +65,22 @@ fn by_topic<'a>(cluster: &ClusterView, judged: &'a BurrowGroup) -> BTreeMap<&'a 
 
 /// Lists the partitions with which something is wrong.
 pub async fn status(State(dashboard): State<DashboardState>, Path(names): Names, request: Request) -> Response {
-    show(&dashboard, &names, &request, |partition| partition.status > BurrowStatus::Ok)
+    show(&dashboard, &names, &request, |partition| partition.status > BurrowStatus::Ok).await
 }
 
 /// Lists every partition.
 pub async fn lag(State(dashboard): State<DashboardState>, Path(names): Names, request: Request) -> Response {
-    show(&dashboard, &names, &request, |_| true)
+    show(&dashboard, &names, &request, |_| true).await
 }
 
-fn show(
+async fn show(
     dashboard: &DashboardState,
     (cluster, group): &(String, String),
     request: &Request,
     shown: impl Fn(&&BurrowPartition) -> bool,
 ) -> Response {
     const MESSAGE: &str = "consumer status returned";
-    let view = dashboard.published.held();
+    let view = dashboard.published.settled().await;
     match find_group(&view, cluster, group) {
         Some((cluster, group)) => {
             let judged = group_status(&dashboard.published, cluster, group);

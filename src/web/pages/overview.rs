@@ -290,6 +290,6 @@ pub fn happened(f: &Frame, view: &View, entry: &TimelineEntry) -> Happened {
 }
 
 pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
-    let view = dashboard.published.held();
+    let view = dashboard.published.settled().await;
     reply::html(&build(&dashboard, &view, &visit))
 }

@@ -5,10 +5,11 @@ use super::super::{
     words,
 };
 use crate::lag::{ReadFailure, UnknownReason};
-use crate::monitor::view::{ClusterView, Tone, View};
+use crate::monitor::view::{ClusterView, LedgerView, Tone, View};
+use crate::replay::shell_word;
 use askama::Template;
 use chrono::{DateTime, Utc};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// After so many intervals without a good collection data are called stale.
 const STALE_AFTER_INTERVALS: u32 = 5;
@@ -202,6 +203,41 @@ fn rights(cluster: &ClusterView, all: &mut Vec<Trouble>) {
 /// The ledger refuses calls when its clock is further behind its last grant than this.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
+/// Ledgers that are not what they were, with one command for all of them that have the same cause.
+fn untrusted(ledger: &LedgerView) -> Vec<Trouble> {
+    let mut by_cause: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for group in &ledger.groups {
+        if let Err(cause) = &group.state {
+            by_cause.entry(cause).or_default().push(&group.group);
+        }
+    }
+    let trouble = |(cause, groups): (&str, Vec<&str>)| {
+        let named: Vec<_> = groups.iter().take(NAMED).map(|group| words::shown(group)).collect();
+        let named = named.join(", ");
+        let named = match groups.len().saturating_sub(NAMED) {
+            0 => named,
+            more => format!("{named} and {more} more"),
+        };
+        let mut trouble = Trouble::new(
+            Tone::Bad,
+            format!("The ledger of {named} cannot be trusted"),
+            words::sentence(&words::shown(cause)),
+            "Consumers stand still rather than work twice. Restore the store, or accept that ids were forgotten (TIDEMARK_REDIS is its URL):",
+        );
+        let namespace = shell_word(&ledger.namespace);
+        let init = |group: &str| format!("tidemark ledger init --accept-loss --namespace {namespace} --group {group}");
+        trouble.command = match &groups[..] {
+            [group] => init(&shell_word(group)),
+            groups => {
+                let all: Vec<String> = groups.iter().map(|group| shell_word(group)).collect();
+                format!("for group in {}; do {}; done", all.join(" "), init("\"$group\""))
+            }
+        };
+        trouble
+    };
+    by_cause.into_iter().map(trouble).collect()
+}
+
 fn ledger(view: &View, cluster: &ClusterView, all: &mut Vec<Trouble>) {
     let Some(ledger) = &cluster.ledger else { return };
     if let Err(cause) = &ledger.last_result {
@@ -216,20 +252,8 @@ fn ledger(view: &View, cluster: &ClusterView, all: &mut Vec<Trouble>) {
             "Consumers that need it pause and keep their place: lag grows, nothing is done twice. Start Redis again; they go on by themselves.",
         ));
     }
+    all.extend(untrusted(ledger));
     for group in &ledger.groups {
-        if let Err(cause) = &group.state {
-            let mut trouble = Trouble::new(
-                Tone::Bad,
-                format!("The ledger of {} cannot be trusted", words::shown(&group.group)),
-                words::sentence(&words::shown(cause)),
-                "Its consumers stand still rather than work twice. Restore the store, or accept that ids were forgotten:",
-            );
-            let (address, namespace) = (words::shown(&ledger.address), words::shown(&ledger.namespace));
-            let group = words::shown(&group.group);
-            trouble.command =
-                format!("tidemark ledger init --accept-loss --redis {address} --namespace {namespace} --group {group}");
-            all.push(trouble);
-        }
         if !group.unconfirmed.is_zero() {
             all.push(Trouble::new(
                 Tone::Warn,

@@ -94,7 +94,7 @@ async fn a_consumer_has_its_commits_and_its_status() {
     let decoded = "/v3/kafka/local/consumer/pay/ments";
     let rows = json!([
         {"offsets": [start, end], "owner": "127.0.0.1", "client_id": "client", "current-lag": 10},
-        {"offsets": [], "owner": "", "client_id": "", "current-lag": 0},
+        {"offsets": [], "owner": "", "client_id": "", "current-lag": null},
     ]);
     let detail = envelope("consumer detail returned", decoded, "topics", json!({"orders": rows}));
     assert_eq!(asked(path).await, (200, detail));

@@ -91,7 +91,7 @@ fn unescape(text: &str) -> String {
 
 impl Dashboard {
     async fn get(&self, uri: &str) -> Answer {
-        self.send(Request::get(uri).body(Body::empty()).unwrap()).await
+        self.send(Request::get(uri).header(header::HOST, "127.0.0.1:8720").body(Body::empty()).unwrap()).await
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

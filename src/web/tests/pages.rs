@@ -290,3 +290,11 @@ async fn the_status_page_leads_to_what_machines_read() {
         assert!(body.contains(&format!("href=\"/tm{address}\"")), "{address}");
     }
 }
+
+#[tokio::test]
+async fn what_is_copied_leads_to_where_the_page_was_asked_for() {
+    let dashboard = dashboard(Scenario::Normal);
+    let request = Request::get("/groups/local/payment-service").header(header::HOST, "monitor.example:9720");
+    let answer = dashboard.send(request.body(Body::empty()).unwrap()).await;
+    assert!(answer.body.contains("curl -s &#39;http://monitor.example:9720/groups/local/payment-service?format=json&#39;"));
+}

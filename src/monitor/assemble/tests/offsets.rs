@@ -200,3 +200,16 @@ fn a_group_whose_coordinator_is_silent_keeps_its_last_offsets_with_their_age() {
     assert_eq!(watch.partition("h", 0).last_known, None);
     assert_eq!(watch.group("h").words().last_known, None);
 }
+
+#[test]
+fn a_group_whose_offsets_were_never_read_says_why_and_not_that_it_never_committed() {
+    let mut watch = Watch::new();
+    for seconds in [0, 10] {
+        let logs = cluster(seconds).topic("orders", 1, &[(0, 100)]);
+        watch.see(&logs.group("g", &[]).change_group("g", |group| {
+            group.committed = Reading::Unknown(UnknownReason::NotAuthorized);
+        }));
+    }
+    let group = watch.group("g");
+    assert_eq!((group.status, group.lag), (Status::Unknown, Reading::Unknown(UnknownReason::NotAuthorized)));
+}

@@ -128,7 +128,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         has_ledger: cluster.ledger.is_some(),
         replay: replay::build(cluster, group, &parts, &series, view.at),
         settings: tabs::settings(cluster, group),
-        copies: tabs::copies(dashboard, cluster, group, &href),
+        copies: tabs::copies(dashboard, &visit.host, cluster, group, &href),
         f,
     }
 }
@@ -145,20 +145,20 @@ pub async fn page(
     Path((cluster, group)): Path<(String, String)>,
     visit: Visit,
 ) -> Response {
-    respond(&dashboard, &visit, &cluster, &group)
+    respond(&dashboard, &visit, &cluster, &group).await
 }
 
 /// `/groups/{cluster}?group=..`, for names that a path cannot carry; without a name the cluster's list.
 pub async fn by_query(State(dashboard): State<DashboardState>, Path(cluster): Path<String>, visit: Visit) -> Response {
     if visit.params.has("group") {
         let group = visit.params.get("group").to_owned();
-        return respond(&dashboard, &visit, &cluster, &group);
+        return respond(&dashboard, &visit, &cluster, &group).await;
     }
     reply::redirect(&dashboard.links.to(&with_query("/groups", &query(&[("cluster", &cluster)]))))
 }
 
-fn respond(dashboard: &DashboardState, visit: &Visit, cluster: &str, group: &str) -> Response {
-    let view = dashboard.published.held();
+async fn respond(dashboard: &DashboardState, visit: &Visit, cluster: &str, group: &str) -> Response {
+    let view = dashboard.published.settled().await;
     let Some(found) = find(&view, cluster, group) else {
         return missing(dashboard, visit, &view, cluster, group);
     };

@@ -4,6 +4,7 @@ use super::super::super::{cell::Cell, links::query, state::DashboardState, words
 use super::chart::Range;
 use crate::lag::Reading;
 use crate::monitor::view::{ClusterView, GroupView};
+use crate::replay::shell_word;
 
 const TABS: [(&str, &str); 7] = [
     ("overview", "Overview"),
@@ -117,31 +118,28 @@ pub struct CopyAs {
     pub text: String,
 }
 
-pub fn copies(dashboard: &DashboardState, cluster: &ClusterView, group: &GroupView, href: &str) -> Vec<CopyAs> {
-    let base = dashboard
+/// `host` is the name under which the page was asked for: what works for its reader, unless an address is configured.
+pub fn copies(dashboard: &DashboardState, host: &str, cluster: &ClusterView, group: &GroupView, href: &str) -> Vec<CopyAs> {
+    let configured = dashboard
         .settings
         .external_url
         .as_deref()
         .map(|url| url.trim_end_matches('/').trim_end_matches(dashboard.links.prefix()));
-    let base = base.unwrap_or("http://127.0.0.1:8720");
+    let base = configured.map_or_else(|| format!("http://{host}"), str::to_owned);
     let separator = if href.contains('?') { '&' } else { '?' };
     let labels = format!("cluster_name={},group={}", promql(&group.cluster), promql(&group.id));
     vec![
-        CopyAs { name: "curl", text: format!("curl -s {}", shell(&format!("{base}{href}{separator}format=json"))) },
+        CopyAs { name: "curl", text: format!("curl -s {}", shell_word(&format!("{base}{href}{separator}format=json"))) },
         CopyAs { name: "PromQL", text: format!("sum(tidemark_group_lag_messages{{{labels}}})") },
         CopyAs {
             name: "Kafka's own tool",
             text: format!(
                 "kafka-consumer-groups.sh --bootstrap-server {} --describe --group {}",
-                shell(&cluster.bootstrap),
-                shell(&group.id)
+                shell_word(&cluster.bootstrap),
+                shell_word(&group.id)
             ),
         },
     ]
-}
-
-fn shell(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn promql(text: &str) -> String {
@@ -154,7 +152,7 @@ mod tests {
 
     #[test]
     fn copied_commands_cannot_run_what_a_name_says() {
-        assert_eq!(shell("a'; rm -rf /; '"), r"'a'\''; rm -rf /; '\'''");
+        assert_eq!(shell_word("a'; rm -rf /; '"), r"'a'\''; rm -rf /; '\'''");
         assert_eq!(promql("a\"} or vector(1)\n"), "\"a\\\"} or vector(1)\\n\"");
     }
 

@@ -205,16 +205,16 @@ pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Resp
     if let Some(redirect) = reply::canonical(&dashboard, &visit) {
         return redirect;
     }
-    let view = dashboard.published.held();
+    let view = dashboard.published.settled().await;
     reply::html(&build(&dashboard, &view, &visit))
 }
 
 pub async fn json(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
-    let view = dashboard.published.held();
+    let view = dashboard.published.settled().await;
     export::json(&dashboard, &select(&view, &read_query(&visit.params)))
 }
 
 pub async fn csv(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
-    let view = dashboard.published.held();
+    let view = dashboard.published.settled().await;
     export::csv(&select(&view, &read_query(&visit.params)))
 }
