@@ -4,13 +4,17 @@ use crate::{
     dead_letters::intent_of,
     events::{RecordView, identify},
     kafka::IncomingRecord,
-    store::{At, EventDigest, Intent, Ledger, Passport, PassportState, PayloadHash, ShardNumber, Store, StoreResult},
+    store::{
+        At, EventDigest, Intent, Ledger, Passport, PassportState, PayloadHash, RecordPlace, ShardNumber, Store, StoreResult,
+        TopicNumber,
+    },
 };
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -109,6 +113,8 @@ pub struct Judge<'a, S> {
     /// Events that the ledger does not know and that came before: the first one is executed and remembered. As many as records are
     /// looked at, at the most.
     met: HashMap<(ShardNumber, EventDigest), PayloadHash>,
+    /// The namespace's topics, once a record asked for them.
+    topics: Option<BTreeMap<TopicNumber, String>>,
 }
 
 /// What is asked about one record: all of it that has to be kept meanwhile.
@@ -117,13 +123,14 @@ pub struct Asked {
     shard: ShardNumber,
     event: EventDigest,
     payload: PayloadHash,
-    redriven: bool,
+    /// Where it lies, of a record that was sent again for this group.
+    redriven: Option<(Arc<str>, i32, u64)>,
     at: Option<DateTime<Utc>>,
 }
 
 impl<'a, S: Store> Judge<'a, S> {
     pub fn new(store: &'a S, ledger: &'a Ledger, now: DateTime<Utc>) -> Self {
-        Self { store, ledger, now, met: HashMap::new() }
+        Self { store, ledger, now, met: HashMap::new(), topics: None }
     }
 
     pub fn window(&self) -> Duration {
@@ -150,6 +157,12 @@ impl<'a, S: Store> Judge<'a, S> {
         for (index, passport) in by_shard.values().flatten().zip(answers.into_iter().flatten()) {
             known[*index] = passport;
         }
+        let asks_for_topics = |(asked, known): (&Asked, &Option<Passport>)| {
+            asked.redriven.is_some() && known.as_ref().is_some_and(|known| matches!(known.state, PassportState::Dead { .. }))
+        };
+        if self.topics.is_none() && asked.iter().zip(&known).any(asks_for_topics) {
+            self.topics = Some(self.store.topics(&self.ledger.name.namespace).await?);
+        }
         Ok(asked.iter().zip(known).map(|(asked, known)| self.outcome(asked, known)).collect())
     }
 
@@ -162,7 +175,8 @@ impl<'a, S: Store> Judge<'a, S> {
             shard: self.ledger.shard_of(record.key.as_deref(), &identity.id),
             event: EventDigest::of(&identity.source, &identity.id),
             payload: record.value.as_deref().map_or(PayloadHash::NONE, PayloadHash::of),
-            redriven: intent_of(record, &self.ledger.name.group, Intent::Normal) == Intent::Redrive,
+            redriven: (intent_of(record, &self.ledger.name.group, Intent::Normal) == Intent::Redrive)
+                .then(|| (Arc::clone(&record.topic), record.partition, record.offset)),
             at: record.timestamp,
         }
     }
@@ -172,7 +186,7 @@ impl<'a, S: Store> Judge<'a, S> {
             return match passport.state {
                 _ if passport.payload.conflicts_with(asked.payload) => Outcome::SetAside,
                 PassportState::InFlight { .. } | PassportState::Waiting { .. } => Outcome::UnderWay,
-                PassportState::Dead { .. } if asked.redriven => Outcome::Redriven,
+                PassportState::Dead { .. } if self.is_another_copy(asked, passport.place) => Outcome::Redriven,
                 PassportState::Completed { .. } | PassportState::Dead { .. } => Outcome::Suppressed,
             };
         }
@@ -185,6 +199,16 @@ impl<'a, S: Store> Judge<'a, S> {
             None if self.is_within_window(asked.at) => Outcome::NeverSeen,
             None => Outcome::Forgotten,
         }
+    }
+
+    /// Whether it was sent again for this group, and is not the very record that the group gave up.
+    fn is_another_copy(&self, asked: &Asked, given_up: RecordPlace) -> bool {
+        let topic = self.topics.as_ref().and_then(|topics| topics.get(&given_up.topic));
+        asked.redriven.as_ref().is_some_and(|(name, partition, offset)| {
+            topic.map(String::as_str) != Some(&**name)
+                || i32::from(given_up.partition) != *partition
+                || given_up.offset != *offset
+        })
     }
 
     /// An id is kept for a window at least, and is claimed after its record was written.

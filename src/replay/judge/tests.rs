@@ -24,6 +24,7 @@ impl World {
         let store = MemoryStore::new(Clock::from(clock.clone()));
         let name = LedgerName::new(Namespace::new("shop").unwrap(), "mail");
         let Init::Created(ledger) = store.init(&name, Shape::new(3, 4, WINDOW).unwrap()).await.unwrap() else { panic!() };
+        assert_eq!(store.topic_number(&ledger.name.namespace, "orders").await, Ok(TopicNumber::new(1)));
         Self { clock, store, ledger }
     }
 
@@ -84,14 +85,21 @@ async fn each_state_of_the_ledger_has_its_outcome_and_nothing_is_changed_by_aski
     w.store.fail(At::new(&w.ledger, shard), &Owner::new("w").unwrap(), &[grant]).await.unwrap();
     let mut redriven = given_up.clone();
     redriven.headers.push((REDRIVE.to_owned(), Some(b"mail".to_vec())));
+    let given_up_again = redriven.clone();
+    redriven.offset = 9;
+    let mut of_another_topic = given_up_again.clone();
+    of_another_topic.topic = "payments".into();
     let mut for_another = given_up.clone();
     for_another.headers.push((REDRIVE.to_owned(), Some(b"billing".to_vec())));
     let changed = w.record("completed", "[]");
     let mut without_id = w.record("x", "{}");
     without_id.headers.clear();
-    let all = [completed, held, failed, given_up, redriven, for_another, changed, w.record("new", "{}"), without_id];
+    let sent_again = [redriven, given_up_again, of_another_topic, for_another];
+    let others = [changed, w.record("new", "{}"), without_id];
+    let all: Vec<IncomingRecord> = [completed, held, failed, given_up].into_iter().chain(sent_again).chain(others).collect();
     use Outcome::*;
-    let expected = [Suppressed, UnderWay, UnderWay, Suppressed, Redriven, Suppressed, SetAside, NeverSeen, NeverSeen];
+    let known = [Suppressed, UnderWay, UnderWay, Suppressed];
+    let expected = [&known[..], &[Redriven, Suppressed, Redriven, Suppressed], &[SetAside, NeverSeen, NeverSeen]].concat();
     for _ in 0..2 {
         assert_eq!(w.judge(&all).await, expected);
     }

@@ -61,7 +61,8 @@ local function judge_done(c, i, record, late, report)
   local a, cause = 6 * i, nil
   if conflicts(hash, ARGV[a + 3]) then cause = 'conflict'
   elseif state == 'F' then
-    if ARGV[5] == 'redrive' then return 'redrive', 1 end
+    -- The very record that was given up is a delivery of it again, whatever is written on it: only another copy runs.
+    if ARGV[5] == 'redrive' and place ~= ARGV[a + 2] then return 'redrive', 1 end
     cause = 'dead'
   elseif ARGV[5] ~= 'normal' then cause = 'replay'
   elseif ARGV[a + 4] == '1' then cause = 'concurrent'

@@ -26,7 +26,8 @@ impl ShardModel {
         let cause = if first.payload.conflicts_with(delivery.payload) {
             return Verdict::Conflict { first, holder: None, late };
         } else if first.settled == Settled::GivenUp {
-            if intent == Intent::Redrive {
+            // The very record that was given up is a delivery of it again, whatever is written on it: only another copy runs.
+            if intent == Intent::Redrive && first.place != delivery.place {
                 return Verdict::Grant { how: GrantKind::Redrive, attempt: 1 };
             }
             DuplicateCause::Dead

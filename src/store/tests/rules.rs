@@ -169,6 +169,22 @@ rule!(what_was_given_up_is_dead_until_somebody_redrives_it, |w| {
     assert_eq!((w.duplicates(Dead, Suppressed).await, w.books().await.counters.failed), (2, 1));
 });
 
+rule!(a_redriven_record_that_is_given_up_again_is_dead_until_another_copy_of_it_is_sent, |w| {
+    let redrive = with_intent("w1", Intent::Redrive);
+    let grant = w.grant("w1", &record("e1", 100)).await;
+    w.fail("w1", &grant).await;
+    for copy in [record("e1", 107), record("e1", 108)] {
+        let redriven = w.claim(&redrive, &copy).await;
+        let Claim::Granted { fence, how: GrantKind::Redrive, .. } = redriven else { panic!("{redriven:?}") };
+        assert_eq!(w.fail("w1", &Grant::of(&copy, fence)).await, Finish::Done);
+        for _ in 0..2 {
+            assert_eq!(cause_of(&w.claim(&redrive, &copy).await), Some(Dead), "the same record again");
+        }
+    }
+    let books = w.books().await.counters;
+    assert_eq!((books.granted_total(), books.failed, books.duplicates_of(Dead, Suppressed)), (3, 3, 4));
+});
+
 rule!(a_fenced_completion_counts_as_executed_twice_with_both_owners, |w| {
     let a = record("e1", 100);
     let first = w.grant("w1", &a).await;

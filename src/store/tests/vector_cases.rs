@@ -66,6 +66,21 @@ async fn duplicates(p: &mut Player) {
 
     p.case();
     let grant = p.claim("w1", &a).await.unwrap();
+    p.fail("w1", &grant).await;
+    let redrive = with_intent("w1", Intent::Redrive);
+    p.claim_as(&redrive, std::slice::from_ref(&a)).await;
+    let redriven = p.claim_as(&redrive, &[e("evt-1", 177)]).await.remove(0).unwrap();
+    p.fail("w1", &redriven).await;
+    p.claim_as(&redrive, &[e("evt-1", 177)]).await;
+    p.claim_as(&redrive, &[e("evt-1", 178)]).await;
+    p.end(
+        "given-up-again",
+        "the very record that was given up stays dead, also for a redrive: only another copy of it runs",
+    )
+    .await;
+
+    p.case();
+    let grant = p.claim("w1", &a).await.unwrap();
     p.complete("w1", &grant).await;
     p.world.pass(3_600.0);
     p.claim("w1", &a).await;
