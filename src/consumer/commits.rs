@@ -7,6 +7,7 @@ use super::{
     batch::{Batch, Hold},
     foreign_calls::{NotCalled, call_out},
     in_hand::{Content, InHand},
+    panics::{Panicked, caught},
     worker::{SHORT_PAUSE, Worker},
 };
 use crate::events::{Event, encode};
@@ -99,6 +100,8 @@ pub(super) enum Undecided {
     /// The service's own work outside the store failed.
     #[error("{0}")]
     Act(String),
+    #[error("{0}")]
+    Panicked(#[from] Panicked),
 }
 
 impl Undecided {
@@ -110,14 +113,14 @@ impl Undecided {
                 batch.lose(slot);
                 Hold::For(SHORT_PAUSE)
             }
-            Self::State(_) | Self::Act(_) | Self::Call(NotCalled::Failed(_)) => Hold::For(SHORT_PAUSE),
+            Self::State(_) | Self::Act(_) | Self::Panicked(_) | Self::Call(NotCalled::Failed(_)) => Hold::For(SHORT_PAUSE),
         }
     }
 
     /// A failure of the event, in words; otherwise what holds the batch.
     pub fn failure(self, batch: &mut Batch, slot: usize) -> Result<String, Hold> {
         match self {
-            Self::State(_) | Self::Act(_) | Self::Call(NotCalled::Failed(_)) => Ok(self.to_string()),
+            Self::State(_) | Self::Act(_) | Self::Panicked(_) | Self::Call(NotCalled::Failed(_)) => Ok(self.to_string()),
             Self::Call(NotCalled::Lost | NotCalled::Ledger(_)) => Err(self.hold(batch, slot)),
         }
     }
@@ -146,7 +149,7 @@ impl Plan {
         let (Content::Event(event), Some(grant)) = (&record.content, record.grant()) else { return Ok(()) };
         let (order, shard) = (event.order_id().to_string(), record.shard);
         let known = states.known.get(&order).cloned().unwrap_or_default();
-        let verdict = worker.service.decide(known.json.as_deref(), event, worker.clock.now())?;
+        let verdict = caught(|| worker.service.decide(known.json.as_deref(), event, worker.clock.now()))??;
         call_out(worker, batch, slot, &verdict).await?;
         let json = verdict.state.clone().or(known.json);
         let change = change(order, verdict, worker.deadlines);

@@ -31,7 +31,8 @@ pub trait Handler: Send + Sync + 'static {
     /// key, because a process may die between this and the commit: the event is then acted on again, with a higher fence.
     ///
     /// # Errors
-    /// The work failed, in words: it is tried again, and given up after the configured number of failures.
+    /// The work failed, in words: it is tried again, and given up after the configured number of failures. A panic, here or in
+    /// [`Handler::decide`], is such a failure too.
     fn act<'a>(&'a self, _work: Work<'a>) -> BoxFuture<'a, Result<Acted, String>> {
         ready(Ok(Acted::Nothing)).boxed()
     }

@@ -33,6 +33,7 @@ mod in_hand;
 mod keep_alive;
 mod metrics;
 mod offset_ledger;
+mod panics;
 mod retry;
 mod worker;
 

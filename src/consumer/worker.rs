@@ -20,6 +20,7 @@ use super::{
     in_hand::{BatchEnd, Content, InHand, Next, Standing},
     keep_alive::{is_still_held, keep_alive},
     metrics::ConsumerMetrics,
+    panics::caught_later,
     retry::{AfterFailure, RetryPolicy, after_failure},
 };
 use crate::clock::Clock;
@@ -193,7 +194,8 @@ impl<S: Store> Worker<S> {
         if record.acted {
             return Ok(Acted::Done);
         }
-        self.service.act(Work { event, fence: *fence, attempt: *attempt }).await.map_err(Undecided::Act)
+        let work = Work { event, fence: *fence, attempt: *attempt };
+        caught_later(async { self.service.act(work).await }).await?.map_err(Undecided::Act)
     }
 
     async fn complete(&self, batch: &mut Batch, slot: usize) -> Result<(), Hold> {
