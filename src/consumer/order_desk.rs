@@ -135,3 +135,65 @@ impl<S: Store> OrderDesk<S> {
         DeskClosed::Store(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::consumer::ledger_access;
+    use crate::store::{
+        Change, Claim, Commit, CommitRequest, Deadline, Delivery, EventKey, Grant, Init, Intent, LedgerName, MemoryStore,
+        Namespace, Owner, PayloadHash, RecordPlace, Shape, StateFields, Terms, TopicNumber,
+    };
+    use std::time::Duration;
+
+    const WINDOW: Duration = Duration::from_secs(600);
+
+    /// Commits a last change to an order, as the end of its saga does.
+    async fn finish(store: &MemoryStore, ledger: &Ledger, order: &OrderState) {
+        let key = order.order_id.to_string();
+        let at = At::new(ledger, ledger.shard_of(Some(key.as_bytes()), &key));
+        let place = RecordPlace { topic: TopicNumber::new(1), partition: 0, offset: 7 };
+        let event = EventKey::new("/tidemark/delivery", "the last one");
+        let delivery = Delivery { event, place, payload: PayloadHash::NONE, waited: false };
+        let terms = Terms { owner: Owner::new("w").unwrap(), lease: Duration::from_secs(15), intent: Intent::Normal };
+        let claims = store.claim(at, &terms, std::slice::from_ref(&delivery)).await.unwrap();
+        let Claim::Granted { fence, .. } = claims[0] else { panic!("{claims:?}") };
+        let fields: StateFields = [(STATE_FIELD.to_owned(), serde_json::to_vec(order).unwrap())].into();
+        let change = Change { aggregate: key, fields, finished: true, outbox: Vec::new(), deadline: Deadline::Clear };
+        let request = CommitRequest { grant: Grant::of(&delivery, fence), expected_version: 1, change };
+        let commits = store.commit(at, &terms.owner, &[request]).await.unwrap();
+        assert!(matches!(commits[0], Commit::Done { version: 2, .. }), "{commits:?}");
+    }
+
+    #[tokio::test]
+    async fn a_key_names_the_same_order_until_no_event_of_it_can_be_remembered_any_more() {
+        let clock = ManualClock::at(chrono::DateTime::from_timestamp(2_000_000_000, 0).unwrap());
+        let store = MemoryStore::new(Clock::from(clock.clone()));
+        let name = LedgerName::new(Namespace::new("shop").unwrap(), "order-service");
+        let Init::Created(ledger) = store.init(&name, Shape::new(2, 4, WINDOW).unwrap()).await.unwrap() else { panic!() };
+        let (gate, access) = ledger_access();
+        gate.open(Arc::new(ledger.clone()), store.server().await.unwrap());
+        let deadlines = crate::config::defaults::STEP_DEADLINES;
+        let desk = OrderDesk::new(store.clone(), access, Clock::from(clock.clone()), 100, deadlines);
+        let order = NewOrder {
+            customer: "c".to_owned(),
+            items: Vec::new(),
+            currency: Currency::parse("KRW").unwrap(),
+            idempotency_key: Some("key-1".to_owned()),
+            traceparent: None,
+        };
+        let Placed::Accepted(first) = desk.place(order.clone()).await.unwrap() else { panic!("not accepted") };
+        finish(&store, &ledger, &first).await;
+        for half_windows in 1..6 {
+            clock.advance(chrono::TimeDelta::seconds(300));
+            let again = desk.place(order.clone()).await.unwrap();
+            assert!(matches!(again, Placed::Known(_)), "after {half_windows} half windows: {again:?}");
+        }
+        clock.advance(chrono::TimeDelta::seconds(300));
+        assert!(
+            matches!(desk.place(order).await.unwrap(), Placed::Accepted(_)),
+            "a new order that nobody remembers anything of"
+        );
+    }
+}

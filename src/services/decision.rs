@@ -28,7 +28,7 @@ pub enum Progress {
     WaitsFor(SagaStep),
     /// What has been seen excludes itself, and no rule can settle it.
     NeedsHuman(Contradiction),
-    /// Nothing can follow any more: the state may be forgotten after the window.
+    /// Nothing can follow any more: the state may be forgotten after three windows.
     Ended,
 }
 

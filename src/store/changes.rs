@@ -46,7 +46,7 @@ pub struct Change {
     pub aggregate: String,
     /// Set; other fields of the state stay. Without any the state and its version stay as they are.
     pub fields: StateFields,
-    /// The state is final: it expires after the window and its deadline is cleared.
+    /// The state is final: it expires after three windows and its deadline is cleared.
     pub finished: bool,
     pub outbox: Vec<OutboxMessage>,
     pub deadline: Deadline,

@@ -4,6 +4,7 @@
 -- State hash: _v version, _wait member of the deadlines. Deadline: since_ms|step|missing|aggregate at its time in ms.
 
 local DEADLINES = {keep = true, clear = true, set = true}
+local STATE_WINDOWS = 3
 
 -- `count` pairs from ARGV[at] on, and where they end; or nil.
 local function read_pairs(at, count)
@@ -61,7 +62,8 @@ local function write_change(c, h, version)
     count(c, 'type:' .. message.type)
   end
   write_deadline(c, h)
-  if h.finished then call('PEXPIREAT', h.key, int(c.ms + c.window))
+  -- Ids live for up to two windows after they are settled: a state that ended within the window before outlives them all.
+  if h.finished then call('PEXPIREAT', h.key, int(c.ms + STATE_WINDOWS * c.window))
   elseif #h.fields > 0 then call('PERSIST', h.key) end
   return version, ids
 end

@@ -5,6 +5,9 @@ use crate::store::calls::millis;
 use crate::store::ids::from_micros;
 use crate::store::*;
 
+/// How long a final state is kept. Ids live for up to two windows after they are settled.
+const STATE_WINDOWS: u64 = 3;
+
 #[derive(Clone, Debug)]
 struct Aggregate {
     state: AggregateState,
@@ -44,7 +47,7 @@ impl Aggregates {
 
     /// Writes a change; gives the version after it and the places of its messages in the outbox.
     pub(super) fn write(&mut self, now: Now, change: &Change, window_ms: u64) -> (u64, Vec<OutboxId>) {
-        let expires_ms = change.finished.then_some(now.ms() + window_ms);
+        let expires_ms = change.finished.then_some(now.ms() + STATE_WINDOWS * window_ms);
         if !change.fields.is_empty() {
             let empty = || Aggregate { state: AggregateState { version: 0, fields: BTreeMap::new() }, expires_ms };
             let known = self.states.entry(change.aggregate.clone()).or_insert_with(empty);

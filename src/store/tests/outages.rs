@@ -282,7 +282,7 @@ fn everything_that_is_remembered_for_a_time_has_an_end_and_the_books_have_none()
         let bucket = prefix(0).bucket(generation.unsigned_abs(), grant.event.digest().bucket(4));
         let mut ends = |key: &str| raw_number(&mut w, &["PEXPIRETIME", key]);
         assert_eq!(ends(&bucket), (generation + 2) * window);
-        assert_eq!(ends(&prefix(0).state("o1")), now + window);
+        assert_eq!(ends(&prefix(0).state("o1")), now + 3 * window);
         assert_eq!(ends(&prefix(0).state("o2")), -1);
         assert_eq!(ends(&prefix(0).common(None)[5]), now + 3_600_000);
         assert_eq!(ends(&prefix(0).books()), -1);
