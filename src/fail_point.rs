@@ -10,7 +10,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// The variable that arms points: `NAME[:N]`, several separated by commas.
+/// The variable that arms points: `NAME[:N]`, and `K14:ID` with the id of an event, several separated by commas.
 pub const VARIABLE: &str = "TIDEMARK_FAIL_POINT";
 
 /// A place in the code, by its number in the table of crash points.
@@ -34,6 +34,8 @@ pub enum FailPoint {
     K7,
     /// The copy of a poison event is acknowledged by the dead-letter topic, the ledger does not know.
     K12,
+    /// The work on one event, which is named by its id: the process dies of it every time.
+    K14,
 }
 
 /// What happens to the process at a point.
@@ -45,7 +47,8 @@ enum Action {
 }
 
 impl FailPoint {
-    pub const ALL: [Self; 9] = [Self::K0, Self::K1, Self::K2, Self::K3, Self::K4, Self::K5, Self::K6, Self::K7, Self::K12];
+    pub const ALL: [Self; 10] =
+        [Self::K0, Self::K1, Self::K2, Self::K3, Self::K4, Self::K5, Self::K6, Self::K7, Self::K12, Self::K14];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -58,12 +61,13 @@ impl FailPoint {
             Self::K6 => "K6",
             Self::K7 => "K7",
             Self::K12 => "K12",
+            Self::K14 => "K14",
         }
     }
 
     const fn action(self) -> Action {
         match self {
-            Self::K0 | Self::K1 | Self::K2 | Self::K3 | Self::K4 | Self::K5 | Self::K12 => Action::Die,
+            Self::K0 | Self::K1 | Self::K2 | Self::K3 | Self::K4 | Self::K5 | Self::K12 | Self::K14 => Action::Die,
             Self::K6 => Action::StandStill,
             Self::K7 => Action::LoseReply,
         }
@@ -77,6 +81,8 @@ struct Armed {
     /// Which passing of it counts, from 1 on.
     nth: u64,
     passed: AtomicU64,
+    /// The event whose passings count, all of them; `nth` does not matter then.
+    event: Option<String>,
 }
 
 static ARMED: OnceLock<Vec<Armed>> = OnceLock::new();
@@ -99,6 +105,14 @@ pub fn arm(setting: &str) -> Result<(), ConfigError> {
 pub fn pass(point: FailPoint) {
     if ARMED.get().is_some_and(|armed| is_due(armed, point)) {
         act(point);
+    }
+}
+
+/// Passes [`FailPoint::K14`] with an event.
+#[inline]
+pub fn pass_event(id: &str) {
+    if ARMED.get().is_some_and(|armed| armed.iter().any(|armed| armed.event.as_deref() == Some(id))) {
+        act(FailPoint::K14);
     }
 }
 
@@ -166,16 +180,19 @@ fn parse(setting: &str) -> Result<Vec<Armed>, ConfigError> {
 }
 
 fn parse_one(entry: &str) -> Option<Armed> {
+    if let Some(id) = entry.strip_prefix("K14:").filter(|id| !id.is_empty()) {
+        return Some(Armed { point: FailPoint::K14, nth: 0, passed: AtomicU64::new(0), event: Some(id.to_owned()) });
+    }
     let (name, nth) = entry.split_once(':').map_or((entry, Some(1)), |(name, nth)| (name, nth.parse().ok()));
-    let point = FailPoint::ALL.into_iter().find(|point| point.name() == name)?;
-    Some(Armed { point, nth: nth.filter(|&nth| nth > 0)?, passed: AtomicU64::new(0) })
+    let point = FailPoint::ALL.into_iter().find(|point| point.name() == name && *point != FailPoint::K14)?;
+    Some(Armed { point, nth: nth.filter(|&nth| nth > 0)?, passed: AtomicU64::new(0), event: None })
 }
 
 fn mistake(entry: &str) -> ConfigError {
     let names: Vec<&str> = FailPoint::ALL.iter().map(|point| point.name()).collect();
     let rule = format!(
-        "must be NAME or NAME:N with N from 1 on, NAME one of {} (the other crash points are failures of the store, which no \
-         point of this process makes)",
+        "must be NAME or NAME:N with N from 1 on, NAME one of {}; K14 takes the id of an event instead (the other crash points \
+         are failures of the store, which no point of this process makes)",
         names.join(", ")
     );
     ConfigError::invalid(VARIABLE, entry, &rule)
@@ -203,8 +220,15 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_named_by_its_id_and_acts_at_every_passing() {
+        let armed = parse("K14:evt:1,K2").unwrap();
+        assert_eq!((armed[0].event.as_deref(), armed[1].event.as_deref()), (Some("evt:1"), None));
+        assert!((0..3).all(|_| !is_due(&armed, FailPoint::K14)), "it counts no passings");
+    }
+
+    #[test]
     fn a_wrong_name_or_number_is_a_mistake_that_lists_the_names() {
-        for wrong in ["K99", "k2", "K8", "K2:0", "K2:x", "K2:", ":1", "K1,K13"] {
+        for wrong in ["K99", "k2", "K8", "K2:0", "K2:x", "K2:", ":1", "K1,K13", "K14", "K14:"] {
             let error = parse(wrong).unwrap_err();
             assert_eq!(error.key, VARIABLE, "{wrong}");
             assert!(FailPoint::ALL.iter().all(|point| error.rule.contains(point.name())), "{error}");

@@ -526,7 +526,11 @@ public class LedgerConsumer {
             records.forEach(record -> deliveries.add(delivery(record)));
             List<Map<String, Object>> claims = claim(records, deliveries);
             long grantedAt = System.currentTimeMillis();
-            for (int at = 0; at < records.size(); at++) {
+            int end = endAtSuspect(claims);
+            if (end < records.size()) {
+                hold("release", List.of(0, "handed_back"), records, deliveries, claims, end);
+            }
+            for (int at = 0; at < end; at++) {
                 ConsumerRecord<byte[], byte[]> record = records.get(at);
                 Map<String, Object> claim = claims.get(at);
                 pause = Duration.ZERO;
@@ -549,12 +553,30 @@ public class LedgerConsumer {
                     default -> { } // a duplicate: counted, and nothing is left to do
                 }
                 if (!pause.isZero()) {
-                    hold("release", List.of(0, "handed_back"), records, deliveries, claims, at + 1);
+                    hold("release", List.of(0, "handed_back"), records.subList(0, end), deliveries, claims, at + 1);
                     return at;
                 }
                 waited.remove(key(record));
             }
-            return records.size();
+            return end;
+        }
+
+        /**
+         * An event that comes again after its owner died, or after it failed, may be what the owner died of: it is worked on alone, so
+         * that it takes no others with it when it kills again. What lies before it goes on without it.
+         */
+        private static int endAtSuspect(List<Map<String, Object>> claims) {
+            int first = -1;
+            for (int at = 0; at < claims.size(); at++) {
+                if (!claims.get(at).get("is").equals("granted")) {
+                    continue;
+                }
+                first = first < 0 ? at : first;
+                if ((Long) claims.get(at).get("attempt") > 1) {
+                    return at == first ? at + 1 : at;
+                }
+            }
+            return claims.size();
         }
 
         private void workOn(ConsumerRecord<byte[], byte[]> record, Wire.Event delivery, Map<String, Object> claim) {

@@ -370,7 +370,11 @@ class Worker:
         if self.ledger.in_doubt:
             self.ledger.finish_again()
         claims = self.each_shard("claim", deliveries, lease_ms=self.LEASE_MS, owner=self.ledger.owner)
-        granted_at, pause_s = time.monotonic(), None
+        granted_at, pause_s, wanted = time.monotonic(), None, len(records)
+        end = self.end_at_suspect(claims)
+        if end < wanted:
+            self.hand_in("release", deliveries[end:], claims[end:], delay_ms=0, reason="handed_back")
+            records, deliveries, claims = records[:end], deliveries[:end], claims[:end]
         for at, (record, delivery, claim) in enumerate(zip(records, deliveries, claims)):
             if claim["is"] in ("busy", "not_yet"):
                 if claim["is"] == "busy" and claim["owner"] != self.ledger.owner:
@@ -387,7 +391,16 @@ class Worker:
                 self.hand_in("release", deliveries[at + 1:], claims[at + 1:], delay_ms=0, reason="handed_back")
                 return record.offset(), pause_s
             self.waited.discard((record.partition(), record.offset()))
-        return records[-1].offset() + 1, None
+        return records[-1].offset() + 1, None if end == wanted else 0
+
+    def end_at_suspect(self, claims):
+        """An event that comes again after its owner died, or after it failed, may be what the owner died of: it is worked on
+        alone, so that it takes no others with it when it kills again. What lies before it goes on without it."""
+        granted = [(at, claim["attempt"]) for at, claim in enumerate(claims) if claim["is"] == "granted"]
+        suspect = next((at for at, attempt in granted if attempt > 1), None)
+        if suspect is None:
+            return len(claims)
+        return suspect + 1 if suspect == granted[0][0] else suspect
 
     def work_on(self, record, delivery, claim):
         """Works on one granted event; gives how long to wait when it is not settled."""

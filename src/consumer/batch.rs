@@ -15,6 +15,8 @@ pub(super) struct Batch {
     settled: Vec<u64>,
     pub held: Arc<HeldGrants>,
     pub started: Instant,
+    /// An event was among them that an earlier owner may have died of.
+    pub met_suspect: bool,
 }
 
 /// Why work on a batch stopped before its end.
@@ -38,7 +40,7 @@ impl Batch {
             record.grant().into_iter().for_each(|grant| held.add(record.shard, grant, None));
         }
         let slots = records.into_iter().map(Some).collect();
-        Self { slots, settled: Vec::new(), held: Arc::new(held), started: Instant::now() }
+        Self { slots, settled: Vec::new(), held: Arc::new(held), started: Instant::now(), met_suspect: false }
     }
 
     pub fn len(&self) -> usize {
@@ -59,6 +61,16 @@ impl Batch {
             Standing::Held { attempt, .. } => Some(attempt),
             Standing::Unclaimed | Standing::Conflict => None,
         }
+    }
+
+    /// Where work has to end, among the slots before `end`, because of an event that comes again after its owner died, or after
+    /// it failed: it may be what the owner died of. What lies before it goes on without it, and it goes on alone.
+    pub fn end_at_suspect(&mut self, end: usize) -> Option<usize> {
+        let granted = |slot| Some((slot, self.held_attempt(slot)?));
+        let (first, _) = (0..end).find_map(granted)?;
+        let (suspect, _) = (0..end).filter_map(granted).find(|(_, attempt)| *attempt > 1)?;
+        self.met_suspect = true;
+        Some(if suspect == first { suspect + 1 } else { suspect })
     }
 
     /// A claim of this batch was granted, and holds for `lease` from the batch's start on at least.

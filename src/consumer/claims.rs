@@ -188,23 +188,32 @@ pub(super) async fn release_failed<S: Store>(
 /// Hands every grant back that is still held. One that cannot be handed back stays: it is used again in the next round, or
 /// its lease ends.
 pub(super) async fn hand_back<S: Store>(worker: &Worker<S>, batch: &mut Batch) {
+    if let Err(error) = hand_back_from(worker, batch, 0).await {
+        tracing::debug!(%error, "grants could not be handed back");
+    }
+}
+
+/// Hands back what is held from slot `first` on.
+pub(super) async fn hand_back_from<S: Store>(worker: &Worker<S>, batch: &mut Batch, first: usize) -> StoreResult<()> {
     let mut by_shard: BTreeMap<ShardNumber, (Vec<usize>, Vec<Grant>)> = BTreeMap::new();
-    for (slot, record) in batch.unsettled() {
+    for (slot, record) in batch.unsettled().filter(|(slot, _)| *slot >= first) {
         if let Some(grant) = record.grant() {
             let (slots, grants) = by_shard.entry(record.shard).or_default();
             slots.push(slot);
             grants.push(grant);
         }
     }
+    let mut failure = None;
     for (shard, (slots, grants)) in by_shard {
         match release(worker, shard, &grants).await {
             Ok(touches) => slots.iter().zip(touches).for_each(|(&slot, touch)| match touch {
                 Touch::Done | Touch::Again => batch.let_go(slot),
                 Touch::Fenced | Touch::Gone => batch.lose(slot),
             }),
-            Err(error) => tracing::debug!(%error, "grants could not be handed back"),
+            Err(error) => failure = Some(error),
         }
     }
+    failure.map_or(Ok(()), Err)
 }
 
 async fn release<S: Store>(worker: &Worker<S>, shard: ShardNumber, grants: &[Grant]) -> Result<Vec<Touch>, StoreError> {

@@ -97,6 +97,8 @@ pub struct BatchEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     AtOnce,
+    /// At once, with one record at a time, for as long as such come that an earlier owner may have died of.
+    OneByOne,
     After(Duration),
     /// The ledger does not answer or must not be trusted.
     LedgerFailed(StoreError),

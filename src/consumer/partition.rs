@@ -147,6 +147,10 @@ impl Partition {
         end.unsettled.into_iter().rev().for_each(|record| self.again.push_front(record));
         match end.next {
             Next::AtOnce => Some(Ok(())),
+            Next::OneByOne => {
+                self.batch_size = 1;
+                Some(Ok(()))
+            }
             Next::After(wait) => {
                 self.not_before = Some(now + wait);
                 // Only the record that is waited for is worth claiming; those behind it would be handed back again.

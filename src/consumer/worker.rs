@@ -7,7 +7,8 @@
 //!    '-- busy, not yet: this record and all after it wait
 //! ```
 //!
-//! A failure holds the records after it: granted ones are handed back and asked for again later.
+//! A failure holds the records after it: granted ones are handed back and asked for again later. A record that comes again
+//! after its owner died is worked on alone, so that one that kills its process does not take those beside it along.
 
 use super::{
     batch::{Batch, Hold},
@@ -59,6 +60,9 @@ pub struct Worker<S> {
 /// Before a record is asked for again that somebody else has taken, or whose dead letter could not be written.
 pub(super) const SHORT_PAUSE: Duration = Duration::from_millis(250);
 
+/// A first death says nothing of one event: others were held beside it. So each is worked on once more, alone, whatever the bound.
+const LAPSES_MIN: u32 = 2;
+
 /// What is to be done with one granted record.
 enum Step {
     /// Part of the plan now.
@@ -81,6 +85,7 @@ impl<S: Store> Worker<S> {
             never = keep_alive(self, &held) => match never {},
         };
         let next = match result {
+            Ok(()) if batch.met_suspect => Next::OneByOne,
             Ok(()) => Next::AtOnce,
             Err(Hold::For(wait)) => Next::After(wait),
             Err(Hold::Ledger(error)) => Next::LedgerFailed(error),
@@ -95,15 +100,20 @@ impl<S: Store> Worker<S> {
     async fn work(&self, batch: &mut Batch, stop: &CancellationToken) -> Result<(), Hold> {
         let wait = claims::claim(self, batch).await?;
         claims::bury_conflicts(self, batch).await?;
-        let end = wait.as_ref().map_or(batch.len(), |wait| wait.slot);
+        let mut end = wait.as_ref().map_or(batch.len(), |wait| wait.slot);
+        if let Some(suspect) = batch.end_at_suspect(end) {
+            // Before any work: what is still held when the process dies counts as a death of its own.
+            claims::hand_back_from(self, batch, suspect).await?;
+            end = suspect;
+        }
         let worked = self.walk(batch, end, stop).await;
         if !matches!(worked, Err(Hold::Ledger(_))) {
             claims::hand_back(self, batch).await;
         }
         worked?;
         match wait {
-            Some(wait) => Err(Hold::For(wait.time)),
-            None => Ok(()),
+            Some(wait) if wait.slot == end => Err(Hold::For(wait.time)),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -160,7 +170,7 @@ impl<S: Store> Worker<S> {
 
     async fn step(&self, batch: &mut Batch, slot: usize, plan: &mut Plan, states: &States) -> Step {
         let (Some(record), Some(attempt)) = (batch.slot(slot), batch.held_attempt(slot)) else { return Step::Complete };
-        if attempt > self.retry.max_failures {
+        if attempt > self.retry.max_failures.max(LAPSES_MIN) {
             return Step::GiveUp(GiveUpReason::Failed(format!("its lease lapsed or it failed {} times", attempt - 1)));
         }
         match &record.content {
@@ -194,6 +204,7 @@ impl<S: Store> Worker<S> {
         if record.acted {
             return Ok(Acted::Done);
         }
+        fail_point::pass_event(&grant.event.id);
         let work = Work { event, fence: *fence, attempt: *attempt };
         caught_later(async { self.service.act(work).await }).await?.map_err(Undecided::Act)
     }
@@ -250,3 +261,6 @@ impl<S: Store> Worker<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,7 +125,7 @@ impl Ward {
             FailPoint::K1 | FailPoint::K2 | FailPoint::K12 => assert!(dead.books.in_flight > 0, "{death}: {dead:?}"),
             FailPoint::K4 => assert!(dead.settled_not_committed() > 0, "{death}: {dead:?}"),
             FailPoint::K3 | FailPoint::K5 => assert!(new_copies() > 0, "{death}: no event was sent again"),
-            FailPoint::K6 | FailPoint::K7 => panic!("{death}: nobody dies there"),
+            FailPoint::K6 | FailPoint::K7 | FailPoint::K14 => panic!("{death}: nobody dies there"),
         }
     }
 
@@ -249,7 +249,7 @@ async fn replies_that_are_lost_are_asked_for_again_and_counted_once() {
 
 #[tokio::test]
 async fn a_name_that_no_point_has_is_a_mistake_that_lists_the_names() {
-    for wrong in ["K99", "K2:0", "K8"] {
+    for wrong in ["K99", "K2:0", "K8", "K14:"] {
         let output = run_with(&["man"], &[(VARIABLE, wrong)]).await;
         assert_eq!(output.status.code(), Some(2), "{wrong}: {}", output.stderr);
         assert!(output.stderr.contains(wrong), "{}", output.stderr);
