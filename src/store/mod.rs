@@ -35,6 +35,7 @@ mod redis_slots;
 mod redis_store;
 mod replies;
 mod scripts;
+mod shared_wait;
 
 pub use self::redis::{RedisStore, RedisTimeouts};
 pub use answers::{

@@ -5,6 +5,7 @@
 
 use super::redis::{items, store_error, text};
 use super::redis_sentinel::Sentinels;
+use super::shared_wait::SharedWait;
 use super::{Durability, ServerId, StoreError, StoreResult};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Value};
@@ -85,6 +86,8 @@ pub(super) struct Links {
     present: Mutex<Present>,
     /// The history of which an online replica was seen: from then on one has to confirm, over whichever connection.
     replicated: std::sync::Mutex<Option<ServerId>>,
+    /// Waits until what was answered is safe: each would hold up those behind it on the connection.
+    confirmations: SharedWait<ServerId>,
 }
 
 #[derive(Default)]
@@ -191,7 +194,14 @@ impl Links {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limits.connect))
             .set_response_timeout(Some(limits.call));
-        Self { target, config, limits, present: Mutex::default(), replicated: std::sync::Mutex::default() }
+        Self {
+            target,
+            config,
+            limits,
+            present: Mutex::default(),
+            replicated: std::sync::Mutex::default(),
+            confirmations: SharedWait::default(),
+        }
     }
 
     /// Others to the same server.
@@ -306,8 +316,12 @@ impl Links {
         if self.limits.durability == Durability::None { Ok(()) } else { self.confirm_here(server, mark).await }
     }
 
-    /// Waits for what this server has answered.
+    /// Waits for what this server has answered; whatever the mark's key is, it is written on the connection that waits.
     pub async fn confirm_here(&self, server: &ServerId, mark: &Cmd) -> StoreResult<()> {
+        self.confirmations.ask(server, || self.confirm_alone(server, mark)).await
+    }
+
+    async fn confirm_alone(&self, server: &ServerId, mark: &Cmd) -> StoreResult<()> {
         let link = self.link().await?;
         let limit = self.limits.call + CONFIRM_TIME;
         self.watch(&link, link.confirm(self, server, mark, limit).await).await

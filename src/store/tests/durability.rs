@@ -4,6 +4,7 @@ use super::server::TestRedis;
 use super::world::*;
 use crate::clock::Clock;
 use crate::store::*;
+use futures_util::future::join_all;
 use std::time::Instant;
 
 fn ask<T: ::redis::FromRedisValue>(server: &TestRedis, words: &[&str]) -> T {
@@ -97,6 +98,41 @@ fn the_wait_covers_what_another_connection_wrote() {
             until_confirmed(&store, &ledger, &id).await;
             assert_eq!(ask::<u32>(&replica, &["HLEN", "{led2:shop:orders:0}:p"]), n + 1, "the replica has it");
         }
+    });
+}
+
+/// How often a server was sent a command.
+fn calls(server: &TestRedis, command: &str) -> u64 {
+    let info: String = ask(server, &["INFO", "commandstats"]);
+    let line = info.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+    line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+}
+
+#[test]
+fn many_that_wait_at_once_share_a_wait_and_each_is_safe_when_it_was_told_so() {
+    run(async {
+        let (primary, replica) = (TestRedis::start_with_port(), TestRedis::start_with_port());
+        follow(&replica, &primary).await;
+        let store = store(&primary, Durability::Replica);
+        let (ledger, id) = ledger(&store).await;
+        until_confirmed(&store, &ledger, &id).await;
+        let at = At::new(&ledger, ShardNumber::new(0));
+        let write_and_wait = async |n: u32| {
+            let event = record(&format!("e{n}"), u64::from(n));
+            store.claim(at, &terms("w1"), std::slice::from_ref(&event)).await.unwrap();
+            until_confirmed(&store, &ledger, &id).await;
+            let mut replica = ::redis::Client::open(replica.url()).unwrap().get_connection().unwrap();
+            let mut has = ::redis::cmd("HEXISTS");
+            has.arg("{led2:shop:orders:0}:p").arg(event.event.digest().open_key());
+            assert!(has.query::<bool>(&mut replica).unwrap(), "{n}: the replica has it");
+        };
+        join_all((0..100).map(write_and_wait)).await;
+        let before = calls(&primary, "wait");
+        let answers = join_all((0..100).map(|_| store.confirm(&ledger, &id))).await;
+        // The one that runs already may have begun before a write of the others: those share the next.
+        let waits = calls(&primary, "wait") - before;
+        assert!((1..=2).contains(&waits), "{waits} for {} that waited", answers.len());
+        assert!(answers.iter().all(|answer| matches!(answer, Ok(()) | Err(StoreError::Unconfirmed(_)))), "{answers:?}");
     });
 }
 
