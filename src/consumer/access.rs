@@ -26,6 +26,8 @@ pub struct LedgerAccess {
 pub struct LedgerGate {
     opened: watch::Sender<Option<Open>>,
     doubts: mpsc::Receiver<StoreError>,
+    /// The store lost something while there was no loop to see to it.
+    loss: bool,
 }
 
 /// Makes both sides; nothing is open yet.
@@ -33,7 +35,7 @@ pub fn ledger_access() -> (LedgerGate, LedgerAccess) {
     let (opened, receiver) = watch::channel(None);
     // More than one doubt at a time says nothing new.
     let (sender, doubts) = mpsc::channel(4);
-    (LedgerGate { opened, doubts }, LedgerAccess { opened: receiver, doubts: sender })
+    (LedgerGate { opened, doubts, loss: false }, LedgerAccess { opened: receiver, doubts: sender })
 }
 
 impl LedgerAccess {
@@ -73,6 +75,15 @@ impl LedgerGate {
 
     pub fn close(&self) {
         self.opened.send_replace(None);
+    }
+
+    /// Keeps in mind what the loop has to see to when it begins.
+    pub fn note_loss(&mut self, error: &StoreError) {
+        self.loss |= error.is_loss();
+    }
+
+    pub fn take_loss(&mut self) -> bool {
+        std::mem::take(&mut self.loss)
     }
 
     pub async fn doubted(&mut self) -> Option<StoreError> {

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 impl<S: Store> Loop<S> {
     /// Stops working until the ledger has been opened again.
     pub(super) fn close_ledger(&mut self, error: &StoreError) {
-        self.loss |= matches!(error, StoreError::Lost { .. } | StoreError::Replaced { .. });
+        self.loss |= error.is_loss();
         self.gate.close();
         if self.worker.take().is_none() {
             return;
@@ -52,16 +52,19 @@ impl<S: Store> Loop<S> {
                 numbers.insert(topic.into(), number.map_err(OpenFailure::Ledger)?);
             }
             // A server that died is met as one that cannot be reached; that another took its place shows only now.
-            if loss || known.is_some_and(|known| known != server) {
+            let takes_stock = loss || known.is_some_and(|known| known != server);
+            if takes_stock {
                 take_stock(&setup.store, &ledger, &finishes, &setup.owner).await.map_err(OpenFailure::Ledger)?;
             }
-            Ok((worker(&setup, ledger, finishes), numbers, server))
+            Ok(Opened { worker: worker(&setup, ledger, finishes), numbers, server, took_stock: takes_stock })
         });
     }
 
     pub(super) fn opened(&mut self, opened: Result<Result<Opened<S>, OpenFailure>, tokio::task::JoinError>) {
         match opened {
-            Ok(Ok((worker, numbers, server))) => {
+            // The loss was heard of while the ledger was being opened without knowing it.
+            Ok(Ok(opened)) if self.loss && !opened.took_stock => self.open(Duration::ZERO),
+            Ok(Ok(Opened { worker, numbers, server, .. })) => {
                 let incarnation: Arc<str> = worker.ledger.incarnation.as_str().into();
                 // What an earlier ledger has said about records in hand is void in another one.
                 let last = self.last_incarnation.replace(Arc::clone(&incarnation));
@@ -78,12 +81,14 @@ impl<S: Store> Loop<S> {
                 self.gate.open(ledger, server);
                 self.numbers = numbers;
                 self.worker = Some(Arc::new(worker));
+                self.openings += 1;
                 if has_lost {
                     self.read_again();
                 }
                 self.compare_stands();
             }
             Ok(Err(OpenFailure::Ledger(error))) => {
+                self.loss |= error.is_loss();
                 self.gate.close();
                 self.setup.condition.ledger(Some(complaint(self.setup.service.group(), &error)));
                 self.open(self.setup.timing.reopen_interval);
@@ -114,6 +119,7 @@ pub(super) async fn keep_existing_open<S: Store>(setup: &ConsumerSetup<S>, gate:
                 setup.condition.ledger(None);
                 gate.open(Arc::new(ledger), server);
                 let Some(error) = gate.doubted().await else { match pending::<Infallible>().await {} };
+                gate.note_loss(&error);
                 gate.close();
                 setup.condition.ledger(Some(complaint(setup.service.group(), &error)));
             }
@@ -173,5 +179,130 @@ fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger, finishes: Arc<Fini
         clock: setup.clock.clone(),
         metrics: setup.metrics.clone(),
         finishes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Properties;
+    use crate::consumer::finishes::Ending;
+    use crate::consumer::{ConditionBoard, ConsumerMetrics, RetryPolicy, Timing, ledger_access};
+    use crate::kafka::{Connection, Producer, poll_loop::connect};
+    use crate::services::Service;
+    use crate::store::{
+        Claim, Delivery, EventKey, Grant, Init, Intent, LedgerName, MemoryStore, Namespace, Owner, PayloadHash, RecordPlace,
+        ServerId, Shape, ShardNumber, TopicNumber,
+    };
+    use tokio_util::sync::CancellationToken;
+
+    const GROUP: &str = "payment-service";
+
+    /// A loop on a ledger that exists, with a Kafka that nobody reaches.
+    async fn a_loop() -> (Loop<MemoryStore>, Ledger) {
+        let store = MemoryStore::new(Clock::System);
+        let ledger_name = LedgerName::new(Namespace::new("shop").unwrap(), GROUP);
+        let shape = Shape::new(1, 4, Duration::from_secs(600)).unwrap();
+        let Init::Created(ledger) = store.init(&ledger_name, shape).await.unwrap() else { panic!("there before") };
+        let connection = Connection::new("127.0.0.1:1", Properties::new()).unwrap();
+        let setup = ConsumerSetup {
+            producer: Producer::new(&connection).unwrap(),
+            client_id: "test".to_owned(),
+            service: Arc::new(Service::Payment),
+            store,
+            ledger_name,
+            shape,
+            owner: Owner::new("w").unwrap(),
+            intent: Intent::Normal,
+            timing: Timing { reopen_interval: Duration::from_millis(1), ..Timing::default() },
+            retry: RetryPolicy::default(),
+            work_time: Arc::new(|_| Duration::ZERO),
+            effects: None,
+            clock: Clock::System,
+            metrics: ConsumerMetrics::register(&prometheus::Registry::new(), GROUP, &[]).unwrap(),
+            condition: ConditionBoard::new(GROUP),
+            topics_ready: CancellationToken::new(),
+            connection,
+        };
+        let files = setup.connection.files_seen();
+        let (handle, _) = connect(&setup.connection, GROUP, "test").unwrap();
+        (Loop::new(Arc::new(setup), ledger_access().0, handle, Vec::new(), files), ledger)
+    }
+
+    /// Work that this process has completed, and that the store does not know to be.
+    async fn complete_unknown(consumer: &Loop<MemoryStore>, ledger: &Ledger, offset: u64) {
+        let (at, terms) = (
+            At::new(ledger, ShardNumber::new(0)),
+            Terms { owner: consumer.setup.owner.clone(), lease: Duration::from_secs(600), intent: Intent::Normal },
+        );
+        let place = RecordPlace { topic: TopicNumber::new(1), partition: 0, offset };
+        let delivery =
+            Delivery { event: EventKey::new("/s", &format!("e{offset}")), place, payload: PayloadHash::NONE, waited: false };
+        let claims = consumer.setup.store.claim(at, &terms, std::slice::from_ref(&delivery)).await.unwrap();
+        let Claim::Granted { fence, .. } = claims[0] else { panic!("{claims:?}") };
+        consumer.finishes.note(at.shard, Ending::Completed, Grant::of(&delivery, fence));
+    }
+
+    async fn completed(consumer: &Loop<MemoryStore>, ledger: &Ledger) -> u64 {
+        consumer.setup.store.stats(At::new(ledger, ShardNumber::new(0))).await.unwrap().counters.completed
+    }
+
+    /// Waits until the opening that is under way has ended, and takes note of it.
+    async fn open(consumer: &mut Loop<MemoryStore>) {
+        let opened = consumer.opening.join_next().await.unwrap();
+        consumer.opened(opened);
+    }
+
+    #[tokio::test]
+    async fn stock_is_taken_after_a_failover_that_was_met_as_a_server_that_cannot_be_reached() {
+        let (mut consumer, ledger) = a_loop().await;
+        consumer.open(Duration::ZERO);
+        open(&mut consumer).await;
+        assert!(consumer.worker.is_some());
+        complete_unknown(&consumer, &ledger, 0).await;
+        // The server that was there is gone, and another one answers when it is asked next.
+        consumer.server = Some(ServerId::new("before", "0"));
+        consumer.worker = None;
+        consumer.open(Duration::ZERO);
+        open(&mut consumer).await;
+        assert_eq!(completed(&consumer, &ledger).await, 1, "what was done is settled again before anything is read again");
+        assert!(consumer.worker.is_some() && !consumer.loss);
+    }
+
+    #[tokio::test]
+    async fn a_loss_that_is_heard_of_while_the_ledger_is_opened_is_seen_to_before_it_is_open() {
+        let (mut consumer, ledger) = a_loop().await;
+        consumer.open(Duration::ZERO);
+        open(&mut consumer).await;
+        for (offset, heard_by_the_opening) in [(0, true), (1, false)] {
+            complete_unknown(&consumer, &ledger, offset).await;
+            consumer.worker = None;
+            consumer.open(Duration::ZERO);
+            if heard_by_the_opening {
+                assert!(matches!(consumer.opening.join_next().await, Some(Ok(Ok(_)))));
+                let lost = StoreError::Replaced { was: ServerId::new("a", "0"), now: ServerId::new("b", "0") };
+                consumer.opened(Ok(Err(OpenFailure::Ledger(lost))));
+            } else {
+                // By a batch that is still at work.
+                consumer.close_ledger(&StoreError::Lost { last: 7 });
+            }
+            assert!(consumer.loss && consumer.worker.is_none());
+            while consumer.worker.is_none() {
+                open(&mut consumer).await;
+            }
+            assert_eq!(completed(&consumer, &ledger).await, offset + 1, "heard by the opening: {heard_by_the_opening}");
+            assert!(!consumer.loss);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_loss_that_was_heard_of_before_there_was_a_loop_is_the_loops_to_see_to() {
+        let (mut gate, access) = ledger_access();
+        access.doubt(&StoreError::Lost { last: 7 });
+        let error = gate.doubted().await.unwrap();
+        gate.note_loss(&error);
+        gate.note_loss(&StoreError::Clock);
+        assert!(gate.take_loss() && !gate.take_loss());
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     access::LedgerGate,
     finishes::Finishes,
-    in_hand::BatchEnd,
+    in_hand::{BatchEnd, Next},
     letting_go::CommitEnd,
     opening::keep_existing_open,
     partition::Partition,
@@ -80,11 +80,19 @@ pub(super) struct Ended {
     /// The assignment of the partition that it was taken from.
     epoch: u64,
     incarnation: Arc<str>,
+    /// The opening of the ledger that it worked with.
+    opening: u64,
     end: BatchEnd,
 }
 
 /// A ledger that is open, with the numbers of the topics in it and the server that it was found on.
-pub(super) type Opened<S> = (Worker<S>, BTreeMap<Arc<str>, TopicNumber>, ServerId);
+pub(super) struct Opened<S> {
+    pub worker: Worker<S>,
+    pub numbers: BTreeMap<Arc<str>, TopicNumber>,
+    pub server: ServerId,
+    /// What the store lost was seen to on the way.
+    pub took_stock: bool,
+}
 
 pub(super) struct Loop<S> {
     pub(super) setup: Arc<ConsumerSetup<S>>,
@@ -99,6 +107,8 @@ pub(super) struct Loop<S> {
     /// `None` while there is no ledger to work with.
     pub(super) worker: Option<Arc<Worker<S>>>,
     pub(super) numbers: BTreeMap<Arc<str>, TopicNumber>,
+    /// Times that the ledger was opened so far.
+    pub(super) openings: u64,
     /// The ledger that was open last, and its incarnation.
     pub(super) ledger: Option<Arc<Ledger>>,
     pub(super) last_incarnation: Option<Arc<str>>,
@@ -127,13 +137,14 @@ pub(super) enum OpenFailure {
 }
 
 impl<S: Store> Loop<S> {
-    fn new(
+    pub(super) fn new(
         setup: Arc<ConsumerSetup<S>>,
-        gate: LedgerGate,
+        mut gate: LedgerGate,
         handle: ConsumerHandle,
         all: Vec<TopicPartition>,
         files: FilesSeen,
     ) -> Self {
+        let loss = gate.take_loss();
         let finishes = Arc::new(Finishes::new(setup.timing.reread_window));
         Self {
             topics: setup.service.topics(),
@@ -145,6 +156,7 @@ impl<S: Store> Loop<S> {
             epochs: 0,
             worker: None,
             numbers: BTreeMap::new(),
+            openings: 0,
             ledger: None,
             last_incarnation: None,
             work: JoinSet::new(),
@@ -156,7 +168,7 @@ impl<S: Store> Loop<S> {
             server: None,
             looked: Instant::now(),
             looks: JoinSet::new(),
-            loss: false,
+            loss,
             finishes,
             aftercare: JoinSet::new(),
         }
@@ -253,7 +265,7 @@ impl<S: Store> Loop<S> {
     }
 
     pub(super) fn batch_ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
-        let Ended { key, epoch, incarnation, end } = match ended {
+        let Ended { key, epoch, incarnation, opening, end } = match ended {
             Ok(ended) => ended,
             Err(error) => {
                 // A batch that died leaves its partition held: it is never committed past.
@@ -261,11 +273,15 @@ impl<S: Store> Loop<S> {
                 return;
             }
         };
-        let Some(partition) = self.partitions.get_mut(&key) else { return };
-        if partition.epoch() != epoch {
-            // The partition went back, or away and came again: what the batch still held is of use to nobody.
-            return self.hand_back(end.unsettled);
-        }
+        let Some(partition) = self.partitions.get_mut(&key).filter(|partition| partition.epoch() == epoch) else {
+            // The partition went back, or away and perhaps came again: what the batch still held is of use to nobody. What it
+            // heard of the ledger that is open concerns all the same.
+            self.hand_back(end.unsettled);
+            return match end.next {
+                Next::LedgerFailed(error) if error.is_loss() && opening == self.openings => self.close_ledger(&error),
+                _ => (),
+            };
+        };
         let Some(result) = partition.end_batch(epoch, end, Instant::now()) else { return };
         if self.last_incarnation.as_ref() != Some(&incarnation) {
             partition.forget_ledger();
@@ -283,10 +299,10 @@ impl<S: Store> Loop<S> {
                 && let Some(&number) = self.numbers.get(&key.topic)
             {
                 let (batch, stop) = partition.take_batch(&worker.ledger, number, now);
-                let (key, epoch, worker) = (key.clone(), partition.epoch(), Arc::clone(worker));
+                let (key, epoch, opening, worker) = (key.clone(), partition.epoch(), self.openings, Arc::clone(worker));
                 self.work.spawn(async move {
                     let end = worker.process(batch, &stop).await;
-                    Ended { key, epoch, incarnation: worker.ledger.incarnation.as_str().into(), end }
+                    Ended { key, epoch, incarnation: worker.ledger.incarnation.as_str().into(), opening, end }
                 });
             }
             let wants_pause = partition.wants_pause(self.worker.is_some(), now);

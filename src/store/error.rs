@@ -48,6 +48,11 @@ pub enum Remedy {
 }
 
 impl StoreError {
+    /// Whether the store may not know any more what it has answered.
+    pub const fn is_loss(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Replaced { .. })
+    }
+
     pub const fn remedy(&self) -> Remedy {
         match self {
             Self::OutOfMemory | Self::Unreachable(_) | Self::Unconfirmed(_) => Remedy::Retry,

@@ -13,6 +13,8 @@ use std::{
 
 /// Lanes of one shard that are kept for later; more calls at once get lanes that are used once.
 const KEPT_MAX: usize = 64;
+/// Lanes that stock was to be taken of and that nobody has been answered about yet; those beyond are not counted.
+const OWED_MAX: usize = 4 * KEPT_MAX;
 /// A silence after which the store may have forgotten the lane: it keeps one for an hour.
 const SILENCE_MAX: Duration = Duration::from_secs(50 * 60);
 
@@ -28,6 +30,8 @@ struct ShardLanes {
     free: Vec<Lane>,
     /// Calls taken back by the store that nobody has written into the books yet.
     lost: u64,
+    /// Lanes that are not used any more, and of which the store has not been asked yet what it knows.
+    owed: Vec<Lane>,
     /// Rises when stock is taken: a lane from before is not put back.
     life: u64,
 }
@@ -108,14 +112,25 @@ impl Lanes {
         }
     }
 
-    /// Gives what is known and forgets every lane of the shard.
-    pub fn take_stock(&self, shard: &Prefix) -> Stock {
-        let mut shards = self.shards();
+    /// Gives what is known, and lets no lane of the shard be used again. It is given again until it is [booked](Self::booked).
+    pub fn stock(&self, shard: &Prefix) -> Stock {
+        let (mut shards, now) = (self.shards(), Instant::now());
         let Some(lanes) = shards.get_mut(shard.as_str()) else { return Stock::default() };
         lanes.life += 1;
-        let free = std::mem::take(&mut lanes.free).into_iter();
-        let answered = |lane: Lane| LaneCall { name: lane.name, number: LaneNumber::new(lane.answered) };
-        Stock { lost_calls: std::mem::take(&mut lanes.lost), lanes: free.map(answered).collect() }
+        let free = std::mem::take(&mut lanes.free);
+        lanes.owed.extend(free);
+        lanes.owed.retain(|lane| now.duration_since(lane.used) < SILENCE_MAX);
+        lanes.owed.truncate(OWED_MAX);
+        let answered = |lane: &Lane| LaneCall { name: lane.name, number: LaneNumber::new(lane.answered) };
+        Stock { lost_calls: lanes.lost, lanes: lanes.owed.iter().map(answered).collect() }
+    }
+
+    /// The stock stands in the books of the shard.
+    pub fn booked(&self, shard: &Prefix, stock: &Stock) {
+        if let Some(lanes) = self.shards().get_mut(shard.as_str()) {
+            lanes.lost = lanes.lost.saturating_sub(stock.lost_calls);
+            lanes.owed.retain(|lane| !stock.lanes.iter().any(|booked| booked.name == lane.name));
+        }
     }
 }
 
@@ -168,11 +183,16 @@ mod tests {
         (0..2).for_each(|_| lanes.answered(lanes.take(&shard(0), "a")));
         let under_way = lanes.take(&shard(0), "a");
         lanes.answered(lanes.take(&shard(0), "a"));
-        let stock = lanes.take_stock(&shard(0));
-        assert_eq!((stock.lost_calls, stock.lanes.iter().map(|lane| lane.number.get()).collect()), (2, vec![1]));
+        for _ in 0..2 {
+            let stock = lanes.stock(&shard(0));
+            assert_eq!((stock.lost_calls, stock.lanes.iter().map(|lane| lane.number.get()).collect()), (2, vec![1]));
+        }
         lanes.answered(under_way);
-        assert_eq!(number(&lanes.take(&shard(0), "a")), 1);
-        let stock = lanes.take_stock(&shard(0));
+        let stock = lanes.stock(&shard(0));
+        lanes.answered(lanes.take(&shard(0), "a"));
+        lanes.booked(&shard(0), &stock);
+        assert_eq!(number(&lanes.take(&shard(0), "a")), 2, "the new one goes on");
+        let stock = lanes.stock(&shard(0));
         assert_eq!((stock.lost_calls, stock.lanes.len()), (0, 0));
     }
 
@@ -181,6 +201,6 @@ mod tests {
         let lanes = Lanes::default();
         let slots: Vec<Slot> = (0..KEPT_MAX + 9).map(|_| lanes.take(&shard(0), "a")).collect();
         slots.into_iter().for_each(|slot| lanes.answered(slot));
-        assert_eq!(lanes.take_stock(&shard(0)).lanes.len(), KEPT_MAX);
+        assert_eq!(lanes.stock(&shard(0)).lanes.len(), KEPT_MAX);
     }
 }

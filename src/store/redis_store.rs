@@ -1,7 +1,6 @@
 //! [`Store`] on Redis: each method packs its arguments, makes one call and reads the replies.
 
 use super::calls::{check_count, millis};
-use super::lanes::Stock;
 use super::layout::{self, Key, Prefix};
 use super::redis::{RedisStore, bytes, entries, items, number, pairs, text, unexpected};
 use super::scripts::Script;
@@ -218,9 +217,11 @@ impl Store for RedisStore {
     }
 
     async fn take_stock(&self, at: At<'_>) -> StoreResult<u64> {
-        let Stock { lost_calls, lanes } = self.lanes().take_stock(&Prefix::new(&at.ledger.name, at.shard));
-        let packed = packing::pack_findings(Findings { lost_calls, ..Findings::default() }, &lanes);
-        let reply = self.call_once(at, &self.scripts().note, &packed).await?;
+        let shard = Prefix::new(&at.ledger.name, at.shard);
+        let stock = self.lanes().stock(&shard);
+        let findings = Findings { lost_calls: stock.lost_calls, ..Findings::default() };
+        let reply = self.call(at, &self.scripts().note, packing::pack_findings(findings, &stock.lanes)).await?;
+        self.lanes().booked(&shard, &stock);
         reply.first().and_then(|lost| lost.parse().ok()).ok_or_else(|| unexpected(&reply))
     }
 

@@ -166,9 +166,39 @@ fn calls_that_the_store_took_back_are_noticed_counted_and_their_lanes_given_up()
     });
 }
 
+#[test]
+fn what_the_store_took_back_is_not_forgotten_when_it_could_not_be_written_into_the_books() {
+    run(async {
+        let mut w = World::on_redis().await;
+        for n in 0..3 {
+            w.grant("w1", &record(&format!("e{n}"), n)).await;
+        }
+        let key = lane_keys(&mut w).pop().unwrap();
+        raw(&mut w, &["DEL", &key]);
+        let lost = w.store.claim(w.at(), &terms("w1"), &[record("e9", 9)]).await;
+        assert_eq!(lost, Err(StoreError::Lost { last: 0 }));
+        w.grant("w1", &record("e9", 9)).await;
+        let key = lane_keys(&mut w).pop().unwrap();
+        raw(&mut w, &["DEL", &key]);
+        w.pass(-61.0);
+        for _ in 0..2 {
+            assert_eq!(w.store.take_stock(w.at()).await, Err(StoreError::Clock));
+        }
+        w.pass(61.0);
+        assert_eq!(w.store.take_stock(w.at()).await, Ok(4), "three that a call met, and one that nobody has asked after");
+        assert_eq!(w.store.take_stock(w.at()).await, Ok(0));
+        assert_eq!(w.books().await.counters.lost_calls, 4);
+    });
+}
+
 /// Forwards one connection after the other; the first `lossy` of them break after the request was handed on, before a reply
 /// to a script came back.
 fn lossy_proxy(to: &str, lossy: usize) -> (String, Arc<AtomicUsize>) {
+    lossy_proxy_then(to, lossy, "")
+}
+
+/// The same, with a command that the server is given before the connection breaks.
+fn lossy_proxy_then(to: &str, lossy: usize, then: &'static str) -> (String, Arc<AtomicUsize>) {
     let path = format!("{to}.proxy");
     let listener = UnixListener::bind(&path).unwrap();
     let (to, cut) = (to.to_owned(), Arc::new(AtomicUsize::new(0)));
@@ -177,13 +207,13 @@ fn lossy_proxy(to: &str, lossy: usize) -> (String, Arc<AtomicUsize>) {
         for client in listener.incoming() {
             let (Ok(client), Ok(server)) = (client, UnixStream::connect(&to)) else { return };
             let counted = Arc::clone(&counted);
-            std::thread::spawn(move || forward(client, server, lossy, &counted));
+            std::thread::spawn(move || forward(client, server, (lossy, then), &counted));
         }
     });
     (format!("unix://{path}"), cut)
 }
 
-fn forward(mut client: UnixStream, mut server: UnixStream, lossy: usize, cut: &AtomicUsize) {
+fn forward(mut client: UnixStream, mut server: UnixStream, (lossy, then): (usize, &str), cut: &AtomicUsize) {
     let (mut request, mut reply) = (vec![0; 1 << 20], vec![0; 1 << 20]);
     loop {
         let Ok(asked @ 1..) = client.read(&mut request) else { return };
@@ -194,6 +224,10 @@ fn forward(mut client: UnixStream, mut server: UnixStream, lossy: usize, cut: &A
         let ran = is_script && !reply[..answered].starts_with(b"-NOSCRIPT");
         if ran && cut.load(Ordering::SeqCst) < lossy {
             cut.fetch_add(1, Ordering::SeqCst);
+            if !then.is_empty() {
+                server.write_all(then.as_bytes()).unwrap();
+                assert!(server.read(&mut reply).unwrap() > 0, "the command is answered");
+            }
             return;
         }
         let Ok(()) = client.write_all(&reply[..answered]) else { return };
@@ -231,5 +265,22 @@ fn a_call_is_repeated_for_no_longer_than_the_limit_of_one() {
         assert!(matches!(given_up, Err(StoreError::Unreachable(_))), "{given_up:?}");
         assert!((2..=4).contains(&cut.load(Ordering::SeqCst)), "{cut:?}");
         assert_eq!(w.books().await.counters.granted_total(), 1, "the call had been done once");
+    });
+}
+
+#[test]
+fn a_lane_whose_call_may_have_been_done_is_not_used_again_when_its_repeat_is_refused() {
+    run(async {
+        let mut w = World::on_redis().await;
+        let socket = w.redis.as_ref().unwrap().server.url().replace("unix://", "");
+        let (url, cut) = lossy_proxy_then(&socket, 1, "CONFIG SET maxmemory 1\r\n");
+        let clock = Clock::from(w.clock.clone());
+        let store = RedisStore::with_scripts(&url, RedisTimeouts::default(), clock, virtual_time).unwrap();
+        let refused = store.claim(w.at(), &terms("w1"), &[record("e1", 100)]).await;
+        assert_eq!((refused, cut.load(Ordering::SeqCst)), (Err(StoreError::OutOfMemory), 1), "done, unheard, then refused");
+        raw(&mut w, &["CONFIG", "SET", "maxmemory", "0"]);
+        let next = store.claim(w.at(), &terms("w1"), &[record("e2", 101)]).await.unwrap();
+        assert!(matches!(next[0], Claim::Granted { .. }), "under another lane: {next:?}");
+        assert_eq!(w.books().await.counters.granted_total(), 2);
     });
 }
