@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use std::{
     collections::BTreeMap,
     convert::Infallible,
+    future::Future,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -63,18 +64,39 @@ impl HeldGrants {
 pub async fn keep_alive<S: Store>(worker: &Worker<S>, held: &HeldGrants) -> Infallible {
     loop {
         tokio::time::sleep(worker.terms.lease / 3).await;
-        // All shards at once: one that does not answer must not let the leases of others lapse.
-        join_all(held.by_shard().into_iter().map(|(shard, grants)| extend(worker, held, shard, grants))).await;
+        let ask = |shard, grants: Vec<Grant>| async move {
+            worker.store.extend(At::new(&worker.ledger, shard), worker.terms.lease, &grants).await
+        };
+        extend_all(held, worker.terms.lease, ask).await;
     }
 }
 
-async fn extend<S: Store>(worker: &Worker<S>, held: &HeldGrants, shard: ShardNumber, grants: Vec<Grant>) {
+/// All shards at once: one that does not answer must not let the leases of others lapse.
+async fn extend_all<F: Future<Output = StoreResult<Vec<Touch>>>>(
+    held: &HeldGrants,
+    lease: Duration,
+    ask: impl Fn(ShardNumber, Vec<Grant>) -> F,
+) {
     let asked = Instant::now();
-    match worker.store.extend(At::new(&worker.ledger, shard), worker.terms.lease, &grants).await {
+    let extend = |(shard, grants): (ShardNumber, Vec<Grant>)| {
+        let answer = ask(shard, grants.clone());
+        async move { note(held, shard, (asked, lease), grants, answer.await) }
+    };
+    join_all(held.by_shard().into_iter().map(extend)).await;
+}
+
+fn note(
+    held: &HeldGrants,
+    shard: ShardNumber,
+    (asked, lease): (Instant, Duration),
+    grants: Vec<Grant>,
+    answer: StoreResult<Vec<Touch>>,
+) {
+    match answer {
         Ok(touches) => {
             let alive: Vec<Grant> =
                 grants.into_iter().zip(&touches).filter(|(_, touch)| is_alive(touch)).map(|(grant, _)| grant).collect();
-            held.extended(&alive, asked, worker.terms.lease);
+            held.extended(&alive, asked, lease);
             let lost = touches.iter().filter(|touch| !is_alive(touch)).count();
             if lost > 0 {
                 tracing::warn!(lost, shard = shard.get(), "leases were lost while the work went on");
@@ -110,4 +132,41 @@ pub async fn is_still_held<S: Store>(
         held.extended(grants, asked, worker.terms.lease);
     }
     Ok(is_held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{EventKey, FencingToken, PayloadHash, RecordPlace, TopicNumber};
+    use futures_util::future::FutureExt;
+
+    const LEASE: Duration = Duration::from_secs(15);
+
+    fn grant(id: &str) -> Grant {
+        let place = RecordPlace { topic: TopicNumber::new(1), partition: 0, offset: 0 };
+        Grant { event: EventKey::new("/s", id), place, payload: PayloadHash::NONE, fence: FencingToken::new(7) }
+    }
+
+    #[tokio::test]
+    async fn leases_of_a_shard_are_extended_while_another_one_does_not_answer() {
+        let (held, now) = (HeldGrants::default(), Instant::now());
+        for (shard, id) in [(0, "silent"), (1, "lost"), (2, "held"), (2, "fenced")] {
+            held.add(ShardNumber::new(shard), grant(id), Some(now));
+        }
+        let ask = |shard: ShardNumber, grants: Vec<Grant>| async move {
+            let touch = |grant: &Grant| if &*grant.event.id == "fenced" { Touch::Fenced } else { Touch::Done };
+            match shard.get() {
+                0 => std::future::pending().await,
+                1 => Ok(vec![Touch::Gone]),
+                _ => Ok(grants.iter().map(touch).collect()),
+            }
+        };
+        let round = extend_all(&held, LEASE, ask);
+        assert!(round.now_or_never().is_none(), "the silent one is waited for");
+        let sure: Vec<&str> = ["silent", "lost", "held", "fenced"]
+            .into_iter()
+            .filter(|id| held.is_sure(&grant(id), now + LEASE / 2))
+            .collect();
+        assert_eq!(sure, ["held"]);
+    }
 }

@@ -159,6 +159,41 @@ fn a_server_that_lost_its_scripts_is_sent_them_again() {
 }
 
 #[test]
+fn a_server_that_waits_for_its_replicas_or_runs_somebody_elses_script_is_asked_again() {
+    run(async {
+        let mut w = World::on_redis().await;
+        raw(&mut w, &["CONFIG", "SET", "min-replicas-to-write", "1"]);
+        let refused = w.store.claim(w.at(), &terms("w1"), &[record("e1", 1)]).await.unwrap_err();
+        assert!(refused.to_string().contains("NOREPLICAS"), "{refused}");
+        assert_eq!(refused.remedy(), Remedy::Retry);
+        raw(&mut w, &["CONFIG", "SET", "min-replicas-to-write", "0"]);
+        w.grant("w1", &record("e1", 1)).await;
+
+        raw(&mut w, &["CONFIG", "SET", "busy-reply-threshold", "1"]);
+        let url = w.redis.as_ref().unwrap().server.url();
+        let connect = |url: &str| ::redis::Client::open(url).unwrap().get_connection().unwrap();
+        let mut busy = connect(&url);
+        let endless = std::thread::spawn(move || {
+            ::redis::cmd("EVAL").arg("while true do end").arg(0).query::<::redis::Value>(&mut busy).unwrap_err()
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let refused = loop {
+            match w.store.claim(w.at(), &terms("w1"), &[record("e2", 2)]).await {
+                Err(error) => break error,
+                Ok(claims) => assert!(Instant::now() < deadline, "the script does not run: {claims:?}"),
+            }
+        };
+        assert!(refused.to_string().contains("BUSY"), "{refused}");
+        assert_eq!(refused.remedy(), Remedy::Retry);
+        let mut other = connect(&url);
+        let killed: String = ::redis::cmd("SCRIPT").arg("KILL").query(&mut other).unwrap();
+        assert_eq!(killed, "OK");
+        endless.join().unwrap();
+        w.grant("w1", &record("e3", 3)).await;
+    });
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_given_up_after_the_time_limit() {
     run(async {
         let mut w = World::on_redis().await;
