@@ -75,7 +75,7 @@ impl Injector {
 
     /// Publishes an event again, all copies at once.
     pub async fn repeat(&self, record: &TailedRecord, times: u64) -> anyhow::Result<()> {
-        let copy = marked(copy_of(record), Mark::Copy);
+        let copy = marked(record.into(), Mark::Copy);
         let sends = (0..times).map(|_| self.producer.send(&copy));
         for sent in futures_util::future::join_all(sends).await {
             sent.context("a copy")?;
@@ -96,7 +96,7 @@ impl Injector {
                 break;
             }
         }
-        self.send(marked(OutgoingRecord { value: Some(other), ..copy_of(record) }, Mark::Conflict)).await
+        self.send(marked(OutgoingRecord { value: Some(other), ..record.into() }, Mark::Conflict)).await
     }
 
     /// Publishes a record that looks like an event and is none, and the same again.
@@ -178,13 +178,4 @@ pub const TOPICS: [Topic; 3] = [Topic::Orders, Topic::Payments, Topic::Deliverie
 fn marked(mut record: OutgoingRecord, mark: Mark) -> OutgoingRecord {
     record.headers.push((MARK.to_owned(), Some(mark.name().as_bytes().to_vec())));
     record
-}
-
-fn copy_of(record: &TailedRecord) -> OutgoingRecord {
-    OutgoingRecord {
-        topic: record.topic.clone(),
-        key: record.key.clone(),
-        headers: record.headers.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect(),
-        value: record.value.clone(),
-    }
 }

@@ -30,7 +30,7 @@ impl<S: Store> Injector<S> {
 
     /// Publishes an event again, as it was.
     pub async fn repeat(&self, record: &TailedRecord) -> anyhow::Result<()> {
-        self.send(copy_of(record)).await
+        self.send(record.into()).await
     }
 
     /// Publishes another payload under an event's id.
@@ -38,7 +38,7 @@ impl<S: Store> Injector<S> {
         let value = record.value.as_deref().context("an event without a value")?;
         let mut data: Value = serde_json::from_slice(value).context("an event that is not JSON")?;
         data["customer"] = Value::from("somebody else");
-        self.send(OutgoingRecord { value: Some(data.to_string().into_bytes()), ..copy_of(record) }).await
+        self.send(OutgoingRecord { value: Some(data.to_string().into_bytes()), ..record.into() }).await
     }
 
     /// Publishes a record that is no event at all.
@@ -86,15 +86,6 @@ impl<S: Store> Injector<S> {
     async fn send(&self, record: OutgoingRecord) -> anyhow::Result<()> {
         self.producer.send(&record).await.with_context(|| format!("a record for {}", record.topic))?;
         Ok(())
-    }
-}
-
-fn copy_of(record: &TailedRecord) -> OutgoingRecord {
-    OutgoingRecord {
-        topic: record.topic.clone(),
-        key: record.key.clone(),
-        headers: record.headers.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect(),
-        value: record.value.clone(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::{
     client_config::{Connection, KafkaFailure},
+    producer::OutgoingRecord,
     service_context::LogContext,
 };
 use rdkafka::{
@@ -39,6 +40,18 @@ impl TailedRecord {
     pub fn header(&self, name: &str) -> Option<&str> {
         let value = self.headers.iter().rev().find(|(header, _)| header == name).map(|(_, value)| value.as_slice())?;
         std::str::from_utf8(value).ok()
+    }
+}
+
+/// The same record once more, for whoever repeats what was written.
+impl From<&TailedRecord> for OutgoingRecord {
+    fn from(record: &TailedRecord) -> Self {
+        Self {
+            topic: record.topic.clone(),
+            key: record.key.clone(),
+            headers: record.headers.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect(),
+            value: record.value.clone(),
+        }
     }
 }
 
