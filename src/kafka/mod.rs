@@ -12,6 +12,7 @@ mod client_config;
 mod cluster;
 mod collect_error;
 mod committed;
+mod coordinator;
 mod discovery;
 mod embedded;
 mod ends;

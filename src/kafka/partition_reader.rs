@@ -6,6 +6,7 @@
 use super::{
     IncomingRecord,
     client_config::{Connection, KafkaFailure},
+    coordinator::patiently,
     service_context::LogContext,
 };
 use rdkafka::{
@@ -17,7 +18,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{task::block_in_place, time::sleep};
+use tokio::task::block_in_place;
 
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
@@ -25,7 +26,6 @@ const POLL: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a call about offsets may take, with its repeats.
 const CALL: Duration = Duration::from_secs(30);
-pub(super) const BETWEEN_CALLS: Duration = Duration::from_millis(100);
 
 /// See the module.
 pub struct PartitionReader {
@@ -40,7 +40,7 @@ impl PartitionReader {
     ///
     /// # Errors
     /// A property that librdkafka does not take, or no answer in time.
-    pub async fn open(connection: &Connection, group: &str, topic: &str, partition: i32) -> Result<Self, KafkaFailure> {
+    pub fn open(connection: &Connection, group: &str, topic: &str, partition: i32) -> Result<Self, KafkaFailure> {
         let enforced = [
             ("group.id", group),
             ("enable.auto.commit", "false"),
@@ -56,7 +56,7 @@ impl PartitionReader {
         drop(consumer.poll(Duration::ZERO));
         let mut place = TopicPartitionList::new();
         place.add_partition(topic, partition);
-        let committed = patiently(|| consumer.committed_offsets(place.clone(), CALL)).await?;
+        let committed = block_in_place(|| patiently(CALL, || consumer.committed_offsets(place.clone(), CALL)))?;
         let committed = committed.elements().first().map(|place| (place.error(), place.offset()));
         let next = match committed {
             Some((Err(error), _)) => return Err(error.into()),
@@ -110,9 +110,9 @@ impl PartitionReader {
     ///
     /// # Errors
     /// The broker does not take it.
-    pub async fn commit(&self) -> Result<(), KafkaFailure> {
+    pub fn commit(&self) -> Result<(), KafkaFailure> {
         let place = self.place()?;
-        Ok(patiently(|| self.consumer.commit(&place, CommitMode::Sync)).await?)
+        Ok(block_in_place(|| patiently(CALL, || self.consumer.commit(&place, CommitMode::Sync)))?)
     }
 
     pub(super) fn place(&self) -> Result<TopicPartitionList, KafkaError> {
@@ -124,20 +124,4 @@ impl PartitionReader {
     pub(super) fn group(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer.group_metadata()
     }
-}
-
-/// A group that was never used has no coordinator for a moment.
-async fn patiently<T>(call: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
-    let begun = Instant::now();
-    loop {
-        match block_in_place(&call) {
-            Err(error) if begun.elapsed() < CALL && has_no_coordinator_yet(&error) => sleep(BETWEEN_CALLS).await,
-            answer => return answer,
-        }
-    }
-}
-
-pub(super) fn has_no_coordinator_yet(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
-    matches!(error.rdkafka_error_code(), Some(NotCoordinator | CoordinatorNotAvailable | CoordinatorLoadInProgress))
 }

@@ -4,7 +4,7 @@
 use super::{
     IncomingRecord,
     client_config::{Connection, KafkaFailure},
-    partition_reader::{BETWEEN_CALLS, has_no_coordinator_yet},
+    coordinator::patiently,
     service_context::LogContext,
     side_reading::{Stretch, read_stretches},
 };
@@ -14,12 +14,7 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
 };
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
@@ -82,16 +77,11 @@ impl Progress {
         what: impl Fn(&BaseConsumer<LogContext>, &str) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T, KafkaFailure> {
         let (config, connection, topic) = (self.config.clone(), self.connection.clone(), Arc::clone(&self.topic));
-        let patiently = move || {
-            let (consumer, begun) = (Self::consumer(&config, &connection)?, Instant::now());
-            loop {
-                match what(&consumer, &topic) {
-                    Err(error) if begun.elapsed() < CALL && has_no_coordinator_yet(&error) => sleep(BETWEEN_CALLS),
-                    answer => return answer,
-                }
-            }
+        let call = move || {
+            let consumer = Self::consumer(&config, &connection)?;
+            patiently(CALL, || what(&consumer, &topic))
         };
-        let called = spawn_blocking(patiently).await;
+        let called = spawn_blocking(call).await;
         called.map_err(|error| KafkaFailure::Call(error.to_string()))?.map_err(KafkaFailure::from)
     }
 

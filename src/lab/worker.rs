@@ -65,7 +65,7 @@ pub async fn work(job: &Job, connection: &Connection, store: RedisStore) -> anyh
         Way::WorkFirst => work_first(connection, desk).await,
         Way::Ledger => {
             let ledger = LedgerWay::open(store, job).await?;
-            let mut reader = open(connection, job).await?;
+            let mut reader = open(connection, job)?;
             loop {
                 let batch = reader.next_batch(job.batch, job.until)?;
                 if batch.is_empty() {
@@ -73,26 +73,26 @@ pub async fn work(job: &Job, connection: &Connection, store: RedisStore) -> anyh
                 }
                 ledger.take(&batch, &mut desk).await?;
                 desk.end_of_batch().await?;
-                reader.commit().await?;
+                reader.commit()?;
             }
         }
         Way::Transactions => transactions(connection, desk).await,
     }
 }
 
-async fn open(connection: &Connection, job: &Job) -> Result<PartitionReader, KafkaFailure> {
-    PartitionReader::open(connection, &job.group, &job.orders, job.partition()).await
+fn open(connection: &Connection, job: &Job) -> Result<PartitionReader, KafkaFailure> {
+    PartitionReader::open(connection, &job.group, &job.orders, job.partition())
 }
 
 async fn commit_first(connection: &Connection, mut desk: Desk<'_>) -> anyhow::Result<()> {
     desk.results = Results::plain(connection)?;
-    let mut reader = open(connection, desk.job).await?;
+    let mut reader = open(connection, desk.job)?;
     loop {
         let batch = reader.next_batch(desk.job.batch, desk.job.until)?;
         if batch.is_empty() {
             return Ok(());
         }
-        reader.commit().await?;
+        reader.commit()?;
         for record in &batch {
             desk.work(&Order::read(record)?).await?;
         }
@@ -102,7 +102,7 @@ async fn commit_first(connection: &Connection, mut desk: Desk<'_>) -> anyhow::Re
 
 async fn work_first(connection: &Connection, mut desk: Desk<'_>) -> anyhow::Result<()> {
     desk.results = Results::plain(connection)?;
-    let mut reader = open(connection, desk.job).await?;
+    let mut reader = open(connection, desk.job)?;
     loop {
         let batch = reader.next_batch(desk.job.batch, desk.job.until)?;
         if batch.is_empty() {
@@ -112,7 +112,7 @@ async fn work_first(connection: &Connection, mut desk: Desk<'_>) -> anyhow::Resu
             desk.work(&Order::read(record)?).await?;
         }
         desk.end_of_batch().await?;
-        reader.commit().await?;
+        reader.commit()?;
     }
 }
 
@@ -121,7 +121,7 @@ async fn transactions(connection: &Connection, mut desk: Desk<'_>) -> anyhow::Re
     let name = format!("{}-{}", desk.job.group, desk.job.worker);
     let producer = std::sync::Arc::new(TransactionalProducer::new(connection, &name)?);
     desk.results = Results::Transaction(std::sync::Arc::clone(&producer));
-    let mut reader = open(connection, desk.job).await?;
+    let mut reader = open(connection, desk.job)?;
     loop {
         let batch = reader.next_batch(desk.job.batch, desk.job.until)?;
         if batch.is_empty() {
