@@ -189,68 +189,15 @@ fn judge(order: Uuid, events: &OrderEvents<'_>, found: &mut Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{
-        Currency, DeliveryCompleted, DeliveryFailed, DeliveryScheduled, Money, OrderCancelled, OrderCompleted, OrderCreated,
-        PaymentCompleted, PaymentRefunded, derived_id,
-    };
-    use chrono::DateTime;
+    use crate::events::{Currency, DELIVERED, Money, OrderCompleted, REFUNDED, derived_id, sample};
 
     fn money() -> Money {
         Money::new(700, Currency::parse("KRW").unwrap())
     }
 
-    fn event(data: EventData) -> Event {
-        Event {
-            id: derived_id(&data.order_id().to_string(), data.event_type()),
-            source: "/tidemark/test".to_owned(),
-            time: DateTime::from_timestamp_millis(0).unwrap(),
-            causation_id: None,
-            traceparent: None,
-            data,
-        }
-    }
-
     fn of(order: u128, kind: EventType) -> Event {
-        let (order_id, payment_id, delivery_id) = (Uuid::from_u128(order), Uuid::nil(), Uuid::nil());
-        let (reason, items) = (String::new(), Vec::new());
-        event(match kind {
-            EventType::OrderCreated => {
-                EventData::OrderCreated(OrderCreated { order_id, customer: reason, items, total: money() })
-            }
-            EventType::OrderCompleted => EventData::OrderCompleted(OrderCompleted { order_id, total: money() }),
-            EventType::OrderCancelled => EventData::OrderCancelled(OrderCancelled { order_id, reason }),
-            EventType::PaymentCompleted => {
-                EventData::PaymentCompleted(PaymentCompleted { order_id, payment_id, amount: money(), items })
-            }
-            EventType::PaymentRefunded => {
-                EventData::PaymentRefunded(PaymentRefunded { order_id, payment_id, amount: money(), reason })
-            }
-            EventType::DeliveryScheduled => {
-                EventData::DeliveryScheduled(DeliveryScheduled { order_id, delivery_id, items, value: money() })
-            }
-            EventType::DeliveryCompleted => {
-                EventData::DeliveryCompleted(DeliveryCompleted { order_id, delivery_id, value: money() })
-            }
-            EventType::DeliveryFailed => EventData::DeliveryFailed(DeliveryFailed { order_id, delivery_id, reason }),
-            EventType::PaymentFailed => unreachable!("not used here"),
-        })
+        sample(Uuid::from_u128(order), kind, money())
     }
-
-    const DELIVERED: [EventType; 5] = [
-        EventType::OrderCreated,
-        EventType::PaymentCompleted,
-        EventType::DeliveryScheduled,
-        EventType::DeliveryCompleted,
-        EventType::OrderCompleted,
-    ];
-    const REFUNDED: [EventType; 6] = [
-        EventType::OrderCreated,
-        EventType::PaymentCompleted,
-        EventType::DeliveryScheduled,
-        EventType::DeliveryFailed,
-        EventType::PaymentRefunded,
-        EventType::OrderCancelled,
-    ];
 
     fn all(order: u128, kinds: &[EventType]) -> Vec<Event> {
         kinds.iter().map(|&kind| of(order, kind)).collect()
@@ -277,9 +224,9 @@ mod tests {
         assert!(faults(&doubled).iter().any(|fault| matches!(fault, OutcomeFault::Money { .. })), "paid twice");
 
         let mut changed = all(1, &DELIVERED);
-        let other =
-            EventData::OrderCompleted(OrderCompleted { order_id: order, total: Money { amount_minor: 1, ..money() } });
-        changed.push(event(other));
+        let total = Money { amount_minor: 1, ..money() };
+        let data = EventData::OrderCompleted(OrderCompleted { order_id: order, total });
+        changed.push(Event { data, ..of(1, EventType::OrderCompleted) });
         let id = derived_id(&order.to_string(), EventType::OrderCompleted);
         assert_eq!(faults(&changed), [OutcomeFault::TwoContents { order, id }]);
 

@@ -3,6 +3,7 @@
 //! Pure: records in, typed events out, and back. Nothing here knows a broker, a clock or a store. An event is a
 //! CloudEvent in Kafka's binary mode: its attributes are headers, its data is JSON, its key is the order id.
 
+mod chains;
 mod delivery;
 mod envelope;
 mod event;
@@ -12,6 +13,9 @@ mod order;
 mod payment;
 mod topics;
 
+#[cfg(test)]
+pub(crate) use chains::sample;
+pub use chains::{DECLINED, DELIVERED, REFUNDED};
 pub use delivery::{DeliveryCompleted, DeliveryFailed, DeliveryScheduled};
 pub use envelope::{EnvelopeError, EventRecord, RecordView, decode, encode};
 pub use event::{Event, EventData, EventType};

@@ -4,7 +4,7 @@ use super::{Judgement, Promise, written_by_services};
 use crate::{
     campaign::{customers::Fate, evidence::Evidence, injector::Early},
     effects::{OutcomeFault, outcome},
-    events::{Event, EventType},
+    events::{DECLINED, DELIVERED, Event, EventType, REFUNDED},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -62,24 +62,10 @@ pub fn judge(evidence: &Evidence, exposed: &BTreeSet<Uuid>, found: &mut Judgemen
     found.hold(Promise::MoneyIsEven, sums.is_even(), || format!("{sums:?}"));
 }
 
-/// The events that an order has when it has ended.
 const fn expected(fate: Fate) -> &'static [EventType] {
     match fate {
-        Fate::Completed => &[
-            EventType::OrderCreated,
-            EventType::PaymentCompleted,
-            EventType::DeliveryScheduled,
-            EventType::DeliveryCompleted,
-            EventType::OrderCompleted,
-        ],
-        Fate::Declined => &[EventType::OrderCreated, EventType::PaymentFailed, EventType::OrderCancelled],
-        Fate::Undelivered => &[
-            EventType::OrderCreated,
-            EventType::PaymentCompleted,
-            EventType::DeliveryScheduled,
-            EventType::DeliveryFailed,
-            EventType::PaymentRefunded,
-            EventType::OrderCancelled,
-        ],
+        Fate::Completed => &DELIVERED,
+        Fate::Declined => &DECLINED,
+        Fate::Undelivered => &REFUNDED,
     }
 }

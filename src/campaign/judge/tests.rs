@@ -6,40 +6,16 @@ use crate::campaign::{
     rest::GroupBooks,
 };
 use crate::effects::EffectKind;
-use crate::events::{
-    Currency, DeliveryCompleted, DeliveryScheduled, EventData, EventType, Money, OrderCompleted, OrderCreated,
-    PaymentCompleted, PaymentFailed, derived_id,
-};
+use crate::events::{Currency, DELIVERED, EventType, Money, sample};
 use chrono::DateTime;
 
 fn money() -> Money {
     Money::new(900, Currency::parse("KRW").unwrap())
 }
 
-fn event(data: EventData) -> Event {
-    Event {
-        id: derived_id(&data.order_id().to_string(), data.event_type()),
-        source: "/tidemark/test".to_owned(),
-        time: DateTime::from_timestamp_millis(0).unwrap(),
-        causation_id: None,
-        traceparent: None,
-        data,
-    }
-}
-
 /// The events of an order that was delivered.
 fn delivered(order_id: Uuid) -> Vec<Event> {
-    let (payment_id, delivery_id, items) = (Uuid::nil(), Uuid::nil(), Vec::new());
-    let customer = "c".to_owned();
-    [
-        EventData::OrderCreated(OrderCreated { order_id, customer, items: items.clone(), total: money() }),
-        EventData::OrderCompleted(OrderCompleted { order_id, total: money() }),
-        EventData::PaymentCompleted(PaymentCompleted { order_id, payment_id, amount: money(), items: items.clone() }),
-        EventData::DeliveryScheduled(DeliveryScheduled { order_id, delivery_id, items, value: money() }),
-        EventData::DeliveryCompleted(DeliveryCompleted { order_id, delivery_id, value: money() }),
-    ]
-    .map(event)
-    .into()
+    DELIVERED.map(|kind| sample(order_id, kind, money())).into()
 }
 
 fn record(offset: u64, event: Event, mark: Option<Mark>) -> Record {
@@ -254,8 +230,7 @@ fn an_order_whose_end_came_first_is_declined_and_never_charged() {
     let id = order(5);
     let mut evidence = good();
     evidence.made_up.push(MadeUp { id, early: Early::Cancel, exposed: false });
-    let declined = EventData::PaymentFailed(PaymentFailed { order_id: id, reason: String::new() });
-    evidence.records.push(record(9, event(declined), None));
+    evidence.records.push(record(9, sample(id, EventType::PaymentFailed, money()), None));
     evidence.calls.push(Effect { money: None, ..call(id, EffectKind::Decline, "e9", 9) });
     settle(&mut evidence, true);
     assert_eq!(promises(&evidence), BTreeSet::new());
