@@ -227,6 +227,49 @@ async fn a_zombie_that_finishes_late_is_fenced_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_that_completes_late_shows_as_work_that_ran_twice_with_both_owners() {
+    let mut ward = Ward::open(&[]).await;
+    ward.arm(Service::Payment, "K6").await;
+    // Of a type that payment does not know: it is completed, and no state goes with it.
+    let record = event("ORDER_ADMIRED", "{}");
+    ward.shop.kafka.produce("orders", std::slice::from_ref(&record)).await;
+    eventually(PATIENCE, "payment stands still", || async {
+        let stands = ward.shop.payment.log().contains("fail point K6: the process stands still");
+        if stands { Ok(()) } else { Err("it goes on") }
+    })
+    .await;
+    let other = ward.shop.another("payment", &[]).await;
+    eventually(PATIENCE, "the other one has taken over and completed it", || async {
+        let books = ward.shop.books("payment-service").await;
+        if (books.counters.completed, books.granted(GrantKind::Takeover)) == (1, 1) {
+            Ok(())
+        } else {
+            Err(format!("{books:?}"))
+        }
+    })
+    .await;
+    assert_eq!(ward.shop.books("payment-service").await.executed(), 0);
+
+    ward.shop.payment.signal("CONT");
+    eventually(PATIENCE, "the late completion is counted", || async {
+        let books = ward.shop.books("payment-service").await;
+        if (books.executed(), books.counters.fenced) == (1, 1) { Ok(()) } else { Err(format!("{books:?}")) }
+    })
+    .await;
+    eventually(PATIENCE, "the page names both owners", || async {
+        let page = ward.shop.monitor.get_json("/duplicates.json").await?;
+        let entries = page["latest"].as_array().cloned().unwrap_or_default();
+        let twice: Vec<_> = entries.iter().filter(|entry| entry["outcome"] == "executed").collect();
+        let [entry] = twice[..] else { return Err(page.to_string()) };
+        let owners = [entry["owner"].as_str(), entry["first_owner"].as_str()];
+        let named = owners.iter().all(|owner| owner.is_some_and(|owner| owner.starts_with("payment-")));
+        if named && owners[0] != owners[1] && entry["cause"] == "concurrent" { Ok(()) } else { Err(entry.to_string()) }
+    })
+    .await;
+    drop(other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn replies_that_are_lost_are_asked_for_again_and_counted_once() {
     const LOST: &str = "K7:2,K7:5,K7:11,K7:23,K7:47,K7:95";
     let mut ward = Ward::open(&[]).await;
