@@ -279,7 +279,7 @@ impl<S: Store> Loop<S> {
             self.hand_back(end.unsettled);
             return match end.next {
                 Next::LedgerFailed(error) if error.is_loss() && opening == self.openings => self.close_ledger(&error),
-                _ => (),
+                Next::LedgerFailed(_) | Next::AtOnce | Next::OneByOne | Next::After(_) => {}
             };
         };
         let Some(result) = partition.end_batch(epoch, end, Instant::now()) else { return };
