@@ -5,3 +5,4 @@ mod crash_points;
 mod other_languages;
 mod rebalances;
 mod redis_failovers;
+mod spring;
