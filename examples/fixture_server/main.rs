@@ -25,7 +25,11 @@ use tidemark::{
     metrics::{ProcessMetrics, TextWriter},
     monitor::{
         Published,
-        lookup::{ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpFuture, OrderStep, OrderTimeline},
+        lookup::{
+            Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpFuture, OrderStep, OrderTimeline,
+            SagaPassport, SagaWait,
+        },
+        view::SagaState,
     },
     web::{DashboardState, PreparedMetrics, SettingRow, Settings, router},
 };
@@ -54,16 +58,24 @@ impl LookUp for MadeUpLookUp {
             Ok(Some(EventPassport {
                 event_id: query.id.clone(),
                 source: Some(first.source.clone()),
-                consumers: vec![ConsumerPassport {
-                    group: first.group.clone(),
-                    state: EntryState::Completed,
-                    attempts: Some(1),
-                    first_at: first.first_at,
-                    first_place: first.first_place.clone(),
-                    owner: Some(first.owner.clone()),
-                    repeats,
-                }],
-                order: Some(order("0192f3c1-7d00-7abc-8def-000012345678", &query.id)),
+                consumers: vec![
+                    ConsumerPassport::silent(
+                        &"audit".into(),
+                        EntryState::NotKnown,
+                        "not brought to the ledger within the last 7 d at least; older ids are forgotten".to_owned(),
+                    ),
+                    ConsumerPassport {
+                        fence: first.first_at.and_then(|at| u64::try_from(at.timestamp_micros()).ok()),
+                        claimed_at: first.first_at,
+                        place: first.first_place.clone(),
+                        owner: Some(first.owner.clone()),
+                        attempts: Some(1),
+                        until: Some(Utc::now() + TimeDelta::days(9)),
+                        repeats,
+                        ..ConsumerPassport::silent(&first.group, EntryState::Completed, String::new())
+                    },
+                ],
+                order: Answer::Found(order("0192f3c1-7d00-7abc-8def-000012345678", &query.id)),
                 window: Duration::from_secs(604_800),
                 unanswered_shards: 0,
             }))
@@ -84,6 +96,15 @@ fn order(order_id: &str, event_id: &str) -> OrderTimeline {
     OrderTimeline {
         order_id: order_id.into(),
         status: "paid".into(),
+        saga: SagaPassport {
+            state: Some(SagaState::Stuck),
+            wait: Some(SagaWait {
+                step: "delivery".into(),
+                missing: "DELIVERY_COMPLETED".into(),
+                since: Utc::now() - TimeDelta::seconds(331),
+                deadline: Some(Utc::now() - TimeDelta::seconds(271)),
+            }),
+        },
         steps: vec![
             step(300, "ORDER_CREATED", "0192f3c1-aaaa-7abc-8def-0123456789ab"),
             step(

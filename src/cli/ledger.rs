@@ -280,7 +280,7 @@ fn scripts(args: &ScriptsArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn open_store(connection: &ConnectionArgs, file: &FileConfig) -> Result<(RedisStore, Namespace), Failure> {
+pub(super) fn open_store(connection: &ConnectionArgs, file: &FileConfig) -> Result<(RedisStore, Namespace), Failure> {
     let Some(url) = connection.redis_url(file)? else {
         return Err(ConfigError::missing("redis", "is needed: give --redis redis://HOST:6379/0 or TIDEMARK_REDIS").into());
     };

@@ -4,6 +4,7 @@ mod campaign;
 mod conformance;
 mod demo;
 mod dlt;
+mod event;
 mod healthcheck;
 mod lab;
 mod lag;
@@ -74,6 +75,8 @@ enum Command {
     Lag(lag::LagArgs),
     /// Create a ledger on purpose, show its books, run its clean-up
     Ledger(ledger::LedgerCommand),
+    /// Print what every consumer group did with one event, and where its order's saga stands
+    Event(Box<event::EventArgs>),
     /// List, show and send again what consumers gave up
     Dlt(Box<dlt::DltCommand>),
     /// Say what would come again, and be done again, if a group's offsets were reset; change nothing
@@ -138,6 +141,7 @@ impl Cli {
             Command::Delivery(command) => service::run(Service::Delivery, command, stop).await,
             Command::Lag(args) => lag::run(args, stop).await,
             Command::Ledger(command) => ledger::run(command).await,
+            Command::Event(args) => event::run(*args).await,
             Command::Dlt(command) => dlt::run(*command, stop).await,
             Command::Preview(args) => preview::run(*args, stop).await,
             Command::Lab(args) => lab::run(*args, stop).await,

@@ -55,6 +55,15 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// For what is usually short: `84 ms`, `1.2 s`.
+pub fn duration_fine(span: Duration) -> String {
+    match span.as_millis() {
+        0 => format!("{} µs", span.as_micros()),
+        1..=999 => format!("{} ms", span.as_millis()),
+        _ => duration(span),
+    }
+}
+
 fn two_units(large: (u64, &str), small: (u64, &str)) -> String {
     if small.0 == 0 {
         format!("{} {}", count(large.0), large.1)

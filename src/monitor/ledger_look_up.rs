@@ -3,22 +3,24 @@
 //! An id is looked up under the source that is asked for; without one, under the sources that are known: those of the
 //! services, and those that recent duplicates of this id came with.
 
+mod orders;
+
 use super::{
     Published,
-    books::WatchedLedger,
+    books::{WatchedLedger, entry as duplicate_entry},
     lookup::{
-        ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpError, LookUpFuture, OrderStep, OrderTimeline,
+        Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpError, LookUpFuture, OrderTimeline,
     },
     view::{DuplicateEntry, Place},
 };
 use crate::{
-    consumer::STATE_FIELD,
-    services::{OrderState, Service},
-    store::{
-        At, EventDigest, Ledger, LedgerEntry, LedgerName, Passport, PassportState, ShardNumber, Store, StoreError,
-        TopicNumber,
-    },
+    lag::words,
+    services::Service,
+    store::{EventDigest, Ledger, LedgerEntry, Passport, PassportState, ShardNumber, Store, StoreError, TopicNumber},
 };
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use orders::{find_order, order_of_event};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -29,15 +31,26 @@ use std::{
 pub struct LedgerLookUp<S> {
     /// By the name of their cluster.
     ledgers: Vec<(String, WatchedLedger<S>)>,
-    published: Arc<Published>,
+    repeats: RecentRepeats,
+}
+
+/// Where the recent repeats of an event are looked for.
+#[derive(Clone)]
+pub enum RecentRepeats {
+    /// In the last view: a page reads no more of the store than it must.
+    Published(Arc<Published>),
+    /// In the store: so many of each group, of either kind.
+    Store { most: usize },
 }
 
 /// Groups of one namespace that are asked at most.
 const GROUPS_MAX: usize = 100;
 
+type Topics = BTreeMap<TopicNumber, Arc<str>>;
+
 impl<S: Store> LedgerLookUp<S> {
-    pub const fn new(ledgers: Vec<(String, WatchedLedger<S>)>, published: Arc<Published>) -> Self {
-        Self { ledgers, published }
+    pub const fn new(ledgers: Vec<(String, WatchedLedger<S>)>, repeats: RecentRepeats) -> Self {
+        Self { ledgers, repeats }
     }
 }
 
@@ -45,7 +58,7 @@ impl<S: Store> LookUp for LedgerLookUp<S> {
     fn event(&self, query: EventQuery) -> LookUpFuture<Option<EventPassport>> {
         let wanted = |cluster: &str| query.cluster.as_deref().is_none_or(|name| name == cluster);
         let ledgers: Vec<_> = self.ledgers.iter().filter(|(cluster, _)| wanted(cluster)).cloned().collect();
-        let repeats = recent_repeats(&self.published, &query.id);
+        let repeats = self.repeats.clone();
         Box::pin(async move {
             let mut failure = None;
             for (_, ledger) in &ledgers {
@@ -86,11 +99,35 @@ fn in_words(error: StoreError) -> LookUpError {
     }
 }
 
-/// What the last view tells of repeats of this id, newest first.
-fn recent_repeats(published: &Published, id: &str) -> Vec<DuplicateEntry> {
-    let view = published.latest();
-    let ledgers = view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref());
-    ledgers.flat_map(|ledger| &ledger.duplicates).filter(|entry| entry.event_id == id).cloned().collect()
+impl RecentRepeats {
+    /// What is told of repeats of this id, newest first.
+    async fn of<S: Store>(
+        &self,
+        id: &str,
+        watched: &WatchedLedger<S>,
+        entries: &[LedgerEntry],
+        topics: &Topics,
+    ) -> Vec<DuplicateEntry> {
+        let mut found: Vec<DuplicateEntry> = match self {
+            Self::Published(published) => {
+                let view = published.latest();
+                let ledgers = view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref());
+                ledgers.flat_map(|ledger| &ledger.duplicates).filter(|entry| entry.event_id == id).cloned().collect()
+            }
+            Self::Store { most } => {
+                let read = join_all(entries.iter().map(|entry| watched.store.recent_duplicates(entry, *most))).await;
+                // A ledger that fails this fails its passport as well, which says so in better words.
+                let of_group = read.into_iter().map(Result::unwrap_or_default).zip(entries);
+                of_group
+                    .flat_map(|(records, entry)| records.into_iter().map(move |record| (record, &entry.name.group)))
+                    .filter(|(record, _)| record.event_id == id)
+                    .map(|(record, group)| duplicate_entry(&record, group, topics))
+                    .collect()
+            }
+        };
+        found.sort_by_key(|repeat| std::cmp::Reverse(repeat.at));
+        found
+    }
 }
 
 /// One group's ledger that is gone does not hide the others: its shards are counted as unanswered. An error when every
@@ -98,38 +135,61 @@ fn recent_repeats(published: &Published, id: &str) -> Vec<DuplicateEntry> {
 async fn find_event<S: Store>(
     watched: &WatchedLedger<S>,
     query: &EventQuery,
-    repeats: &[DuplicateEntry],
+    repeats: &RecentRepeats,
 ) -> Result<Option<EventPassport>, StoreError> {
-    let sources = sources(query, repeats);
     let topics = watched.store.topics(&watched.namespace).await?;
-    let entries = watched.store.ledgers(&watched.namespace).await?;
-    let asking = entries.iter().take(GROUPS_MAX).map(|entry| ask_group(watched, entry, query, &sources));
-    let mut found: Option<EventPassport> = None;
+    let topics: Topics = topics.into_iter().map(|(number, name)| (number, name.into())).collect();
+    let mut entries = watched.store.ledgers(&watched.namespace).await?;
+    entries.truncate(GROUPS_MAX);
+    let repeats = repeats.of(&query.id, watched, &entries, &topics).await;
+    let sources = sources(query, &repeats);
+    let now = Utc::now();
+    let asking = entries.iter().map(|entry| ask_group(watched, entry, query, &sources));
+    let mut event = EventPassport {
+        event_id: query.id.clone(),
+        source: None,
+        consumers: Vec::new(),
+        order: Answer::Absent,
+        window: Duration::ZERO,
+        unanswered_shards: 0,
+    };
     let mut failure = None;
-    let mut unanswered = 0_usize;
-    for (answer, entry) in futures_util::future::join_all(asking).await.into_iter().zip(&entries) {
-        let (ledger, source, passport) = match answer {
-            Ok(Some(known)) => known,
-            Ok(None) => continue,
-            Err(error) => {
-                unanswered = unanswered.saturating_add(usize::try_from(entry.shards).unwrap_or(usize::MAX));
-                failure = Some(error);
-                continue;
+    for (answer, entry) in join_all(asking).await.into_iter().zip(&entries) {
+        let group = &entry.name.group;
+        event.consumers.push(match answer {
+            Ok((ledger, known)) => {
+                let window = ledger.shape().window;
+                event.window = event.window.max(window);
+                match known {
+                    Some((source, passport)) => {
+                        event.source = Some(source);
+                        consumer(&ledger, &passport, &topics, &repeats, now)
+                    }
+                    None => ConsumerPassport::silent(group, EntryState::NotKnown, not_known(window)),
+                }
             }
-        };
-        let window = ledger.shape().window;
-        let event = found.get_or_insert_with(|| empty_passport(query, window));
-        event.source = Some(source);
-        event.window = event.window.max(window);
-        event.consumers.push(consumer(&ledger, &passport, &topics, repeats));
+            Err(error) => {
+                event.unanswered_shards += usize::try_from(entry.shards).unwrap_or(usize::MAX);
+                let note = in_words(error.clone()).to_string();
+                failure = Some(error);
+                ConsumerPassport::silent(group, EntryState::Unanswered, note)
+            }
+        });
     }
-    let Some(event) = &mut found else { return failure.map_or(Ok(None), Err) };
-    event.unanswered_shards = unanswered;
-    if let Some(key) = &query.key {
-        // The event is known whatever becomes of its order; the order's own look-up says why it cannot be told.
-        event.order = find_order(watched, key).await.unwrap_or_default();
+    if event.known().next().is_none() {
+        return failure.map_or(Ok(None), Err);
     }
-    Ok(found)
+    // The event is known whatever becomes of its order.
+    event.order = match order_of_event(watched, query, &entries).await {
+        Ok(Some(order)) => Answer::Found(order),
+        Ok(None) => Answer::Absent,
+        Err(error) => Answer::Unknown(in_words(error).to_string()),
+    };
+    Ok(Some(event))
+}
+
+fn not_known(window: Duration) -> String {
+    format!("not brought to the ledger within the last {} at least; older ids are forgotten", words::duration(window))
 }
 
 fn sources(query: &EventQuery, repeats: &[DuplicateEntry]) -> BTreeSet<String> {
@@ -142,138 +202,71 @@ fn sources(query: &EventQuery, repeats: &[DuplicateEntry]) -> BTreeSet<String> {
     }
 }
 
-fn empty_passport(query: &EventQuery, window: Duration) -> EventPassport {
-    EventPassport {
-        event_id: query.id.clone(),
-        source: None,
-        consumers: Vec::new(),
-        order: None,
-        window,
-        unanswered_shards: 0,
-    }
-}
-
+/// A ledger that the index names and that is not there has been lost.
 async fn ask_group<S: Store>(
     watched: &WatchedLedger<S>,
     entry: &LedgerEntry,
     query: &EventQuery,
     sources: &BTreeSet<String>,
-) -> Result<Option<(Ledger, String, Passport)>, StoreError> {
-    let Some(ledger) = watched.store.open(&entry.name).await? else { return Ok(None) };
+) -> Result<(Ledger, Option<(String, Passport)>), StoreError> {
+    let Some(ledger) = watched.store.open(&entry.name).await? else {
+        return Err(StoreError::Amnesia { expected: format!("of {}", entry.name), found: None });
+    };
     let shard: Option<ShardNumber> = query.key.as_ref().map(|key| ledger.shard_of(Some(key.as_bytes()), &query.id));
     for source in sources {
         let found = watched.store.passport(&ledger, shard, EventDigest::of(source, &query.id)).await?;
         if let Some(passport) = found.into_iter().max_by_key(|passport| passport.fence) {
-            return Ok(Some((ledger, source.clone(), passport)));
+            return Ok((ledger, Some((source.clone(), passport))));
         }
     }
-    Ok(None)
+    Ok((ledger, None))
 }
 
 fn consumer(
     ledger: &Ledger,
     passport: &Passport,
-    topics: &BTreeMap<TopicNumber, String>,
+    topics: &Topics,
     repeats: &[DuplicateEntry],
+    now: DateTime<Utc>,
 ) -> ConsumerPassport {
-    let (state, attempts, owner) = match &passport.state {
-        PassportState::InFlight { owner, attempt, .. } => {
-            (EntryState::InProgress, Some(*attempt), Some(owner.as_str().to_owned()))
+    let claimed_at = passport.fence.granted_at();
+    let repeats: Vec<DuplicateEntry> = repeats.iter().filter(|entry| entry.group == ledger.name.group).cloned().collect();
+    // The ledger keeps no owner of what is settled; a repeat may have told who had it.
+    let told = || repeats.iter().filter(|repeat| repeat.first_at == Some(claimed_at)).find_map(|r| r.first_owner.clone());
+    let (state, attempts, owner, until) = match &passport.state {
+        PassportState::InFlight { owner, attempt, lease_end } => {
+            (EntryState::InProgress, Some(*attempt), Some(owner.as_str().to_owned()), Some(*lease_end))
         }
-        PassportState::Waiting { attempt, .. } => (EntryState::WaitingForRetry, Some(*attempt), None),
-        PassportState::Completed { .. } => (EntryState::Completed, None, None),
-        PassportState::Dead { .. } => (EntryState::GivenUp, None, None),
+        PassportState::Waiting { attempt, not_before } => {
+            (EntryState::WaitingForRetry, Some(*attempt), None, Some(*not_before))
+        }
+        PassportState::Completed { late } => (EntryState::Completed, None, told(), remembered_until(ledger, *late, now)),
+        PassportState::Dead { late } => (EntryState::GivenUp, None, told(), remembered_until(ledger, *late, now)),
     };
     ConsumerPassport {
         group: Arc::clone(&ledger.name.group),
         state,
-        attempts,
-        first_at: Some(passport.fence.granted_at()),
-        first_place: topics.get(&passport.place.topic).map(|topic| Place {
-            topic: topic.as_str().into(),
+        note: String::new(),
+        fence: Some(passport.fence.get()),
+        claimed_at: Some(claimed_at),
+        place: topics.get(&passport.place.topic).map(|topic| Place {
+            topic: Arc::clone(topic),
             partition: i32::from(passport.place.partition),
             offset: passport.place.offset,
         }),
+        attempts,
         owner,
-        repeats: repeats.iter().filter(|entry| entry.group == ledger.name.group).cloned().collect(),
+        until,
+        repeats,
     }
 }
 
-/// Reads the order's state where the order service keeps it; `None` when there is none (any more).
-async fn find_order<S: Store>(watched: &WatchedLedger<S>, order_id: &str) -> Result<Option<OrderTimeline>, StoreError> {
-    let name = LedgerName::new(watched.namespace.clone(), Service::Order.group());
-    let Some(ledger) = watched.store.open(&name).await? else { return Ok(None) };
-    let at = At::new(&ledger, ledger.shard_of(Some(order_id.as_bytes()), order_id));
-    let Some(state) = watched.store.state(at, order_id).await? else { return Ok(None) };
-    let json = state.fields.get(STATE_FIELD).map(Vec::as_slice).unwrap_or_default();
-    let order: OrderState = serde_json::from_slice(json)
-        .map_err(|error| StoreError::Refused(format!("the state of order {order_id} cannot be read: {error}")))?;
-    let steps = order.timeline.iter().map(|moment| OrderStep {
-        at: moment.at,
-        event_type: moment.event_type.clone(),
-        event_id: moment.event_id.to_string(),
-    });
-    Ok(Some(OrderTimeline {
-        order_id: order.order_id.to_string(),
-        status: order.status.name().to_owned(),
-        steps: steps.collect(),
-    }))
+/// Ids are kept for the generation in which they were settled and for the next one.
+fn remembered_until(ledger: &Ledger, late: bool, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let window = i64::try_from(ledger.shape().window_millis()).ok().filter(|window| *window > 0)?;
+    let generations = now.timestamp_millis().div_euclid(window) + if late { 1 } else { 2 };
+    DateTime::from_timestamp_millis(generations.checked_mul(window)?)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        clock::Clock,
-        monitor::{charts::HistoryCharts, fixture},
-        store::{
-            Delivery, EventKey, Init, Intent, MemoryStore, Namespace, Owner, PayloadHash, RecordPlace, Report, Shape, Terms,
-        },
-    };
-
-    /// Three groups that all know `e1`.
-    async fn world() -> (LedgerLookUp<MemoryStore>, MemoryStore, Vec<Ledger>) {
-        let (store, namespace) = (MemoryStore::new(Clock::System), Namespace::new("shop").unwrap());
-        let topic = store.topic_number(&namespace, "orders").await.unwrap();
-        let delivery = Delivery {
-            event: EventKey::new("/shop", "e1"),
-            place: RecordPlace { topic, partition: 0, offset: 7 },
-            payload: PayloadHash::of(b"x"),
-            waited: false,
-        };
-        let terms = Terms { owner: Owner::new("w1").unwrap(), lease: Duration::from_secs(15), intent: Intent::Normal };
-        let mut ledgers = Vec::new();
-        for group in ["a", "b", "c"] {
-            let shape = Shape::new(3, 4, Duration::from_secs(3_600)).unwrap();
-            let name = LedgerName::new(namespace.clone(), group);
-            let (Init::Created(ledger) | Init::Exists(ledger)) = store.init(&name, shape).await.unwrap();
-            let at = At::new(&ledger, ledger.shard_of(None, "e1"));
-            store.seen(at, &terms, Report::Executed, std::slice::from_ref(&delivery)).await.unwrap();
-            ledgers.push(ledger);
-        }
-        let spans = crate::lag::Spans { stalled_after: Duration::ZERO, window: Duration::ZERO };
-        let published = Published::new(
-            fixture::empty_view(fixture::at(0)),
-            Box::new(HistoryCharts::new(Vec::new(), Duration::ZERO, spans)),
-        );
-        let watched = WatchedLedger { store: store.clone(), namespace };
-        (LedgerLookUp::new(vec![("main".to_owned(), watched)], published), store, ledgers)
-    }
-
-    fn query() -> EventQuery {
-        EventQuery { id: "e1".to_owned(), source: Some("/shop".to_owned()), cluster: None, key: None }
-    }
-
-    #[tokio::test]
-    async fn a_ledger_that_forgot_hides_no_other_and_its_shards_are_counted_as_unanswered() {
-        let (look_up, store, ledgers) = world().await;
-        store.lose_a_shard(&ledgers[1]);
-        let passport = look_up.event(query()).await.unwrap().unwrap();
-        let groups: Vec<&str> = passport.consumers.iter().map(|consumer| &*consumer.group).collect();
-        assert_eq!((groups, passport.unanswered_shards), (vec!["a", "c"], 3));
-        let unknown = look_up.event(EventQuery { id: "e2".to_owned(), ..query() }).await;
-        assert!(matches!(unknown, Err(LookUpError::Forgot(_))), "b may have known it: {unknown:?}");
-        ledgers.iter().for_each(|ledger| store.lose_a_shard(ledger));
-        assert!(matches!(look_up.event(query()).await, Err(LookUpError::Forgot(_))));
-    }
-}
+mod tests;

@@ -1,11 +1,13 @@
-//! What a page may ask the ledger for beyond the view: one event's passport and one order's timeline.
+//! What may be asked of the ledger beyond the view: one event's passport, one order with its saga.
 //!
-//! Only `/events/{id}`, an order's timeline and the search use this. The page sets the deadline (500 ms) and the cap on
-//! concurrent look-ups; whoever implements [`LookUp`] does one bounded read per shard.
+//! Only `/events/{id}`, an order's timeline, the search and `tidemark event` use this. Who asks sets the deadline; a page
+//! (500 ms) also caps the look-ups that run at once. Whoever implements [`LookUp`] does one bounded read per shard.
+//! [`Dossier`](super::Dossier) is what a page and the command show.
 
-use super::view::{DuplicateEntry, Place};
+use super::view::{DuplicateCause, DuplicateEntry, DuplicateOutcome, Place, SagaState};
+use crate::events::dead_letter_topic;
 use chrono::{DateTime, Utc};
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 /// One event, as asked for. Without `source` or `key` every shard is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,14 +25,21 @@ pub struct EventQuery {
 pub struct EventPassport {
     pub event_id: String,
     pub source: Option<String>,
-    /// One entry per consumer group that knows the event, sorted by group.
+    /// One entry per consumer group with a ledger, sorted by group; also those that do not know the event.
     pub consumers: Vec<ConsumerPassport>,
-    /// The order that the event belongs to, where it is known.
-    pub order: Option<OrderTimeline>,
+    /// The order that the event belongs to, where that can be told.
+    pub order: Answer<OrderTimeline>,
     /// Ids are forgotten after this time.
     pub window: Duration,
     /// Shards that did not answer: with any, an absent consumer means nothing.
     pub unanswered_shards: usize,
+}
+
+impl EventPassport {
+    /// The groups that know the event.
+    pub fn known(&self) -> impl Iterator<Item = &ConsumerPassport> {
+        self.consumers.iter().filter(|consumer| consumer.state.is_known())
+    }
 }
 
 /// What one consumer group did with the event.
@@ -38,13 +47,52 @@ pub struct EventPassport {
 pub struct ConsumerPassport {
     pub group: Arc<str>,
     pub state: EntryState,
+    /// Why nothing is known, in words; empty where something is.
+    pub note: String,
+    /// Of the latest grant.
+    pub fence: Option<u64>,
+    /// When the latest grant was given. The ledger keeps no time of completion.
+    pub claimed_at: Option<DateTime<Utc>>,
+    /// Where the record lies that was granted.
+    pub place: Option<Place>,
     /// Grants so far, where the ledger still knows.
     pub attempts: Option<u32>,
-    pub first_at: Option<DateTime<Utc>>,
-    pub first_place: Option<Place>,
+    /// Who holds or held the latest grant, where the ledger or a repeat still tells.
     pub owner: Option<String>,
+    /// In progress: end of the lease. Waiting for a retry: when it may be claimed. Settled: when its id may be forgotten.
+    pub until: Option<DateTime<Utc>>,
     /// Recent repeats, newest first, bounded: not all there ever were.
     pub repeats: Vec<DuplicateEntry>,
+}
+
+impl ConsumerPassport {
+    /// A group of which nothing is known, and why.
+    pub fn silent(group: &Arc<str>, state: EntryState, note: String) -> Self {
+        Self {
+            group: Arc::clone(group),
+            state,
+            note,
+            fence: None,
+            claimed_at: None,
+            place: None,
+            attempts: None,
+            owner: None,
+            until: None,
+            repeats: Vec::new(),
+        }
+    }
+
+    pub fn count(&self, cause: DuplicateCause, outcome: DuplicateOutcome) -> usize {
+        self.repeats.iter().filter(|repeat| repeat.cause == cause && repeat.outcome == outcome).count()
+    }
+
+    /// The dead-letter topics that hold a copy of it: of what was given up, and of copies with another payload.
+    pub fn dead_letter_topics(&self) -> BTreeSet<String> {
+        let given_up = self.place.iter().filter(|_| self.state == EntryState::GivenUp);
+        let conflicts = self.repeats.iter().filter(|repeat| repeat.cause == DuplicateCause::Conflict);
+        let conflicts = conflicts.filter_map(|repeat| repeat.place.as_ref());
+        given_up.chain(conflicts).map(|place| dead_letter_topic(&place.topic, &self.group)).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +102,10 @@ pub enum EntryState {
     WaitingForRetry,
     Completed,
     GivenUp,
+    /// The whole ledger answered: the event was not brought to it, or so long ago that it was forgotten.
+    NotKnown,
+    /// The ledger did not answer, or forgot.
+    Unanswered,
 }
 
 impl EntryState {
@@ -63,6 +115,15 @@ impl EntryState {
             Self::WaitingForRetry => "waiting_for_retry",
             Self::Completed => "completed",
             Self::GivenUp => "given_up",
+            Self::NotKnown => "not_known",
+            Self::Unanswered => "unanswered",
+        }
+    }
+
+    pub const fn is_known(self) -> bool {
+        match self {
+            Self::InProgress | Self::WaitingForRetry | Self::Completed | Self::GivenUp => true,
+            Self::NotKnown | Self::Unanswered => false,
         }
     }
 }
@@ -72,7 +133,46 @@ impl EntryState {
 pub struct OrderTimeline {
     pub order_id: String,
     pub status: String,
+    pub saga: SagaPassport,
     pub steps: Vec<OrderStep>,
+}
+
+/// Where an order's saga stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagaPassport {
+    /// `None` where it cannot be told whether it is past its deadline.
+    pub state: Option<SagaState>,
+    /// `None` when it waits for nothing.
+    pub wait: Option<SagaWait>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagaWait {
+    pub step: String,
+    /// Type of the event that is missing; the facts that exclude each other where a human has to settle them.
+    pub missing: String,
+    pub since: DateTime<Utc>,
+    /// `None` where too many others wait to find it.
+    pub deadline: Option<DateTime<Utc>>,
+}
+
+/// What a look-up gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<T> {
+    Found(T),
+    Absent,
+    /// The reason, in words.
+    Unknown(String),
+}
+
+impl<T> Answer<T> {
+    pub fn as_ref(&self) -> Answer<&T> {
+        match self {
+            Self::Found(found) => Answer::Found(found),
+            Self::Absent => Answer::Absent,
+            Self::Unknown(why) => Answer::Unknown(why.clone()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ mod books;
 pub mod burrow;
 mod charts;
 mod cluster_state;
+mod dossier;
 pub mod exposition;
 #[cfg(test)]
 pub mod fixture;
@@ -28,8 +29,9 @@ mod transactions;
 pub mod view;
 
 pub use books::WatchedLedger;
+pub use dossier::{Dossier, saga_sentence};
 pub use gone::Gone;
-pub use ledger_look_up::LedgerLookUp;
+pub use ledger_look_up::{LedgerLookUp, RecentRepeats};
 pub use published::{Charts, Published};
 pub use run::{Monitor, WatchedCluster};
 pub use settings::Settings;

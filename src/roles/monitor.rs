@@ -6,7 +6,7 @@ use crate::{
     kafka::{ClientProperties, PropertyError, ReaderConfig},
     metrics::ProcessMetrics,
     monitor::{
-        LedgerLookUp, Monitor, Published, Settings, WatchedCluster, WatchedLedger,
+        LedgerLookUp, Monitor, Published, RecentRepeats, Settings, WatchedCluster, WatchedLedger,
         alerts::Notifier,
         exposition::{Exporter, ExpositionSettings, formats::FormatPages},
     },
@@ -72,7 +72,7 @@ pub fn start_monitor<S: Store>(
     tasks.spawn(Arc::clone(&exporter).run(stop.clone()));
     let formats = FormatPages::new(exposition, Arc::clone(&published));
 
-    let look_up = Arc::new(LedgerLookUp::new(watched, Arc::clone(&published)));
+    let look_up = Arc::new(LedgerLookUp::new(watched, RecentRepeats::Published(Arc::clone(&published))));
     let web_settings = web::Settings {
         route_prefix: config.web.route_prefix.clone(),
         external_url: config.web.external_url.clone(),

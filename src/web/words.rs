@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::{borrow::Cow, time::Duration};
 
-pub use crate::lag::words::{compact_count, compact_duration, count, duration, rate, signed_rate};
+pub use crate::lag::words::{compact_count, compact_duration, count, duration, duration_fine, rate, signed_rate};
 
 /// Ids and names are cut here where they are shown, in bytes.
 const SHOWN_BYTES: usize = 256;
@@ -11,15 +11,6 @@ const SHOWN_BYTES: usize = 256;
 /// `1 group`, `2 groups`.
 pub fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
-}
-
-/// `84 ms`, `1.2 s`.
-pub fn duration_fine(d: Duration) -> String {
-    match d.as_millis() {
-        0 => format!("{} µs", d.as_micros()),
-        1..=999 => format!("{} ms", d.as_millis()),
-        _ => duration(d),
-    }
 }
 
 /// `512 B`, `1.2 GiB`.

@@ -255,7 +255,8 @@ fn duplicates(groups: &[GroupReading], topics: &BTreeMap<TopicNumber, Arc<str>>)
     all.into_iter().map(|(_, entry)| entry).collect()
 }
 
-fn entry(record: &DuplicateRecord, group: &Arc<str>, topics: &BTreeMap<TopicNumber, Arc<str>>) -> DuplicateEntry {
+/// One duplicate as pages show it.
+pub(super) fn entry(record: &DuplicateRecord, group: &Arc<str>, topics: &BTreeMap<TopicNumber, Arc<str>>) -> DuplicateEntry {
     let place = |place: crate::store::RecordPlace| {
         let topic = topics.get(&place.topic)?.clone();
         Some(Place { topic, partition: place.partition.into(), offset: place.offset })

@@ -8,10 +8,12 @@ use super::super::{
     verdict::cause_word,
     words,
 };
-use super::table::Row;
+use super::{flow::state_words, table::Row};
 use crate::monitor::{
-    lookup::{ConsumerPassport, EntryState, EventPassport, EventQuery, LookUpError, LookUpFuture, OrderTimeline},
-    view::{ClusterView, DuplicateEntry, DuplicateOutcome, Place, Tone, View},
+    Dossier,
+    lookup::{Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, OrderStep, OrderTimeline},
+    saga_sentence,
+    view::{ClusterView, DuplicateEntry, DuplicateOutcome, Tone, View},
 };
 use askama::Template;
 use axum::{
@@ -20,40 +22,15 @@ use axum::{
     response::Response,
 };
 
-/// What a look-up gave.
-pub enum Answer<T> {
-    Found(T),
-    Absent,
-    /// The reason, in words.
-    Unknown(String),
-}
-
-/// Runs one look-up with the cap and the deadline of the dashboard.
-pub async fn bounded<T>(dashboard: &DashboardState, look_up: impl FnOnce() -> Option<LookUpFuture<Option<T>>>) -> Answer<T> {
-    let Ok(_permit) = dashboard.look_ups.try_acquire() else {
-        return Answer::Unknown("too many look-ups are running; try again in a moment".into());
-    };
-    let Some(future) = look_up() else {
-        return Answer::Unknown("no ledger is configured, so there is nowhere to look".into());
-    };
-    match tokio::time::timeout(dashboard.settings.look_up_deadline, future).await {
-        Ok(Ok(Some(found))) => Answer::Found(found),
-        Ok(Ok(None)) => Answer::Absent,
-        Ok(Err(LookUpError::Unreachable(cause))) => Answer::Unknown(format!("the ledger does not answer: {cause}")),
-        Ok(Err(LookUpError::Forgot(cause))) => Answer::Unknown(format!("the ledger forgot: {cause}")),
-        Err(_) => Answer::Unknown(format!(
-            "the ledger did not answer within {}",
-            words::duration_fine(dashboard.settings.look_up_deadline)
-        )),
-    }
-}
-
 struct ConsumerRow {
     group: String,
     tone: &'static str,
     state: &'static str,
-    first_at: Option<Markup>,
-    first_place: Cell,
+    /// What its state means for the time to come, where its dead letter is, or why nothing is known.
+    notes: Vec<String>,
+    claimed_at: Option<Markup>,
+    fence: String,
+    place: Cell,
     owner: Cell,
     attempts: Cell,
     executed: usize,
@@ -68,6 +45,15 @@ struct StepRow {
     here: bool,
 }
 
+struct OrderHead {
+    id: String,
+    status: String,
+    tone: &'static str,
+    /// Of its saga.
+    state: &'static str,
+    sentence: String,
+}
+
 #[derive(Template)]
 #[template(path = "event.html")]
 struct EventPage {
@@ -79,31 +65,52 @@ struct EventPage {
     unknown: String,
     consumers: Vec<ConsumerRow>,
     repeats: Vec<Row>,
-    order: Option<(String, String)>,
+    order: Option<OrderHead>,
     steps: Vec<StepRow>,
     order_unknown: String,
 }
 
-const fn state_words(state: EntryState) -> (&'static str, Tone) {
+const fn entry_words(state: EntryState) -> (&'static str, Tone) {
     match state {
         EntryState::InProgress => ("In progress", Tone::Info),
         EntryState::WaitingForRetry => ("Waiting for a retry", Tone::Warn),
         EntryState::Completed => ("Processed", Tone::Ok),
         EntryState::GivenUp => ("Given up", Tone::Bad),
+        EntryState::NotKnown => ("Not known", Tone::Mute),
+        EntryState::Unanswered => ("No answer", Tone::Mute),
     }
 }
 
+fn notes(passport: &ConsumerPassport, view: &View) -> Vec<String> {
+    let until = passport.until.map(|at| match passport.state {
+        EntryState::InProgress if at > view.at => format!("lease ends in {}", words::duration(words::between(view.at, at))),
+        EntryState::InProgress => format!("lease ended {} ago", words::duration(words::between(at, view.at))),
+        EntryState::WaitingForRetry => format!("may be claimed from {} on", words::clock_short(at, view.at)),
+        EntryState::Completed | EntryState::GivenUp | EntryState::NotKnown | EntryState::Unanswered => {
+            format!("remembered until {}", words::stamp(at))
+        }
+    });
+    let letters = passport.dead_letter_topics().into_iter().map(|topic| format!("copy in {}", words::shown(&topic)));
+    let why = Some(words::shown(&passport.note).into_owned()).filter(|note| !note.is_empty());
+    until.into_iter().chain(letters).chain(why).collect()
+}
+
 fn consumer_row(passport: &ConsumerPassport, view: &View) -> ConsumerRow {
-    let (state, tone) = state_words(passport.state);
+    let (state, tone) = entry_words(passport.state);
     let executed = passport.repeats.iter().filter(|repeat| repeat.outcome == DuplicateOutcome::Executed).count();
-    let missing = || Cell::Unknown("Unknown: the ledger did not keep it".into());
+    let missing = || match passport.state.is_known() {
+        true => Cell::Unknown("Unknown: the ledger did not keep it".into()),
+        false => Cell::Unknown("Unknown: nothing is known of this event here".into()),
+    };
     ConsumerRow {
         group: words::shown(&passport.group).into_owned(),
         tone: tone_class(tone),
         state,
-        first_at: passport.first_at.map(|at| time(at, &words::clock_short(at, view.at))),
-        first_place: passport
-            .first_place
+        notes: notes(passport, view),
+        claimed_at: passport.claimed_at.map(|at| time(at, &words::clock_short(at, view.at))),
+        fence: passport.fence.map_or_else(String::new, |fence| fence.to_string()),
+        place: passport
+            .place
             .as_ref()
             .map_or_else(missing, |place| Cell::Text(words::shown(&place.to_string()).into_owned())),
         owner: passport.owner.as_deref().map_or_else(missing, |owner| Cell::Text(words::shown(owner).into_owned())),
@@ -114,7 +121,7 @@ fn consumer_row(passport: &ConsumerPassport, view: &View) -> ConsumerRow {
 }
 
 fn headline(passport: &EventPassport) -> (Tone, String) {
-    let consumers = words::plural(passport.consumers.len() as u64, "consumer", "consumers");
+    let consumers = words::plural(passport.known().count() as u64, "consumer", "consumers");
     let repeats = || passport.consumers.iter().flat_map(|consumer| &consumer.repeats);
     let executed: Vec<&DuplicateEntry> = repeats().filter(|repeat| repeat.outcome == DuplicateOutcome::Executed).collect();
     match (executed.first(), repeats().count()) {
@@ -136,7 +143,7 @@ fn ledger_cluster(view: &View) -> Option<&ClusterView> {
 }
 
 fn steps(dashboard: &DashboardState, order: &OrderTimeline, id: &str) -> Vec<StepRow> {
-    let step = |step: &crate::monitor::lookup::OrderStep| StepRow {
+    let step = |step: &OrderStep| StepRow {
         at: time(step.at, &format!("{}.{:03}", words::clock(step.at), step.at.timestamp_subsec_millis())),
         kind: words::shown(&step.event_type).into_owned(),
         event: words::shown(&step.event_id).into_owned(),
@@ -146,14 +153,35 @@ fn steps(dashboard: &DashboardState, order: &OrderTimeline, id: &str) -> Vec<Ste
     order.steps.iter().map(step).collect()
 }
 
-async fn ask(dashboard: &DashboardState, visit: &Visit, id: &str) -> (Answer<EventPassport>, Answer<OrderTimeline>) {
+fn order_head(order: &OrderTimeline, view: &View) -> OrderHead {
+    let (state, tone) = match order.saga.state {
+        Some(state) => {
+            let (word, tone, _) = state_words(state);
+            (word, tone)
+        }
+        None => ("Not known", Tone::Mute),
+    };
+    OrderHead {
+        id: words::shown(&order.order_id).into_owned(),
+        status: words::shown(&order.status).into_owned(),
+        tone: tone_class(tone),
+        state,
+        sentence: saga_sentence(&order.saga, view.at),
+    }
+}
+
+/// Asks with the cap and the deadline of the dashboard.
+async fn ask(dashboard: &DashboardState, visit: &Visit, id: &str) -> Dossier {
+    let Ok(_permit) = dashboard.look_ups.try_acquire() else {
+        return Dossier::unknown(id, "too many look-ups are running; try again in a moment");
+    };
+    let Some(look_up) = &dashboard.look_up else {
+        return Dossier::unknown(id, "no ledger is configured, so there is nowhere to look");
+    };
     let parameter = |key: &str| Some(visit.params.get(key).to_owned()).filter(|value| !value.is_empty());
     let query =
         EventQuery { cluster: parameter("cluster"), id: id.to_owned(), source: parameter("source"), key: parameter("key") };
-    tokio::join!(
-        bounded(dashboard, || Some(dashboard.look_up.as_ref()?.event(query))),
-        bounded(dashboard, || Some(dashboard.look_up.as_ref()?.order(id.to_owned()))),
-    )
+    Dossier::gather(look_up.as_ref(), query, dashboard.settings.look_up_deadline).await
 }
 
 pub async fn page(State(dashboard): State<DashboardState>, Path(id): Path<String>, visit: Visit) -> Response {
@@ -170,43 +198,39 @@ pub async fn by_query(State(dashboard): State<DashboardState>, visit: Visit) -> 
 }
 
 async fn respond(dashboard: &DashboardState, visit: &Visit, id: &str) -> Response {
-    let (event, order) = ask(dashboard, visit, id).await;
+    let dossier = ask(dashboard, visit, id).await;
     let view = dashboard.published.latest();
     if visit.params.get("format") == "json" {
-        return machine(id, &event, &order);
+        let mut response = reply::json(&dossier.to_json());
+        if dossier.is_absent() {
+            *response.status_mut() = StatusCode::NOT_FOUND;
+        }
+        return response;
     }
-    if let (Answer::Absent, Answer::Absent) = (&event, &order) {
-        let window = view
-            .clusters
-            .iter()
-            .filter_map(|cluster| cluster.ledger.as_ref())
-            .flat_map(|ledger| &ledger.groups)
-            .map(|group| group.window)
-            .max();
-        let text = match window {
-            Some(window) => format!(
-                "No consumer group has brought it to the ledger within the last {} at least; older ids are forgotten.",
-                words::duration(window)
-            ),
-            None => "No consumer group has brought it to the ledger.".to_owned(),
-        };
-        let steps = [
-            "Check that it is the event's id or the order's id, in full.",
-            "An event that nobody has consumed yet is not known here; look at the topic's lag.",
-        ];
-        return reply::message(dashboard, visit, StatusCode::NOT_FOUND, "This id is not known", text, &steps);
+    if dossier.is_absent() {
+        return not_found(dashboard, &view, visit);
     }
-    reply::html(&build(dashboard, &view, visit, id, (event, order)))
+    reply::html(&build(dashboard, &view, visit, &dossier))
 }
 
-fn build(
-    dashboard: &DashboardState,
-    view: &View,
-    visit: &Visit,
-    id: &str,
-    answers: (Answer<EventPassport>, Answer<OrderTimeline>),
-) -> EventPage {
-    let (event, order) = answers;
+fn not_found(dashboard: &DashboardState, view: &View, visit: &Visit) -> Response {
+    let ledgers = view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref());
+    let text = match ledgers.flat_map(|ledger| &ledger.groups).map(|group| group.window).max() {
+        Some(window) => format!(
+            "No consumer group has brought it to the ledger within the last {} at least; older ids are forgotten.",
+            words::duration(window)
+        ),
+        None => "No consumer group has brought it to the ledger.".to_owned(),
+    };
+    let steps = [
+        "Check that it is the event's id or the order's id, in full.",
+        "An event that nobody has consumed yet is not known here; look at the topic's lag.",
+    ];
+    reply::message(dashboard, visit, StatusCode::NOT_FOUND, "This id is not known", text, &steps)
+}
+
+fn build(dashboard: &DashboardState, view: &View, visit: &Visit, dossier: &Dossier) -> EventPage {
+    let id = dossier.id.as_str();
     let f = Frame::new(dashboard, view, visit, Page { title: id, section: Section::Duplicates, live: None, chart: false });
     let mut page = EventPage {
         f,
@@ -221,102 +245,46 @@ fn build(
         steps: Vec::new(),
         order_unknown: String::new(),
     };
-    let mut timeline = match order {
-        Answer::Found(timeline) => Some(timeline),
-        Answer::Absent => None,
-        Answer::Unknown(why) => {
-            page.order_unknown = words::sentence(&why);
-            None
-        }
-    };
-    match event {
-        Answer::Found(passport) => {
-            let (tone, headline) = headline(&passport);
-            page.tone = tone_class(tone);
-            page.headline = headline;
-            page.sentence = format!(
-                "Shown are the first delivery and the recent repeats, not all there ever were. Ids are remembered for {} at least.",
-                words::duration(passport.window)
-            );
-            if passport.unanswered_shards > 0 {
-                page.unknown = format!(
-                    "{} did not answer: further consumers may know this event.",
-                    words::plural(passport.unanswered_shards as u64, "shard", "shards")
-                );
-            }
-            page.consumers = passport.consumers.iter().map(|consumer| consumer_row(consumer, view)).collect();
-            if let Some(cluster) = ledger_cluster(view) {
-                let mut repeats: Vec<&DuplicateEntry> =
-                    passport.consumers.iter().flat_map(|consumer| &consumer.repeats).collect();
-                repeats.sort_by_key(|repeat| std::cmp::Reverse(repeat.at));
-                page.repeats = repeats
-                    .into_iter()
-                    .map(|repeat| super::duplicates::row(&dashboard.links, view, cluster, repeat))
-                    .collect();
-            }
-            timeline = timeline.or(passport.order);
-        }
+    match &dossier.event {
+        Answer::Found(passport) => show_event(&mut page, dashboard, view, passport),
         Answer::Absent => {
             page.headline = "This is an order".into();
             page.sentence = "Its events stand below, oldest first.".into();
         }
         Answer::Unknown(why) => {
             page.headline = "Not known at the moment".into();
-            page.unknown = words::sentence(&why);
+            page.unknown = words::sentence(why);
         }
     }
-    if let Some(timeline) = timeline {
-        page.order_unknown.clear();
-        page.steps = steps(dashboard, &timeline, id);
-        page.order = Some((words::shown(&timeline.order_id).into_owned(), words::shown(&timeline.status).into_owned()));
+    match dossier.order() {
+        Answer::Found(order) => {
+            page.steps = steps(dashboard, order, id);
+            page.order = Some(order_head(order, view));
+        }
+        Answer::Absent => {}
+        Answer::Unknown(why) => page.order_unknown = words::sentence(&why),
     }
     page
 }
 
-fn machine(id: &str, event: &Answer<EventPassport>, order: &Answer<OrderTimeline>) -> Response {
-    let place = |place: &Option<Place>| place.as_ref().map(ToString::to_string);
-    let consumers = |passport: &EventPassport| -> Vec<serde_json::Value> {
-        let consumer = |c: &ConsumerPassport| {
-            let repeats: Vec<_> = c
-                .repeats
-                .iter()
-                .map(|r| serde_json::json!({ "at": words::iso(r.at), "cause": r.cause.label(), "outcome": r.outcome.label(), "place": place(&r.place), "owner": r.owner, "late": r.late }))
-                .collect();
-            serde_json::json!({ "group": &*c.group, "state": c.state.label(), "attempts": c.attempts, "first_at": c.first_at.map(words::iso),
-                "first_place": place(&c.first_place), "owner": c.owner, "recent_repeats": repeats })
-        };
-        passport.consumers.iter().map(consumer).collect()
-    };
-    let timeline = |order: &OrderTimeline| {
-        let steps: Vec<_> = order
-            .steps
-            .iter()
-            .map(|s| serde_json::json!({ "at": words::iso(s.at), "type": s.event_type, "event_id": s.event_id }))
-            .collect();
-        serde_json::json!({ "order_id": order.order_id, "status": order.status, "timeline": steps })
-    };
-    let mut body = serde_json::json!({ "event_id": id, "known": null, "consumers": null, "order": null });
-    match event {
-        Answer::Found(passport) => {
-            body["known"] = true.into();
-            body["source"] = passport.source.clone().into();
-            body["consumers"] = consumers(passport).into();
-            body["window_seconds"] = passport.window.as_secs_f64().into();
-            body["unanswered_shards"] = passport.unanswered_shards.into();
-            body["order"] = passport.order.as_ref().map(&timeline).into();
-        }
-        Answer::Absent => body["known"] = false.into(),
-        Answer::Unknown(why) => body["unknown"] = why.clone().into(),
+fn show_event(page: &mut EventPage, dashboard: &DashboardState, view: &View, passport: &EventPassport) {
+    let (tone, headline) = headline(passport);
+    page.tone = tone_class(tone);
+    page.headline = headline;
+    page.sentence = format!(
+        "Shown are the latest grants and the recent repeats, not all there ever were. Ids are remembered for {} at least.",
+        words::duration(passport.window)
+    );
+    if passport.unanswered_shards > 0 {
+        page.unknown = format!(
+            "{} did not answer: further consumers may know this event.",
+            words::plural(passport.unanswered_shards as u64, "shard", "shards")
+        );
     }
-    match order {
-        Answer::Found(found) => body["order"] = timeline(found),
-        Answer::Absent => {}
-        Answer::Unknown(why) => body["order_unknown"] = why.clone().into(),
-    }
-    let absent = matches!((event, order), (Answer::Absent, Answer::Absent));
-    let mut response = reply::json(&body);
-    if absent {
-        *response.status_mut() = StatusCode::NOT_FOUND;
-    }
-    response
+    page.consumers = passport.consumers.iter().map(|consumer| consumer_row(consumer, view)).collect();
+    let Some(cluster) = ledger_cluster(view) else { return };
+    let mut repeats: Vec<&DuplicateEntry> = passport.consumers.iter().flat_map(|consumer| &consumer.repeats).collect();
+    repeats.sort_by_key(|repeat| std::cmp::Reverse(repeat.at));
+    page.repeats =
+        repeats.into_iter().map(|repeat| super::duplicates::row(&dashboard.links, view, cluster, repeat)).collect();
 }

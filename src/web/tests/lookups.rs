@@ -1,7 +1,10 @@
 use super::{fixture::Scenario, *};
 use crate::monitor::lookup::{
-    ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpError, LookUpFuture, OrderStep, OrderTimeline,
+    Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpError, LookUpFuture, OrderStep,
+    OrderTimeline, SagaPassport, SagaWait,
 };
+use crate::monitor::view::{Place, SagaState};
+use chrono::TimeDelta;
 use std::{future::pending, time::Duration};
 
 /// Answers by the id that is asked for.
@@ -22,7 +25,14 @@ impl LookUp for Scripted {
 
     fn order(&self, order_id: String) -> LookUpFuture<Option<OrderTimeline>> {
         let step = OrderStep { at: noon(), event_type: "ORDER_CREATED".into(), event_id: "e1".into() };
-        let order = OrderTimeline { order_id: order_id.clone(), status: "paid".into(), steps: vec![step] };
+        let wait = SagaWait {
+            step: "delivery".into(),
+            missing: "DELIVERY_COMPLETED".into(),
+            since: noon() - TimeDelta::seconds(90),
+            deadline: Some(noon() - TimeDelta::seconds(30)),
+        };
+        let saga = SagaPassport { state: Some(SagaState::Stuck), wait: Some(wait) };
+        let order = OrderTimeline { order_id: order_id.clone(), status: "paid".into(), saga, steps: vec![step] };
         Box::pin(async move { Ok((order_id == "an-order").then_some(order)) })
     }
 }
@@ -31,16 +41,18 @@ fn passport(id: &str) -> EventPassport {
     EventPassport {
         event_id: id.into(),
         source: None,
-        consumers: vec![ConsumerPassport {
-            group: "payment-service".into(),
-            state: EntryState::Completed,
-            attempts: None,
-            first_at: Some(noon()),
-            first_place: None,
-            owner: Some("payment-0".into()),
-            repeats: Vec::new(),
-        }],
-        order: None,
+        consumers: vec![
+            ConsumerPassport::silent(&"audit".into(), EntryState::NotKnown, "not brought within 7 d".into()),
+            ConsumerPassport {
+                fence: Some(1_764_000_000_000_000),
+                claimed_at: Some(noon()),
+                place: Some(Place { topic: "orders".into(), partition: 3, offset: 17 }),
+                owner: Some("payment-0".into()),
+                until: Some(noon() + TimeDelta::days(9)),
+                ..ConsumerPassport::silent(&"payment-service".into(), EntryState::GivenUp, String::new())
+            },
+        ],
+        order: Answer::Absent,
         window: Duration::from_secs(604_800),
         unanswered_shards: 1,
     }
@@ -55,12 +67,24 @@ async fn a_known_event_shows_its_passport_and_admits_what_did_not_answer() {
     let dashboard = with_ledger();
     let page = dashboard.get("/events/known").await;
     assert_eq!(page.code, StatusCode::OK);
-    for words in ["Brought once to 1 consumer", "Processed", "1 shard did not answer", "remembered for 7 d"] {
+    for words in [
+        "Brought once to 1 consumer",
+        "Given up",
+        "copy in orders.payment-service.dlt",
+        "1764000000000000",
+        "remembered until 2026-03-10",
+        "not brought within 7 d",
+        "1 shard did not answer",
+        "remembered for 7 d",
+    ] {
         assert!(page.body.contains(words), "{words}");
     }
     let json = dashboard.get("/events/known?format=json").await.json();
     assert_eq!((&json["known"], &json["unanswered_shards"]), (&true.into(), &1.into()));
-    assert!(json["consumers"][0]["attempts"].is_null());
+    let [audit, payment] = [&json["consumers"][0], &json["consumers"][1]];
+    assert_eq!((&audit["state"], &payment["state"]), (&"not_known".into(), &"given_up".into()));
+    assert_eq!(payment["dead_letter_topics"], serde_json::json!(["orders.payment-service.dlt"]));
+    assert!(payment["attempts"].is_null() && audit["fence"].is_null() && !audit["unknown"].is_null(), "{json}");
 }
 
 #[tokio::test]
@@ -75,6 +99,11 @@ async fn an_odd_event_id_finds_its_page() {
 async fn an_order_shows_its_timeline() {
     let page = with_ledger().get("/events/an-order").await;
     assert!(page.code == StatusCode::OK && page.body.contains("ORDER_CREATED") && page.body.contains("This is an order"));
+    let waits = "It waits for DELIVERY_COMPLETED (step delivery) since 1 min 30 s; its deadline was 30 s ago.";
+    assert!(page.body.contains(waits) && page.body.contains("Stuck"), "{}", page.body);
+    let json = with_ledger().get("/events/an-order?format=json").await.json();
+    let saga = &json["order"]["saga"];
+    assert_eq!((&saga["state"], &saga["missing"]), (&"stuck".into(), &"DELIVERY_COMPLETED".into()));
 }
 
 #[tokio::test]

@@ -1,0 +1,148 @@
+//! All that can be told about one id, gathered once for `/events/{id}` and for `tidemark event`, and written as JSON.
+
+use super::{
+    lookup::{Answer, ConsumerPassport, EventPassport, EventQuery, LookUp, LookUpError, OrderTimeline, SagaPassport},
+    view::{DuplicateCause, DuplicateOutcome},
+};
+use crate::{lag::words, services::HUMAN_STEP};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// What is known under one id: as an event's, and as an order's.
+#[derive(Clone, Debug)]
+pub struct Dossier {
+    pub id: String,
+    pub event: Answer<EventPassport>,
+    /// The order of this very id.
+    pub named_order: Answer<OrderTimeline>,
+}
+
+impl Dossier {
+    /// Asks for both at once; what has not come by the deadline is unknown.
+    pub async fn gather(look_up: &dyn LookUp, query: EventQuery, deadline: Duration) -> Self {
+        let id = query.id.clone();
+        let (event, order) = (look_up.event(query), look_up.order(id.clone()));
+        let (event, named_order) = tokio::join!(within(deadline, event), within(deadline, order));
+        Self { id, event, named_order }
+    }
+
+    /// Nothing could be asked.
+    pub fn unknown(id: &str, why: &str) -> Self {
+        Self { id: id.to_owned(), event: Answer::Unknown(why.to_owned()), named_order: Answer::Unknown(why.to_owned()) }
+    }
+
+    /// The order of this id, else the one that the event belongs to.
+    pub fn order(&self) -> Answer<&OrderTimeline> {
+        match (self.named_order.as_ref(), &self.event) {
+            (Answer::Absent, Answer::Found(passport)) => passport.order.as_ref(),
+            (Answer::Unknown(why), Answer::Found(passport)) => match passport.order.as_ref() {
+                found @ Answer::Found(_) => found,
+                Answer::Absent | Answer::Unknown(_) => Answer::Unknown(why),
+            },
+            (named, _) => named,
+        }
+    }
+
+    /// Everybody answered, and nobody knows the id.
+    pub fn is_absent(&self) -> bool {
+        matches!((&self.event, &self.named_order), (Answer::Absent, Answer::Absent))
+    }
+
+    pub fn to_json(&self) -> Value {
+        let mut body = json!({ "event_id": self.id, "known": null, "consumers": null, "order": null });
+        match &self.event {
+            Answer::Found(passport) => {
+                body["known"] = true.into();
+                body["source"] = passport.source.clone().into();
+                body["consumers"] = passport.consumers.iter().map(consumer).collect();
+                body["window_seconds"] = passport.window.as_secs_f64().into();
+                body["unanswered_shards"] = passport.unanswered_shards.into();
+            }
+            Answer::Absent => body["known"] = false.into(),
+            Answer::Unknown(why) => body["unknown"] = why.clone().into(),
+        }
+        match self.order() {
+            Answer::Found(order) => body["order"] = order_json(order),
+            Answer::Absent => {}
+            Answer::Unknown(why) => body["order_unknown"] = why.into(),
+        }
+        body
+    }
+}
+
+/// What an order waits for, since when and until when, as one sentence.
+pub fn saga_sentence(saga: &SagaPassport, now: DateTime<Utc>) -> String {
+    let span = |from: DateTime<Utc>, to: DateTime<Utc>| words::duration((to - from).to_std().unwrap_or_default());
+    let Some(wait) = &saga.wait else { return "It waits for nothing.".to_owned() };
+    let since = span(wait.since, now);
+    if wait.step == HUMAN_STEP {
+        return format!("{} exclude each other, for {since}: a human has to settle it.", wait.missing);
+    }
+    let deadline = match wait.deadline {
+        None => "its deadline was not found, because too many others wait".to_owned(),
+        Some(deadline) if deadline > now => format!("its deadline is in {}", span(now, deadline)),
+        Some(deadline) => format!("its deadline was {} ago", span(deadline, now)),
+    };
+    format!("It waits for {} (step {}) since {since}; {deadline}.", wait.missing, wait.step)
+}
+
+async fn within<T>(deadline: Duration, look_up: impl Future<Output = Result<Option<T>, LookUpError>>) -> Answer<T> {
+    match tokio::time::timeout(deadline, look_up).await {
+        Ok(Ok(Some(found))) => Answer::Found(found),
+        Ok(Ok(None)) => Answer::Absent,
+        Ok(Err(LookUpError::Unreachable(cause))) => Answer::Unknown(format!("the ledger does not answer: {cause}")),
+        Ok(Err(LookUpError::Forgot(cause))) => Answer::Unknown(format!("the ledger forgot: {cause}")),
+        Err(_) => Answer::Unknown(format!("the ledger did not answer within {}", words::duration_fine(deadline))),
+    }
+}
+
+fn iso(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn consumer(consumer: &ConsumerPassport) -> Value {
+    let repeats: Vec<Value> = consumer
+        .repeats
+        .iter()
+        .map(|repeat| {
+            json!({ "at": iso(repeat.at), "cause": repeat.cause.label(), "outcome": repeat.outcome.label(),
+                "place": repeat.place.as_ref().map(ToString::to_string), "owner": repeat.owner, "late": repeat.late })
+        })
+        .collect();
+    let by_cause: Map<String, Value> = DuplicateCause::ALL
+        .into_iter()
+        .filter_map(|cause| {
+            let [suppressed, executed] =
+                [DuplicateOutcome::Suppressed, DuplicateOutcome::Executed].map(|outcome| consumer.count(cause, outcome));
+            (suppressed + executed > 0)
+                .then(|| (cause.label().to_owned(), json!({ "suppressed": suppressed, "executed": executed })))
+        })
+        .collect();
+    json!({
+        "group": &*consumer.group, "state": consumer.state.label(),
+        "unknown": Some(&consumer.note).filter(|note| !note.is_empty()),
+        "fence": consumer.fence, "claimed_at": consumer.claimed_at.map(iso),
+        "place": consumer.place.as_ref().map(ToString::to_string), "owner": consumer.owner, "attempts": consumer.attempts,
+        "until": consumer.until.map(iso), "dead_letter_topics": consumer.dead_letter_topics(),
+        "repeats_by_cause": by_cause, "recent_repeats": repeats,
+    })
+}
+
+fn order_json(order: &OrderTimeline) -> Value {
+    let steps: Vec<Value> = order
+        .steps
+        .iter()
+        .map(|step| json!({ "at": iso(step.at), "type": step.event_type, "event_id": step.event_id }))
+        .collect();
+    json!({ "order_id": order.order_id, "status": order.status, "saga": saga(&order.saga), "timeline": steps })
+}
+
+fn saga(saga: &SagaPassport) -> Value {
+    let wait = saga.wait.as_ref();
+    json!({
+        "state": saga.state.map(|state| state.label()), "step": wait.map(|wait| &wait.step),
+        "missing": wait.map(|wait| &wait.missing), "since": wait.map(|wait| iso(wait.since)),
+        "deadline": wait.and_then(|wait| wait.deadline).map(iso),
+    })
+}
