@@ -326,10 +326,10 @@ fn topic(name: &str, partitions: usize, tick: u64, groups: Arc<[Arc<str>]>) -> T
             })
             .collect(),
         bytes: if name == "refunds" { Reading::Unknown(UnknownReason::Unreachable) } else { Reading::Known(3_123_456_789) },
-        retention: Reading::Known(if name == "deliveries" {
-            Retention::Forever
-        } else {
-            Retention::Time(Duration::from_secs(604_800))
+        retention: Reading::Known(match name {
+            "deliveries" => Retention::Forever,
+            "payments" => Retention::Time(Duration::from_secs(14 * 86_400)),
+            _ => Retention::Time(Duration::from_secs(604_800)),
         }),
         transactions: if partitions > 2 {
             vec![TransactionView {

@@ -220,7 +220,7 @@ fn retention(entries: &[(&[u8], Cow<'_, str>)]) -> Reading<Retention> {
     };
     let deletes = policy.split(',').any(|policy| policy.trim() == "delete");
     match ms.parse::<i64>() {
-        Ok(_) if !deletes => Reading::Known(Retention::Forever),
+        Ok(_) if !deletes => Reading::Known(Retention::Compacted),
         Ok(ms) => {
             Reading::Known(u64::try_from(ms).map_or(Retention::Forever, |ms| Retention::Time(Duration::from_millis(ms))))
         }
@@ -240,7 +240,9 @@ mod tests {
     fn retention_counts_only_where_the_topic_deletes() {
         assert_eq!(of("delete", "60000"), Reading::Known(Retention::Time(Duration::from_secs(60))));
         assert_eq!(of("compact,delete", "1000"), Reading::Known(Retention::Time(Duration::from_secs(1))));
-        assert_eq!(of("compact", "60000"), Reading::Known(Retention::Forever));
+        assert_eq!(of("compact", "60000"), Reading::Known(Retention::Compacted));
+        assert_eq!(of("compact", "-1"), Reading::Known(Retention::Compacted));
+        assert_eq!(of("compact,delete", "-1"), Reading::Known(Retention::Forever));
         assert_eq!(of("delete", "-1"), Reading::Known(Retention::Forever));
     }
 

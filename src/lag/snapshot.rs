@@ -119,8 +119,10 @@ impl PartitionSnapshot {
 pub enum Retention {
     /// Records are deleted after this time.
     Time(Duration),
-    /// Records are never deleted by time (`retention.ms=-1` or compaction alone).
+    /// Records are never deleted by time (`retention.ms=-1`).
     Forever,
+    /// Compaction alone: the last record of each key is never deleted.
+    Compacted,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -81,7 +81,7 @@ pub fn cluster(name: &str, now: DateTime<Utc>, groups: Vec<GroupView>) -> Cluste
         }],
         topics: vec![
             Arc::new(topic("orders", 2)),
-            Arc::new(TopicView { retention: Reading::Known(Retention::Forever), ..topic("compact", 1) }),
+            Arc::new(TopicView { retention: Reading::Known(Retention::Compacted), ..topic("compact", 1) }),
         ],
         groups: groups.into_iter().map(|group| Arc::new(GroupView { cluster: Arc::from(name), ..group })).collect(),
         ledger: Some(Arc::new(ledger(now, vec![ledger_group("payment-service")]))),

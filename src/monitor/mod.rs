@@ -27,6 +27,7 @@ mod settings;
 mod timeline;
 mod transactions;
 pub mod view;
+pub mod window_audit;
 
 pub use books::WatchedLedger;
 pub use dossier::{Dossier, saga_sentence};

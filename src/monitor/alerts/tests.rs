@@ -52,7 +52,12 @@ fn story(minute: i64) -> View {
         retention: Reading::Known(Retention::Time(Duration::from_secs(14 * 86_400))),
         ..fixture::topic("long", 1)
     };
-    main.topics = vec![Arc::new(long), Arc::new(orders)];
+    let kept =
+        |name: &str, retention| Arc::new(TopicView { retention: Reading::Known(retention), ..fixture::topic(name, 1) });
+    let (compacted, endless) = (kept("compacted", Retention::Compacted), kept("endless", Retention::Forever));
+    let denied = Reading::Unknown(UnknownReason::NotAuthorized);
+    let hidden = Arc::new(TopicView { retention: denied, ..fixture::topic("hidden", 1) });
+    main.topics = vec![compacted, endless, hidden, Arc::new(long), Arc::new(orders)];
 
     let mut broken = fixture::cluster("broken", now, Vec::new());
     if minute >= 2 {
@@ -140,7 +145,10 @@ fn quiet_groups() -> Vec<GroupView> {
         unsubscribed,
         with("ok-uncommitted", "orders", vec![pair(0, None, 90_000)]),
         with("ok-unknown", "orders", vec![fixture::unknown_pair(0)]),
-        with("reader", "long", vec![pair(0, Some(5), 5)]),
+        reading(
+            group("reader"),
+            ["compacted", "endless", "hidden", "long"].map(|topic| (topic, vec![pair(0, Some(5), 5)])).to_vec(),
+        ),
     ]
 }
 

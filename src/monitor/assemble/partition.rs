@@ -104,7 +104,7 @@ pub(super) fn runway(time_lag: Reading<TimeLag>, retention: Reading<Retention>) 
 fn limit(retention: Reading<Retention>) -> Reading<Duration> {
     retention.and_then(|retention| match retention {
         Retention::Time(limit) if !limit.is_zero() => Reading::Known(limit),
-        Retention::Time(_) | Retention::Forever => Reading::Unknown(UnknownReason::NeverDeleted),
+        Retention::Time(_) | Retention::Forever | Retention::Compacted => Reading::Unknown(UnknownReason::NeverDeleted),
     })
 }
 

@@ -133,7 +133,7 @@ fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
     for (labels, topic) in topics() {
         match topic.retention.known() {
             Some(Retention::Time(time)) => out.seconds(labels, time),
-            Some(Retention::Forever) => out.float(labels, f64::INFINITY),
+            Some(Retention::Forever | Retention::Compacted) => out.float(labels, f64::INFINITY),
             None => {}
         }
     }

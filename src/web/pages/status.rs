@@ -10,8 +10,9 @@ use super::super::{
     words,
 };
 use super::trouble;
-use crate::lag::{ReadFailure, Reading, Retention, UnknownReason};
+use crate::lag::{ReadFailure, UnknownReason};
 use crate::monitor::view::{ClusterView, LedgerGroupView, LedgerView, Tone, View};
+use crate::monitor::window_audit::{Coverage, TopicAudit, audit, sentences};
 use askama::Template;
 use axum::{extract::State, response::Response};
 
@@ -34,7 +35,8 @@ struct Books {
     superseded: String,
     failed: String,
     window: String,
-    window_problem: String,
+    /// Whether it is a problem, and its words.
+    window_notes: Vec<(bool, String)>,
     remembered: String,
     outbox: Cell,
     overdue: Cell,
@@ -217,7 +219,7 @@ fn books(f: &Frame, cluster: &ClusterView, group: &LedgerGroupView) -> Books {
         superseded: words::count(group.superseded + group.abandoned),
         failed: words::count(group.failed),
         window: words::duration(group.window),
-        window_problem: window_problem(cluster, group),
+        window_notes: window_notes(cluster, group),
         remembered: words::count(group.remembered_ids),
         outbox: match group.outbox_entries {
             0 => Cell::Quiet("empty".into()),
@@ -230,25 +232,34 @@ fn books(f: &Frame, cluster: &ClusterView, group: &LedgerGroupView) -> Books {
     }
 }
 
-/// A topic that keeps records longer than ids are remembered can be replayed past the memory.
-fn window_problem(cluster: &ClusterView, group: &LedgerGroupView) -> String {
-    let Some(reads) = cluster.groups.iter().find(|known| known.id == group.group) else { return String::new() };
-    let longer = reads.topics.iter().find_map(|read| {
-        let topic = cluster.topics.iter().find(|topic| topic.name == read.topic)?;
-        match topic.retention {
-            Reading::Known(Retention::Time(time)) if time > group.window => Some(format!(
-                "{} keeps records for {}: a replay of older ones would run them again.",
-                words::shown(&topic.name),
-                words::duration(time)
-            )),
-            Reading::Known(Retention::Forever) => Some(format!(
-                "{} keeps records for ever: a replay of those older than the window would run them again.",
-                words::shown(&topic.name)
-            )),
-            Reading::Known(Retention::Time(_)) | Reading::Unknown(_) => None,
-        }
-    });
-    longer.unwrap_or_default()
+/// Topics of one group that are told of each on their own.
+const AUDITED_SHOWN: usize = 5;
+
+/// What the window means for the topics that the group reads: those that it does not cover, those of which it is not known.
+fn window_notes(cluster: &ClusterView, group: &LedgerGroupView) -> Vec<(bool, String)> {
+    let Some(audits) = audit(cluster, group) else {
+        return vec![(false, "Which topics it has to cover is not known.".to_owned())];
+    };
+    let of_note: Vec<TopicAudit> =
+        audits.iter().filter(|topic| !matches!(topic.coverage, Coverage::Covered(_))).cloned().collect();
+    if of_note.is_empty() {
+        let covered = words::plural(audits.len() as u64, "topic that it reads is", "topics that it reads are");
+        return if audits.is_empty() { Vec::new() } else { vec![(false, format!("{covered} kept for no longer."))] };
+    }
+    sentences(&of_note, AUDITED_SHOWN, |topic| words::shown(topic).into_owned())
+}
+
+/// The audit of one group for machines; null where it is not known which topics it reads.
+pub fn audit_json(cluster: &ClusterView, group: &LedgerGroupView) -> serde_json::Value {
+    let topic = |audit: TopicAudit| {
+        let unknown = match audit.coverage {
+            Coverage::Unknown(reason) => Some(reason.label()),
+            Coverage::Covered(_) | Coverage::Shorter(_) | Coverage::Unlimited | Coverage::Compacted => None,
+        };
+        serde_json::json!({ "topic": &*audit.topic, "coverage": audit.coverage.label(),
+            "retention_seconds": audit.coverage.kept().map(|kept| kept.as_secs_f64()), "unknown": unknown })
+    };
+    audit(cluster, group).map_or(serde_json::Value::Null, |audits| audits.into_iter().map(topic).collect())
 }
 
 fn monitor_facts(dashboard: &DashboardState, view: &View) -> Vec<Fact> {
@@ -314,15 +325,15 @@ pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Resp
 }
 
 fn machine(dashboard: &DashboardState, view: &View) -> Response {
-    let group = |g: &LedgerGroupView| {
+    let group = |cluster: &ClusterView, g: &LedgerGroupView| {
         serde_json::json!({ "group": &*g.group, "state": g.state.as_ref().err(), "granted": g.granted(), "completed": g.completed, "released": g.released,
             "failed": g.failed, "superseded": g.superseded, "abandoned": g.abandoned, "in_flight": g.in_flight, "imbalance": g.imbalance,
-            "orphans": g.orphans, "fenced": g.fenced, "window_seconds": g.window.as_secs(), "remembered_ids": g.remembered_ids, "outbox_entries": g.outbox_entries })
+            "orphans": g.orphans, "fenced": g.fenced, "window_seconds": g.window.as_secs(), "window_audit": audit_json(cluster, g), "remembered_ids": g.remembered_ids, "outbox_entries": g.outbox_entries })
     };
     let cluster = |c: &std::sync::Arc<ClusterView>| {
         let ledger = c.ledger.as_ref().map(|l| {
             serde_json::json!({ "namespace": l.namespace, "address": l.address, "error": l.last_result.as_ref().err(),
-            "read_at": l.read_at.map(words::iso), "groups": l.groups.iter().map(group).collect::<Vec<_>>() })
+            "read_at": l.read_at.map(words::iso), "groups": l.groups.iter().map(|g| group(c, g)).collect::<Vec<_>>() })
         });
         serde_json::json!({ "name": &*c.name, "bootstrap": c.bootstrap, "readable": c.last_result.as_ref().map(Result::is_ok),
             "error": c.last_result.as_ref().and_then(|r| r.as_ref().err()).map(|e| &e.message), "collected_at": c.collected_at.map(words::iso),

@@ -100,6 +100,7 @@ pub fn retention_cell(topic: &TopicView) -> Cell {
     Cell::of(&topic.retention, |retention| match retention {
         Retention::Time(time) => words::duration(*time),
         Retention::Forever => "forever".into(),
+        Retention::Compacted => "compacted".into(),
     })
 }
 
@@ -164,7 +165,7 @@ pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Resp
 pub fn topic_json(links: &Links, cluster: &ClusterView, topic: &TopicView) -> serde_json::Value {
     let retention = topic.retention.known().and_then(|retention| match retention {
         Retention::Time(time) => Some(time.as_secs_f64()),
-        Retention::Forever => None,
+        Retention::Forever | Retention::Compacted => None,
     });
     serde_json::json!({
         "cluster": &*cluster.name, "topic": &*topic.name, "id": topic.id, "internal": topic.internal,
@@ -198,7 +199,7 @@ pub async fn csv(State(dashboard): State<DashboardState>, visit: Visit) -> Respo
             or_empty(topic.produced_per_second.known()),
             or_empty(topic.retention.known().and_then(|retention| match retention {
                 Retention::Time(time) => Some(time.as_secs()),
-                Retention::Forever => None,
+                Retention::Forever | Retention::Compacted => None,
             })),
             topic.groups.len().to_string(),
         ]

@@ -298,3 +298,22 @@ async fn what_is_copied_leads_to_where_the_page_was_asked_for() {
     let answer = dashboard.send(request.body(Body::empty()).unwrap()).await;
     assert!(answer.body.contains("curl -s &#39;http://monitor.example:9720/groups/local/payment-service?format=json&#39;"));
 }
+
+#[tokio::test]
+async fn the_window_is_held_against_what_each_topic_keeps_on_every_page_that_speaks_of_it() {
+    let dashboard = dashboard(Scenario::Normal);
+    let sentence = "payments keeps records for 14 d: a replay of records older than 7 d would run them again.";
+    let replay = dashboard.state.links.group("local", "delivery-service") + "?tab=replay";
+    for path in ["/status", "/duplicates", replay.as_str()] {
+        let body = dashboard.get(path).await.body;
+        assert!(body.contains(sentence), "{path}: {body}");
+    }
+    let expected = |coverage: &str, seconds: f64, topic: &str| serde_json::json!([{ "topic": topic, "coverage": coverage, "retention_seconds": seconds, "unknown": null }]);
+    let status = dashboard.get("/status?format=json").await.json();
+    let groups = status["clusters"][0]["ledger"]["groups"].as_array().unwrap();
+    let audit = |name: &str| groups.iter().find(|group| group["group"] == name).unwrap()["window_audit"].clone();
+    assert_eq!(audit("delivery-service"), expected("shorter", 1_209_600.0, "payments"));
+    assert_eq!(audit("payment-service"), expected("covered", 604_800.0, "orders"));
+    let group = dashboard.get(&(dashboard.state.links.group("local", "delivery-service") + "?format=json")).await.json();
+    assert_eq!(group["window_audit"], expected("shorter", 1_209_600.0, "payments"));
+}

@@ -2,14 +2,14 @@
 
 use super::{Finding, Scene};
 use crate::{
-    lag::Retention,
     monitor::{
         alerts::counters::Counter,
         view::{ClusterView, DuplicateCause, DuplicateOutcome, LedgerGroupView, LedgerView, SagaState},
+        window_audit::{Coverage, audit},
     },
     services::SagaStep,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 fn ledgers<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Arc<ClusterView>, &'a LedgerView)> {
     scene.view.clusters.iter().filter_map(|cluster| Some((cluster, cluster.ledger.as_deref()?)))
@@ -108,16 +108,21 @@ fn quantile(q: f64, buckets: &[(f64, u64)]) -> Option<f64> {
 }
 
 pub fn window_shorter_than_retention(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    exposed_topics(scene, found, |coverage| coverage.kept());
+}
+
+/// Kept for ever: the retention in the metrics is +Inf.
+pub fn window_cannot_cover(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+    exposed_topics(scene, found, |coverage| coverage.kept().is_none().then_some(Duration::MAX));
+}
+
+fn exposed_topics(scene: &Scene<'_>, found: &mut Vec<Finding>, kept: impl Fn(Coverage) -> Option<Duration>) {
     for (cluster, books) in books(scene) {
-        let Some(group) = cluster.groups.iter().find(|group| group.id == books.group) else { continue };
-        for topic in group.topics.iter().filter(|topic| !topic.unsubscribed) {
-            let retention = cluster.topics.iter().find(|view| view.name == topic.topic).map(|view| view.retention);
-            if let Some(Some(Retention::Time(kept))) = retention.map(|retention| retention.known())
-                && kept > books.window
-            {
-                let finding = Finding::of_group(&cluster.name, &group.id, kept.as_secs_f64());
-                found.push(finding.with("topic", &topic.topic));
-            }
+        let exposed = audit(cluster, books).into_iter().flatten().filter(|topic| topic.coverage.is_exposed());
+        for topic in exposed {
+            let Some(kept) = kept(topic.coverage) else { continue };
+            let seconds = if kept == Duration::MAX { f64::INFINITY } else { kept.as_secs_f64() };
+            found.push(Finding::of_group(&cluster.name, &books.group, seconds).with("topic", &topic.topic));
         }
     }
 }

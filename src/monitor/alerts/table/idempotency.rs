@@ -67,10 +67,26 @@ pub(super) const DEFINITIONS: &[Definition] = &[
                  group by (cluster_name, group, topic) (tidemark_group_consumed_messages_total)\n\
                  > on (cluster_name, group) group_left ()\n\
                  min by (cluster_name, group) (tidemark_ledger_window_seconds)",
-        why: "For every topic that a group with a ledger reads. Unlimited retention (+Inf) is longer than any window.",
+        why: "For every topic that a group with a ledger reads. What is kept for ever (+Inf) has an alert of its own: no window is long enough.",
         summary: "{topic} keeps records longer than the ledger of {group} remembers them",
         description: "Retention on {cluster_name} is {value|duration}: a replay of older records than the window would execute them again.",
         predicate: Some(when::window_shorter_than_retention),
+    },
+    Definition {
+        name: "LedgerWindowCannotCover",
+        group: RuleGroup::Idempotency,
+        hold: minutes(10),
+        severity: WARNING,
+        condition: "A topic keeps records for ever (unlimited retention, or compaction alone), and the group's ledger forgets their ids.",
+        promql: "max by (cluster_name, topic) (tidemark_topic_retention_seconds == Inf)\n\
+                 * on (cluster_name, topic) group_right ()\n\
+                 group by (cluster_name, group, topic) (tidemark_group_consumed_messages_total)\n\
+                 and on (cluster_name, group)\n\
+                 min by (cluster_name, group) (tidemark_ledger_window_seconds)",
+        why: "Inf: what the metric says of unlimited retention and of compaction alone.",
+        summary: "{topic} keeps records for ever, the ledger of {group} does not",
+        description: "No window covers it on {cluster_name}: a replay of records that are older than the window would execute them again.",
+        predicate: Some(when::window_cannot_cover),
     },
     Definition {
         name: "LedgerDown",

@@ -3,6 +3,7 @@
 use super::super::super::{cell::Markup, svg, words};
 use super::ledger_groups;
 use crate::monitor::view::{LedgerGroupView, View};
+use crate::monitor::window_audit::{Coverage, audit};
 use std::time::Duration;
 
 pub struct Memory {
@@ -11,7 +12,12 @@ pub struct Memory {
     pub labels: Vec<String>,
     pub sentence: String,
     pub caption: String,
+    /// What a replay could bring that is not remembered: whether it is a problem, and its words.
+    pub replays: Vec<(bool, String)>,
 }
+
+/// Sentences of the audit that are shown; the status page and its JSON have all.
+const REPLAYS_SHOWN: usize = 4;
 
 /// Merged over the groups whose bounds are those of the first one; `None` when no group has books.
 pub fn build(view: &View, only_group: &str) -> Option<Memory> {
@@ -44,7 +50,55 @@ pub fn build(view: &View, only_group: &str) -> Option<Memory> {
         labels: labels(&bounds),
         sentence: sentence(&bounds, &cumulative, window),
         caption,
+        replays: replays(view, only_group),
     })
+}
+
+/// The window against what is kept of the topics, by group and topic: those that it does not cover, those of which it is not known.
+fn replays(view: &View, only_group: &str) -> Vec<(bool, String)> {
+    let (mut covered, mut unknown, mut unknown_groups, mut notes) = (0_u64, 0_u64, 0_u64, Vec::new());
+    let mut reason = None;
+    let ledgers = view.clusters.iter().filter_map(|cluster| Some((cluster, cluster.ledger.as_ref()?)));
+    let groups = ledgers.flat_map(|(cluster, ledger)| ledger.groups.iter().map(move |group| (cluster, group)));
+    for (cluster, group) in groups.filter(|(_, group)| only_group.is_empty() || &*group.group == only_group) {
+        let Some(audits) = audit(cluster, group) else {
+            unknown_groups += 1;
+            continue;
+        };
+        for topic in audits {
+            match topic.coverage {
+                Coverage::Covered(_) => covered += 1,
+                Coverage::Unknown(why) => {
+                    unknown += 1;
+                    reason = reason.or(Some(why));
+                }
+                Coverage::Shorter(_) | Coverage::Unlimited | Coverage::Compacted => {
+                    let words = format!("{}: {}", words::shown(&group.group), topic.sentence(&words::shown(&topic.topic)));
+                    notes.push((true, words));
+                }
+            }
+        }
+    }
+    let more = notes.len().saturating_sub(REPLAYS_SHOWN);
+    notes.truncate(REPLAYS_SHOWN);
+    if more > 0 {
+        notes.push((false, format!("And {} more: see the status page.", words::plural(more as u64, "pair", "pairs"))));
+    }
+    if let Some(reason) = reason {
+        let pairs = words::plural(unknown, "pair", "pairs");
+        notes.push((false, format!("Not known of {pairs} of group and topic: the retention is not ({reason}).")));
+    }
+    if unknown_groups > 0 {
+        let groups = words::plural(unknown_groups, "group", "groups");
+        notes.push((false, format!("Which topics {groups} read, or their window, is not known.")));
+    }
+    if notes.is_empty() && covered > 0 {
+        notes.push((
+            false,
+            "Every topic that is read keeps records for less: a replay brings nothing that is forgotten.".into(),
+        ));
+    }
+    notes
 }
 
 fn sentence(bounds: &[f64], cumulative: &[u64], window: Duration) -> String {

@@ -3,6 +3,7 @@
 use super::super::super::{links::Links, verdict::time_lag_source_label, words};
 use super::super::{
     groups::{GroupJson, last_known_json},
+    status::audit_json,
     topic::transaction_json,
 };
 use super::partitions::Part;
@@ -19,11 +20,13 @@ pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
         };
         members.iter().map(member).collect::<Vec<_>>()
     });
+    let books = cluster.ledger.as_ref().and_then(|ledger| ledger.groups.iter().find(|books| books.group == group.id));
     let (parts, now) = (group.partitions(), cluster.collected_at.unwrap_or(group.as_of));
     json!({
         "group": GroupJson::new(links, cluster, group),
         "topics": group.topics.iter().map(|one| topic(cluster, group, one, &parts, now)).collect::<Vec<_>>(),
         "members": members,
+        "window_audit": books.map(|books| audit_json(cluster, books)),
         "offsets_kept_until": group.offsets_kept_until.and_then(crate::lag::Reading::known).map(words::iso),
         "thresholds": {
             "lag_messages": { "warning": group.thresholds.lag_messages.warning, "critical": group.thresholds.lag_messages.critical },

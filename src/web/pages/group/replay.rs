@@ -5,6 +5,7 @@ use super::super::super::words;
 use super::partitions::Part;
 use crate::lag::{GroupKind, Reading};
 use crate::monitor::view::{ClusterView, GroupSeries, GroupView};
+use crate::monitor::window_audit::{audit, sentences};
 use crate::replay::{ResetCommand, ResetTo, shell_word};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
@@ -27,6 +28,9 @@ pub struct Choice {
     pub preview: String,
     pub reset: String,
 }
+
+/// Topics that are told of each on their own; the JSON has all.
+const TOPICS_TOLD: usize = 5;
 
 const SPANS: [(&str, &str, Duration); 2] =
     [("An hour ago", "-1h", Duration::from_secs(3_600)), ("A day ago", "-24h", Duration::from_secs(86_400))];
@@ -57,7 +61,7 @@ pub fn build(
             choices.push(choice(cluster, group, (word, to), counted, ResetTo::Time(at), against));
         }
     }
-    Replay { not_this_way, ledger: ledger_words(cluster, window), members: member_words(group), choices }
+    Replay { not_this_way, ledger: ledger_words(cluster, group, window), members: member_words(group), choices }
 }
 
 fn window(cluster: &ClusterView, group: &GroupView) -> Option<Duration> {
@@ -65,17 +69,24 @@ fn window(cluster: &ClusterView, group: &GroupView) -> Option<Duration> {
     ledger.groups.iter().find(|known| known.group == group.id).map(|known| known.window)
 }
 
-fn ledger_words(cluster: &ClusterView, window: Option<Duration>) -> String {
+fn ledger_words(cluster: &ClusterView, group: &GroupView, window: Option<Duration>) -> String {
     match (&cluster.ledger, window) {
         (None, _) => "No ledger is configured for this cluster: what it would suppress is not known.".to_owned(),
         (Some(ledger), None) => format!(
             "The group keeps no ledger in namespace {}: nothing would be suppressed, every record that comes again is worked on again.",
             words::shown(&ledger.namespace)
         ),
-        (Some(_), Some(window)) => format!(
-            "Its ledger keeps the ids of events for {} at least: what it knows is suppressed, what is older is executed again.",
-            words::duration(window)
-        ),
+        (Some(ledger), Some(window)) => {
+            let kept = format!(
+                "Its ledger keeps the ids of events for {} at least: what it knows is suppressed, what is older is executed again.",
+                words::duration(window)
+            );
+            let books = ledger.groups.iter().find(|known| known.group == group.id);
+            let audits = books.and_then(|books| audit(cluster, books)).unwrap_or_default();
+            let topics = sentences(&audits, TOPICS_TOLD, |topic| words::shown(topic).into_owned());
+            let topics = topics.into_iter().map(|(_, words)| words);
+            std::iter::once(kept).chain(topics).collect::<Vec<_>>().join(" ")
+        }
     }
 }
 
