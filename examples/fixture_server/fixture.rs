@@ -420,6 +420,7 @@ fn books(group: &str, tick: u64, duplicates: [[u64; 2]; 6]) -> LedgerGroupView {
         clock_behind: Duration::ZERO,
         window: Duration::from_secs(604_800),
         remembered_ids: 412_000,
+        fullest_bucket: 88,
         outbox_entries: tick % 7,
         outbox_oldest: Duration::from_millis(40),
         gap_buckets: bounds.into_iter().zip([40, 180, 310, 402, 470, 611, 655, 660, 661, 663]).collect(),

@@ -11,6 +11,7 @@ use crate::{
     },
     kafka::{ClientProperties, ClusterReader, ReaderConfig},
     lag::words,
+    monitor::view::BUCKET_IDS_MAX,
     store::{
         At, Books, Counters, DuplicateOutcome, Init, LedgerEntry, LedgerName, Namespace, RedisStore, ShardBooks, Store,
         SweepCursor, VECTORS, shipped_scripts,
@@ -114,9 +115,6 @@ async fn init(args: InitArgs) -> Result<ExitCode, Failure> {
     }
     Ok(ExitCode::SUCCESS)
 }
-
-/// Ids up to which Redis keeps a bucket as a listpack (`hash-max-listpack-entries`, unless it was set otherwise).
-const BUCKET_IDS_MAX: u64 = 512;
 
 /// An empty ledger beside committed offsets means that the ledger was lost.
 async fn refuse_if_committed(connection: &ConnectionArgs, group: &str) -> Result<(), Failure> {

@@ -204,6 +204,9 @@ families! {
         "Time for which an event ID is remembered at least.";
     LEDGER_REMEMBERED_IDS = Gauge "tidemark_ledger_remembered_ids" ["cluster_name" "group"]
         "Event IDs remembered now.";
+    LEDGER_FULLEST_BUCKET_IDS = Gauge "tidemark_ledger_fullest_bucket_ids" ["cluster_name" "group"]
+        "Event IDs in the fullest bucket, looked at for every eighth ID. Above 512 (Redis' hash-max-listpack-entries) a \
+            bucket takes more than twice the memory.";
     OUTBOX_ENTRIES = Gauge "tidemark_outbox_entries" ["cluster_name" "group"]
         "Events in the outbox of the group that Kafka has not acknowledged yet.";
     OUTBOX_OLDEST_SECONDS = Gauge "tidemark_outbox_oldest_seconds" ["cluster_name" "group"]

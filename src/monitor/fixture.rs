@@ -307,6 +307,7 @@ pub fn ledger_group(id: &str) -> LedgerGroupView {
         clock_behind: Duration::ZERO,
         window: Duration::from_secs(604_800),
         remembered_ids: 988,
+        fullest_bucket: 71,
         outbox_entries: 0,
         outbox_oldest: Duration::ZERO,
         gap_buckets: vec![

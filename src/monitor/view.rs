@@ -13,7 +13,8 @@ pub use groups::{
     PartitionView, counted_lag,
 };
 pub use ledger::{
-    DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, SagaState, SagaView, StepTime, WaitingSaga,
+    BUCKET_IDS_MAX, DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, SagaState, SagaView, StepTime,
+    WaitingSaga,
 };
 pub use series::{GroupSeries, HeatRow, SeriesPoint};
 

@@ -117,7 +117,7 @@ pub struct ShardStats {
     pub last_fence: FencingToken,
     /// Ids remembered now.
     pub remembered_ids: u64,
-    /// Ids in the fullest bucket; above 512 a bucket is stored in a form three times as large.
+    /// Ids in the fullest bucket; above 512 a bucket is stored in a form more than twice as large.
     pub fullest_bucket: u64,
     /// How long the oldest grant was past its lease at the last clean-up; zero when none was.
     pub overdue: Duration,

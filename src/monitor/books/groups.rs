@@ -51,6 +51,10 @@ pub(super) fn view(
         clock_behind: clock_behind(&read, now),
         window,
         remembered_ids: level(|stats| stats.remembered_ids, |former| former.remembered_ids),
+        fullest_bucket: match (read.is_empty(), former) {
+            (true, Some(former)) => former.fullest_bucket,
+            (true, None) | (false, _) => read.iter().map(|stats| stats.fullest_bucket).max().unwrap_or(0),
+        },
         outbox_entries: level(|stats| stats.outbox.entries, |former| former.outbox_entries),
         outbox_oldest: outbox_oldest(&read, now),
         gap_buckets: gap_buckets(counters.gaps, window),

@@ -106,6 +106,7 @@ fn a_store_that_forgot_is_said_on_the_view_and_told_once() {
             assert!(why.ends_with("its consumers have stopped"), "{why}");
             assert_eq!(view.groups[0].completed, 5, "what was counted stays");
             assert_eq!(view.groups[0].remembered_ids, 7, "of the last reading");
+            assert_eq!(view.groups[0].fullest_bucket, 3, "of the last reading");
         }
     }
     assert_eq!(told.len(), 2, "{told:?}");

@@ -60,6 +60,8 @@ pub struct LedgerGroupView {
     pub clock_behind: Duration,
     pub window: Duration,
     pub remembered_ids: u64,
+    /// Ids in the fullest bucket of all shards, as it is sampled; above [`BUCKET_IDS_MAX`] it takes more than twice the memory.
+    pub fullest_bucket: u64,
     pub outbox_entries: u64,
     pub outbox_oldest: Duration,
     /// Cumulative counts of the time between first grant and repeat, by upper bound in seconds; ends with +Inf.
@@ -69,6 +71,9 @@ pub struct LedgerGroupView {
     /// Events that were told done instead of claimed first: a repeat whose first run died before its report is not seen.
     pub reported: u64,
 }
+
+/// Ids up to which Redis keeps a bucket as a listpack (`hash-max-listpack-entries`, unless it was set otherwise).
+pub const BUCKET_IDS_MAX: u64 = 512;
 
 impl LedgerGroupView {
     pub fn duplicates_of(&self, cause: DuplicateCause, outcome: DuplicateOutcome) -> u64 {

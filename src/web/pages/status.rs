@@ -11,7 +11,7 @@ use super::super::{
 };
 use super::trouble;
 use crate::lag::{ReadFailure, UnknownReason};
-use crate::monitor::view::{ClusterView, LedgerGroupView, LedgerView, Tone, View};
+use crate::monitor::view::{BUCKET_IDS_MAX, ClusterView, LedgerGroupView, LedgerView, Tone, View};
 use crate::monitor::window_audit::{Coverage, TopicAudit, audit, sentences};
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -38,6 +38,7 @@ struct Books {
     /// Whether it is a problem, and its words.
     window_notes: Vec<(bool, String)>,
     remembered: String,
+    bucket: String,
     outbox: Cell,
     overdue: Cell,
 }
@@ -221,6 +222,7 @@ fn books(f: &Frame, cluster: &ClusterView, group: &LedgerGroupView) -> Books {
         window: words::duration(group.window),
         window_notes: window_notes(cluster, group),
         remembered: words::count(group.remembered_ids),
+        bucket: bucket(group.fullest_bucket),
         outbox: match group.outbox_entries {
             0 => Cell::Quiet("empty".into()),
             n => Cell::Text(format!("{}, oldest {}", words::count(n), words::duration(group.outbox_oldest))),
@@ -229,6 +231,18 @@ fn books(f: &Frame, cluster: &ClusterView, group: &LedgerGroupView) -> Books {
             true => Cell::Quiet("none".into()),
             false => Cell::Toned(words::duration(group.overdue), Tone::Warn),
         },
+    }
+}
+
+/// How full the fullest bucket is; beyond the limit its memory is no longer what the ledger was planned with.
+fn bucket(ids: u64) -> String {
+    match ids {
+        0 => String::new(),
+        ids if ids > BUCKET_IDS_MAX => format!(
+            "fullest bucket {} of {BUCKET_IDS_MAX}: takes more than twice the memory; plan a namespace with more buckets (--expect)",
+            words::count(ids)
+        ),
+        ids => format!("fullest bucket {ids} of {BUCKET_IDS_MAX}"),
     }
 }
 
@@ -328,7 +342,8 @@ fn machine(dashboard: &DashboardState, view: &View) -> Response {
     let group = |cluster: &ClusterView, g: &LedgerGroupView| {
         serde_json::json!({ "group": &*g.group, "state": g.state.as_ref().err(), "granted": g.granted(), "completed": g.completed, "released": g.released,
             "failed": g.failed, "superseded": g.superseded, "abandoned": g.abandoned, "in_flight": g.in_flight, "imbalance": g.imbalance,
-            "orphans": g.orphans, "fenced": g.fenced, "window_seconds": g.window.as_secs(), "window_audit": audit_json(cluster, g), "remembered_ids": g.remembered_ids, "outbox_entries": g.outbox_entries })
+            "orphans": g.orphans, "fenced": g.fenced, "window_seconds": g.window.as_secs(), "window_audit": audit_json(cluster, g), "remembered_ids": g.remembered_ids,
+            "fullest_bucket_ids": g.fullest_bucket, "outbox_entries": g.outbox_entries })
     };
     let cluster = |c: &std::sync::Arc<ClusterView>| {
         let ledger = c.ledger.as_ref().map(|l| {
@@ -345,4 +360,17 @@ fn machine(dashboard: &DashboardState, view: &View) -> Response {
         "history": { "bytes": view.history.bytes, "budget_bytes": view.history.budget_bytes, "covers_seconds": view.history.covers.as_secs() },
         "clusters": view.clusters.iter().map(cluster).collect::<Vec<_>>(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_beyond_the_limit_says_what_it_costs_and_what_to_do() {
+        assert_eq!(bucket(0), "");
+        assert_eq!(bucket(512), "fullest bucket 512 of 512");
+        assert!(bucket(1_513).starts_with("fullest bucket 1,513 of 512: takes more than twice the memory"));
+        assert!(bucket(513).contains("--expect"));
+    }
 }

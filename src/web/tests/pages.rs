@@ -283,6 +283,14 @@ async fn the_status_page_shows_the_configuration_and_what_is_wrong_with_redis() 
 }
 
 #[tokio::test]
+async fn the_status_page_says_how_full_the_fullest_bucket_is() {
+    let dashboard = dashboard(Scenario::Normal);
+    assert!(dashboard.get("/status").await.body.contains("fullest bucket 88 of 512"));
+    let json = dashboard.get("/status?format=json").await.json();
+    assert_eq!(json["clusters"][0]["ledger"]["groups"][0]["fullest_bucket_ids"], 88);
+}
+
+#[tokio::test]
 async fn the_status_page_leads_to_what_machines_read() {
     let page = dashboard_with(Scenario::Calm, Settings { route_prefix: "/tm".into(), ..Settings::default() }, |state| state);
     let body = page.get("/tm/status").await.body;
