@@ -3,6 +3,7 @@
 use super::books::{merge_sagas, newest};
 use super::layout::{self, Prefix};
 use super::redis::{RedisStore, bytes, entries, number, pairs};
+use super::redis_facts::{facts, several};
 use super::redis_store::check_incarnation;
 use super::*;
 use ::redis::{Cmd, Value, cmd};
@@ -256,53 +257,6 @@ fn passport_of(shard: ShardNumber, values: &mut impl Iterator<Item = Value>) -> 
     }
     let found = remembered.into_iter().find_map(|(record, late)| Some((record?, late)));
     Ok(found.and_then(|(record, late)| layout::remembered(shard, &record, late)))
-}
-
-/// What one server says of itself that matters for a ledger.
-fn facts(info: &str) -> Vec<ServerFact> {
-    let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let known = |name: &str| value(name).unwrap_or("unknown").trim().to_owned();
-    let fact = |name, value: String, problem: Option<&str>| ServerFact { name, value, problem: problem.map(str::to_owned) };
-    let version = known("redis_version");
-    let old = version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|v| v < 7);
-    let policy = known("maxmemory_policy");
-    let append_only = known("aof_enabled") == "1";
-    let role = known("role");
-    let replicas = info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count();
-    vec![
-        fact("version", version, old.then_some("older than 7.0: the scripts need it; update the server")),
-        fact(
-            "maxmemory-policy",
-            policy.clone(),
-            (policy != "noeviction").then_some("the server may evict what was processed; set it to noeviction"),
-        ),
-        fact(
-            "appendonly",
-            if append_only { "yes" } else { "no" }.to_owned(),
-            (!append_only).then_some("a power loss takes back what was answered; set appendonly to yes"),
-        ),
-        fact(
-            "role",
-            role.clone(),
-            (role != "master").then_some("not the primary: writes are refused; connect to the primary"),
-        ),
-        fact("replicas", replicas.to_string(), None),
-        fact("memory", known("used_memory_human"), None),
-        fact(RUN_FACT, known("run_id"), None),
-    ]
-}
-
-/// The facts of several servers as one list: what differs is shown beside each other, and what is wrong with any is wrong.
-fn several(mut servers: Vec<Vec<ServerFact>>) -> Vec<ServerFact> {
-    let Some(mut first) = servers.pop() else { return Vec::new() };
-    for fact in servers.into_iter().rev().flatten() {
-        let Some(known) = first.iter_mut().find(|known| known.name == fact.name) else { continue };
-        if known.value != fact.value {
-            known.value = format!("{}, {}", fact.value, known.value);
-        }
-        known.problem = fact.problem.or(known.problem.take());
-    }
-    first
 }
 
 fn duplicate(fields: Vec<(Vec<u8>, Vec<u8>)>) -> Option<DuplicateRecord> {

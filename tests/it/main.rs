@@ -30,6 +30,7 @@ mod own_consumers;
 mod preview;
 mod rebalances;
 mod redis_cluster;
+mod redis_settings;
 mod rights;
 mod saga;
 mod security;

@@ -193,6 +193,7 @@ fn ledger_facts(view: &View, ledger: &LedgerView) -> Vec<Fact> {
         Some(at) => fact("Read", format!("{} ago", words::duration(words::between(at, view.at)))),
         None => unknown("Read", "it has not answered yet"),
     });
+    facts.extend(fitness(ledger));
     facts.extend(ledger.server.iter().map(|server| Fact {
         name: words::sentence(server.name).trim_end_matches('.').to_owned(),
         value: Cell::Text(words::shown(&server.value).into_owned()),
@@ -243,6 +244,19 @@ fn bucket(ids: u64) -> String {
             words::count(ids)
         ),
         ids => format!("fullest bucket {ids} of {BUCKET_IDS_MAX}"),
+    }
+}
+
+/// Whether the server is set up for a ledger, as far as its facts tell; nothing where it has not told any.
+fn fitness(ledger: &LedgerView) -> Option<Fact> {
+    let wrong = ledger.server.iter().filter(|fact| fact.problem.is_some()).count() as u64;
+    match wrong {
+        0 if ledger.server.is_empty() => None,
+        0 => Some(fact("Settings", "fit for a ledger")),
+        n => {
+            let text = format!("{} not fit for a ledger: see below", words::plural(n, "setting is", "settings are"));
+            Some(Fact { value: Cell::Toned(text, Tone::Bad), ..fact("Settings", "") })
+        }
     }
 }
 
@@ -348,7 +362,10 @@ fn machine(dashboard: &DashboardState, view: &View) -> Response {
     let cluster = |c: &std::sync::Arc<ClusterView>| {
         let ledger = c.ledger.as_ref().map(|l| {
             serde_json::json!({ "namespace": l.namespace, "address": l.address, "error": l.last_result.as_ref().err(),
-            "read_at": l.read_at.map(words::iso), "groups": l.groups.iter().map(|g| group(c, g)).collect::<Vec<_>>() })
+            "read_at": l.read_at.map(words::iso),
+            "server_fit": (!l.server.is_empty()).then(|| l.server.iter().all(|fact| fact.problem.is_none())),
+            "server": l.server.iter().map(|fact| serde_json::json!({ "name": fact.name, "value": fact.value, "problem": fact.problem })).collect::<Vec<_>>(),
+            "groups": l.groups.iter().map(|g| group(c, g)).collect::<Vec<_>>() })
         });
         serde_json::json!({ "name": &*c.name, "bootstrap": c.bootstrap, "readable": c.last_result.as_ref().map(Result::is_ok),
             "error": c.last_result.as_ref().and_then(|r| r.as_ref().err()).map(|e| &e.message), "collected_at": c.collected_at.map(words::iso),

@@ -277,7 +277,12 @@ async fn the_status_page_shows_the_configuration_and_what_is_wrong_with_redis() 
     };
     let dashboard = dashboard_with(Scenario::Normal, settings, |state| state);
     let body = dashboard.get("/status").await.body;
-    for words in ["redis://&#60;redacted&#62;@host", "set maxmemory-policy noeviction", "Balanced"] {
+    for words in [
+        "redis://&#60;redacted&#62;@host",
+        "set maxmemory-policy noeviction",
+        "1 setting is not fit for a ledger",
+        "Balanced",
+    ] {
         assert!(body.contains(words), "{words}");
     }
 }
