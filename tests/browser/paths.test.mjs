@@ -159,3 +159,14 @@ test('a list can be exported with the key x', async () => {
   assert.equal(download.suggestedFilename(), 'groups.csv');
   await context.close();
 });
+
+test('the table of waiting orders shows its last column without being scrolled', async () => {
+  const { page, context, problems } = await newPage(browser, { width: 1280, origin: server.origin });
+  await page.goto(`${server.url}/flow`);
+  assert.ok((await page.locator('#waiting [data-row]').count()) > 0, 'orders wait');
+  const table = page.getByRole('region', { name: 'Table of waiting orders' });
+  const hidden = await table.evaluate((region) => region.scrollWidth - region.clientWidth);
+  assert.ok(hidden <= 0, `${hidden} px of it are out of sight`);
+  assert.deepEqual(problems, []);
+  await context.close();
+});
