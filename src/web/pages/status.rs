@@ -38,7 +38,8 @@ struct Books {
     /// Whether it is a problem, and its words.
     window_notes: Vec<(bool, String)>,
     remembered: String,
-    bucket: String,
+    /// Whether it is too full, and how full it is.
+    bucket: (bool, String),
     outbox: Cell,
     overdue: Cell,
 }
@@ -223,7 +224,7 @@ fn books(f: &Frame, cluster: &ClusterView, group: &LedgerGroupView) -> Books {
         window: words::duration(group.window),
         window_notes: window_notes(cluster, group),
         remembered: words::count(group.remembered_ids),
-        bucket: bucket(group.fullest_bucket),
+        bucket: (group.fullest_bucket > BUCKET_IDS_MAX, bucket(group.fullest_bucket)),
         outbox: match group.outbox_entries {
             0 => Cell::Quiet("empty".into()),
             n => Cell::Text(format!("{}, oldest {}", words::count(n), words::duration(group.outbox_oldest))),
@@ -247,11 +248,16 @@ fn bucket(ids: u64) -> String {
     }
 }
 
+/// Whether there is a server of whose settings something is known.
+fn is_told(ledger: &LedgerView) -> bool {
+    ledger.server.iter().any(|fact| fact.name.eq_ignore_ascii_case("version"))
+}
+
 /// Whether the server is set up for a ledger, as far as its facts tell; nothing where it has not told any.
 fn fitness(ledger: &LedgerView) -> Option<Fact> {
     let wrong = ledger.server.iter().filter(|fact| fact.problem.is_some()).count() as u64;
     match wrong {
-        0 if ledger.server.is_empty() => None,
+        _ if !is_told(ledger) => None,
         0 => Some(fact("Settings", "fit for a ledger")),
         n => {
             let text = format!("{} not fit for a ledger: see below", words::plural(n, "setting is", "settings are"));
@@ -363,7 +369,7 @@ fn machine(dashboard: &DashboardState, view: &View) -> Response {
         let ledger = c.ledger.as_ref().map(|l| {
             serde_json::json!({ "namespace": l.namespace, "address": l.address, "error": l.last_result.as_ref().err(),
             "read_at": l.read_at.map(words::iso),
-            "server_fit": (!l.server.is_empty()).then(|| l.server.iter().all(|fact| fact.problem.is_none())),
+            "server_fit": is_told(l).then(|| l.server.iter().all(|fact| fact.problem.is_none())),
             "server": l.server.iter().map(|fact| serde_json::json!({ "name": fact.name, "value": fact.value, "problem": fact.problem })).collect::<Vec<_>>(),
             "groups": l.groups.iter().map(|g| group(c, g)).collect::<Vec<_>>() })
         });
