@@ -105,6 +105,7 @@ fn order(order_id: &str, event_id: &str) -> OrderTimeline {
                 deadline: Some(Utc::now() - TimeDelta::seconds(271)),
             }),
         },
+        settled: Vec::new(),
         steps: vec![
             step(300, "ORDER_CREATED", "0192f3c1-aaaa-7abc-8def-0123456789ab"),
             step(

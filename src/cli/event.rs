@@ -234,6 +234,10 @@ fn order(lines: &mut Lines, order: &OrderTimeline, id: &str, now: DateTime<Utc>)
     let state = order.saga.state.map_or("state not known", |state| state.label());
     lines.line("saga", &format!("{state}. {}", shown(&saga_sentence(&order.saga, now))));
     lines.line_if("deadline", order.saga.wait.as_ref().and_then(|wait| wait.deadline).map(stamp));
+    for word in &order.settled {
+        let (by, reason) = (shown(&word.by), shown(&word.reason));
+        lines.line("settled", &format!("as {} by {by} at {}: {reason}", word.outcome, stamp(word.at)));
+    }
     for step in &order.steps {
         let here = if step.event_id == id { "  <- this one" } else { "" };
         lines.line("", &format!("{} {:<18} {}{here}", stamp(step.at), shown(&step.event_type), shown(&step.event_id)));
@@ -294,6 +298,7 @@ mod tests {
             order_id: "o1".into(),
             status: "paid".into(),
             saga: SagaPassport { state: Some(SagaState::Stuck), wait: Some(wait) },
+            settled: Vec::new(),
             steps: vec![OrderStep { at: at(-60), event_type: "PAYMENT_COMPLETED".into(), event_id: "e1".into() }],
         };
         let passport = EventPassport {

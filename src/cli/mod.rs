@@ -12,6 +12,7 @@ mod ledger;
 mod monitor;
 mod out;
 mod preview;
+mod saga;
 mod service;
 mod verdict;
 
@@ -79,6 +80,8 @@ enum Command {
     Event(Box<event::EventArgs>),
     /// List, show and send again what consumers gave up
     Dlt(Box<dlt::DltCommand>),
+    /// Settle an order that needs a human, and write down who says so and why
+    Saga(Box<saga::SagaCommand>),
     /// Say what would come again, and be done again, if a group's offsets were reset; change nothing
     Preview(Box<preview::PreviewArgs>),
     /// Show at most once, at least once and exactly once: four ways of being a consumer, killed alike, counted
@@ -143,6 +146,7 @@ impl Cli {
             Command::Ledger(command) => ledger::run(command).await,
             Command::Event(args) => event::run(*args).await,
             Command::Dlt(command) => dlt::run(*command, stop).await,
+            Command::Saga(command) => saga::run(*command).await,
             Command::Preview(args) => preview::run(*args, stop).await,
             Command::Lab(args) => lab::run(*args, stop).await,
             Command::Conformance(args) => conformance::run(args).await,

@@ -39,6 +39,7 @@ mod worker;
 
 mod inbox;
 mod order_desk;
+mod settling;
 
 pub use access::{LedgerAccess, LedgerGate, Open, ledger_access};
 pub use commits::STATE_FIELD;
@@ -54,5 +55,6 @@ pub use order_desk::{DeskClosed, NewOrder, OrderDesk, Placed};
 pub use reread::{Start, offset_metadata, start};
 pub use retry::RetryPolicy;
 pub use run::consume;
+pub use settling::{OPERATOR_SOURCE, SettleError, Word, settle_order};
 pub use setup::{ConsumerSetup, Stop, Timing};
 pub use worker::WorkTime;

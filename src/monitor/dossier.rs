@@ -135,7 +135,12 @@ fn order_json(order: &OrderTimeline) -> Value {
         .iter()
         .map(|step| json!({ "at": iso(step.at), "type": step.event_type, "event_id": step.event_id }))
         .collect();
-    json!({ "order_id": order.order_id, "status": order.status, "saga": saga(&order.saga), "timeline": steps })
+    let settled: Vec<Value> = order
+        .settled
+        .iter()
+        .map(|word| json!({ "at": iso(word.at), "by": word.by, "as": word.outcome, "reason": word.reason }))
+        .collect();
+    json!({ "order_id": order.order_id, "status": order.status, "saga": saga(&order.saga), "settled": settled, "timeline": steps })
 }
 
 fn saga(saga: &SagaPassport) -> Value {

@@ -14,6 +14,7 @@ use super::{
     view::{DuplicateEntry, Place},
 };
 use crate::{
+    consumer::OPERATOR_SOURCE,
     lag::words,
     services::Service,
     store::{EventDigest, Ledger, LedgerEntry, Passport, PassportState, ShardNumber, Store, StoreError, TopicNumber},
@@ -197,6 +198,7 @@ fn sources(query: &EventQuery, repeats: &[DuplicateEntry]) -> BTreeSet<String> {
         Some(source) => BTreeSet::from([source.clone()]),
         None => {
             let services = Service::ALL.iter().map(|service| service.source().to_owned());
+            let services = services.chain([OPERATOR_SOURCE.to_owned()]);
             services.chain(repeats.iter().map(|entry| entry.source.clone())).collect()
         }
     }

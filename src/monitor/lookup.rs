@@ -134,7 +134,18 @@ pub struct OrderTimeline {
     pub order_id: String,
     pub status: String,
     pub saga: SagaPassport,
+    /// What humans have said about it, oldest first.
+    pub settled: Vec<SettledBy>,
     pub steps: Vec<OrderStep>,
+}
+
+/// A human's word about an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledBy {
+    pub at: DateTime<Utc>,
+    pub by: String,
+    pub outcome: String,
+    pub reason: String,
 }
 
 /// Where an order's saga stands.

@@ -14,12 +14,14 @@ mod payment;
 #[cfg(test)]
 mod saga_tests;
 mod service;
+mod settlement;
 
 pub use decision::{Contradiction, Decision, HUMAN_STEP, Progress, SagaState, SagaStep, StepDeadlines};
 pub use delivery::DeliveryState;
 pub use order::{Moment, OrderState, OrderStatus, place_order};
 pub use payment::{ChargeResult, PaymentState, charge};
 pub use service::{Service, StateError, Verdict, follow};
+pub use settlement::{NotSettled, ORDER_SETTLED, Outcome, Settlement};
 
 /// An item with this sku makes payment decline the order.
 pub const DECLINE_PAYMENT_SKU: &str = "DECLINE-PAYMENT";

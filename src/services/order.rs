@@ -14,7 +14,7 @@
 //! The saga may outlive a final status: money that was captured after the order was cancelled is waited for until it is
 //! refunded, and goods that arrived all the same need a human.
 
-use super::{Contradiction, Decision, Progress, SagaState, SagaStep};
+use super::{Contradiction, Decision, Progress, SagaState, SagaStep, Settlement};
 use crate::events::{Currency, Event, EventData, EventType, Item, Money, OrderCancelled, OrderCompleted, OrderCreated};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,9 @@ pub struct OrderState {
     pub status: OrderStatus,
     /// First sight of each type of event, in the order of arrival: one entry a type at most.
     pub timeline: Vec<Moment>,
+    /// What humans have said about it, where no rule could settle it; the last word counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settled: Vec<Settlement>,
 }
 
 /// An event of the order, as its timeline shows it.
@@ -87,7 +90,7 @@ pub fn place_order(
     let (event_id, at) = created;
     let event = OrderCreated { order_id, customer: customer.clone(), items: items.clone(), total };
     let timeline = vec![Moment { at, event_type: EventType::OrderCreated.name().to_owned(), event_id }];
-    let state = OrderState { order_id, customer, items, total, status: OrderStatus::Pending, timeline };
+    let state = OrderState { order_id, customer, items, total, status: OrderStatus::Pending, timeline, settled: Vec::new() };
     Some(Decision { progress: state.progress(), state: Some(state), events: vec![EventData::OrderCreated(event)] })
 }
 
@@ -147,8 +150,13 @@ impl OrderState {
 
     /// What the saga waits for, read off what has been seen.
     pub fn progress(&self) -> Progress {
-        if let Some(contradiction) = self.contradiction() {
+        let unsettled = self.contradictions().into_iter().flatten().find(|contradiction| !self.has_settled(*contradiction));
+        if let Some(contradiction) = unsettled {
             return Progress::NeedsHuman(contradiction);
+        }
+        // Whatever was waited for, somebody has seen to it.
+        if !self.settled.is_empty() {
+            return Progress::Ended;
         }
         let paid = self.has_seen(EventType::PaymentCompleted);
         match self.status {
@@ -182,16 +190,15 @@ impl OrderState {
 
     /// Delivered goods cannot be called back: whatever undoes the order beside them is for a human to settle. A completed
     /// order is not touched by a payment that is said to have failed: it was paid.
-    fn contradiction(&self) -> Option<Contradiction> {
+    fn contradictions(&self) -> [Option<Contradiction>; 3] {
         if !self.has_seen(EventType::DeliveryCompleted) {
-            None
-        } else if self.has_seen(EventType::DeliveryFailed) {
-            Some(Contradiction::DeliveredAndFailed)
-        } else if self.has_seen(EventType::PaymentRefunded) {
-            Some(Contradiction::DeliveredAndRefunded)
-        } else {
-            (self.status == OrderStatus::Cancelled).then_some(Contradiction::DeliveredAndCancelled)
+            return [None; 3];
         }
+        [
+            self.has_seen(EventType::DeliveryFailed).then_some(Contradiction::DeliveredAndFailed),
+            self.has_seen(EventType::PaymentRefunded).then_some(Contradiction::DeliveredAndRefunded),
+            (self.status == OrderStatus::Cancelled).then_some(Contradiction::DeliveredAndCancelled),
+        ]
     }
 
     /// Reads the status off what has been seen, whatever the order in which it came.

@@ -1,7 +1,7 @@
 //! Sagas on real Kafka and Redis that do not go straight: a payment that succeeds after the order was cancelled, a refund that
 //! is late, goods that arrive although the order was undone; and what the monitor says while they wait.
 
-use crate::support::{Kafka, Metrics, PATIENCE, Record, Redis, Tidemark, eventually};
+use crate::support::{Kafka, Metrics, PATIENCE, Record, Redis, Tidemark, eventually, run};
 use chrono::Utc;
 use serde_json::{Value, json};
 use tidemark::events::{
@@ -15,7 +15,7 @@ struct World {
     order: Tidemark,
     monitor: Tidemark,
     arguments: Vec<String>,
-    _redis: Redis,
+    redis: Redis,
 }
 
 impl World {
@@ -29,7 +29,7 @@ impl World {
         let order = Tidemark::start("order", &[&at[..], &steps].concat()).await;
         let monitor = Tidemark::start("monitor", &[&at[..], &["--interval", "500ms"]].concat()).await;
         eventually(PATIENCE, "the order service is ready", || order.get("/readyz")).await;
-        World { kafka, order, monitor, arguments, _redis: redis }
+        World { kafka, order, monitor, arguments, redis }
     }
 
     async fn place(&self) -> Uuid {
@@ -132,4 +132,36 @@ async fn a_late_success_is_refunded_a_late_refund_calls_a_human_and_the_missing_
     world.until_status(late, "cancelled").await;
     let page = world.monitor.get("/flow").await.unwrap();
     assert!(page.contains("1 order needs a human") && page.contains("DELIVERY_COMPLETED and PAYMENT_REFUNDED"), "{page}");
+
+    // A human settles it: two at once, and one of them does.
+    let (url, late) = (world.redis.url(), late.to_string());
+    let settle = |by: &'static str| {
+        let (url, late) = (url.clone(), late.clone());
+        let words = ["--as", "refunded", "--reason", "goods written off", "--by", by, "--redis"];
+        async move { run(&[&["saga", "settle", &late][..], &words, &[url.as_str()]].concat()).await }
+    };
+    let (alice, bob) = tokio::join!(settle("alice"), settle("bob"));
+    let (done, refused) = if alice.status.success() { (alice, bob) } else { (bob, alice) };
+    assert!(done.status.success() && done.stdout.contains("settled as refunded by"), "{}{}", done.stdout, done.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.stdout);
+    let words = ["settled as refunded by", "changed while", "somebody else is settling"];
+    assert!(words.iter().any(|words| refused.stderr.contains(words)), "{}", refused.stderr);
+    world.until_state("needs_human", 0.0).await;
+    let shown = world.monitor.get_json(&format!("/events/{late}?format=json")).await.unwrap();
+    let said = &shown["order"]["settled"][0];
+    assert_eq!((&said["as"], &said["reason"]), (&json!("refunded"), &json!("goods written off")), "{shown}");
+    assert_eq!((&shown["order"]["status"], &shown["order"]["saga"]["state"]), (&json!("cancelled"), &json!("compensated")));
+    // What goes its way cannot be settled, and a mistake on the command line is one.
+    let early =
+        run(&["saga", "settle", &waiting.to_string(), "--as", "cancelled", "--reason", "r", "--by", "eve", "--redis", &url])
+            .await;
+    assert_eq!(early.status.code(), Some(1));
+    assert!(early.stderr.contains("does not need a human"), "{}", early.stderr);
+    let blank = run(&["saga", "settle", &late, "--as", "cancelled", "--reason", " ", "--by", "eve", "--redis", &url]).await;
+    assert_eq!(blank.status.code(), Some(2), "{}", blank.stderr);
+    let nobody =
+        run(&["saga", "settle", "no-such-order", "--as", "cancelled", "--reason", "r", "--by", "eve", "--redis", &url])
+            .await;
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(nobody.stderr.contains("there is no order no-such-order"), "{}", nobody.stderr);
 }

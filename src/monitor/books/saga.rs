@@ -4,7 +4,7 @@ use super::reading::GroupReading;
 use crate::{
     events::EventType,
     monitor::view::{SagaState, SagaView, WaitingSaga},
-    services::{HUMAN_STEP, SagaStep},
+    services::{HUMAN_STEP, ORDER_SETTLED, SagaStep},
     store::SagaWait,
 };
 use chrono::{DateTime, Utc};
@@ -37,7 +37,8 @@ impl SagaMemory {
     pub fn view(&mut self, events: BTreeMap<String, u64>, groups: &[GroupReading], now: DateTime<Utc>) -> SagaView {
         let events_per_second = self.speeds(&events, now);
         let begun = count(&events, EventType::OrderCreated);
-        let ended = count(&events, EventType::OrderCompleted) + count(&events, EventType::OrderCancelled);
+        let settled = events.get(ORDER_SETTLED).copied().unwrap_or(0);
+        let ended = count(&events, EventType::OrderCompleted) + count(&events, EventType::OrderCancelled) + settled;
         let mut waiting = waiting(groups);
         let mut stuck_by_step: BTreeMap<String, u64> =
             SagaStep::ALL.iter().map(|step| (step.name().to_owned(), 0)).collect();

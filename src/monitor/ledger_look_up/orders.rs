@@ -2,12 +2,12 @@
 
 use super::super::{
     books::WatchedLedger,
-    lookup::{EventQuery, OrderStep, OrderTimeline, SagaPassport, SagaWait},
+    lookup::{EventQuery, OrderStep, OrderTimeline, SagaPassport, SagaWait, SettledBy},
 };
 use crate::{
     consumer::STATE_FIELD,
     events::{EventType, derived_id},
-    services::{OrderState, SagaState, Service},
+    services::{OrderState, SagaState, Service, Settlement},
     store::{At, LedgerEntry, LedgerName, SagaStand, Store, StoreError},
 };
 use chrono::{DateTime, Utc};
@@ -67,8 +67,18 @@ pub(super) async fn find_order<S: Store>(
         order_id: order.order_id.to_string(),
         status: order.status.name().to_owned(),
         saga: saga(&order, stand, Utc::now()),
+        settled: order.settled.iter().map(settled_by).collect(),
         steps: steps.collect(),
     }))
+}
+
+fn settled_by(settled: &Settlement) -> SettledBy {
+    SettledBy {
+        at: settled.at,
+        by: settled.by.clone(),
+        outcome: settled.outcome.name().to_owned(),
+        reason: settled.reason.clone(),
+    }
 }
 
 /// A deadline that was not found leaves open whether it has passed: then only a state that does not hang on it is known.

@@ -11,7 +11,7 @@ use super::super::{
 use super::{flow::state_words, table::Row};
 use crate::monitor::{
     Dossier,
-    lookup::{Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, OrderStep, OrderTimeline},
+    lookup::{Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, OrderStep, OrderTimeline, SettledBy},
     saga_sentence,
     view::{ClusterView, DuplicateEntry, DuplicateOutcome, Tone, View},
 };
@@ -52,6 +52,8 @@ struct OrderHead {
     /// Of its saga.
     state: &'static str,
     sentence: String,
+    /// What humans have said about it.
+    settled: Vec<String>,
 }
 
 #[derive(Template)]
@@ -167,7 +169,13 @@ fn order_head(order: &OrderTimeline, view: &View) -> OrderHead {
         tone: tone_class(tone),
         state,
         sentence: saga_sentence(&order.saga, view.at),
+        settled: order.settled.iter().map(settled_words).collect(),
     }
+}
+
+fn settled_words(word: &SettledBy) -> String {
+    let (by, reason) = (words::shown(&word.by), words::shown(&word.reason));
+    format!("Settled as {} by {by} on {}: {reason}", word.outcome, words::stamp(word.at))
 }
 
 /// Asks with the cap and the deadline of the dashboard.

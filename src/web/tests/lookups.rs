@@ -1,7 +1,7 @@
 use super::{fixture::Scenario, *};
 use crate::monitor::lookup::{
     Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpError, LookUpFuture, OrderStep,
-    OrderTimeline, SagaPassport, SagaWait,
+    OrderTimeline, SagaPassport, SagaWait, SettledBy,
 };
 use crate::monitor::view::{Place, SagaState};
 use chrono::TimeDelta;
@@ -31,8 +31,10 @@ impl LookUp for Scripted {
             since: noon() - TimeDelta::seconds(90),
             deadline: Some(noon() - TimeDelta::seconds(30)),
         };
+        let settled =
+            vec![SettledBy { at: noon(), by: "alice".into(), outcome: "refunded".into(), reason: "<b>by hand</b>".into() }];
         let saga = SagaPassport { state: Some(SagaState::Stuck), wait: Some(wait) };
-        let order = OrderTimeline { order_id: order_id.clone(), status: "paid".into(), saga, steps: vec![step] };
+        let order = OrderTimeline { order_id: order_id.clone(), status: "paid".into(), saga, settled, steps: vec![step] };
         Box::pin(async move { Ok((order_id == "an-order").then_some(order)) })
     }
 }
@@ -88,6 +90,14 @@ async fn a_known_event_shows_its_passport_and_admits_what_did_not_answer() {
 }
 
 #[tokio::test]
+async fn the_passport_as_people_get_it() {
+    let page = with_ledger().get("/events/known").await.body;
+    let (_, from) = page.split_once("<div id=\"verdict\"").unwrap();
+    let (shown, _) = from.split_once("</main>").unwrap();
+    insta::assert_snapshot!(shown.replace("><", ">\n<"));
+}
+
+#[tokio::test]
 async fn an_odd_event_id_finds_its_page() {
     let dashboard = with_ledger();
     let page = dashboard.get(&dashboard.state.links.event("<b>&/\"")).await;
@@ -101,6 +111,7 @@ async fn an_order_shows_its_timeline() {
     assert!(page.code == StatusCode::OK && page.body.contains("ORDER_CREATED") && page.body.contains("This is an order"));
     let waits = "It waits for DELIVERY_COMPLETED (step delivery) since 1 min 30 s; its deadline was 30 s ago.";
     assert!(page.body.contains(waits) && page.body.contains("Stuck"), "{}", page.body);
+    assert!(page.body.contains("Settled as refunded by alice") && !page.body.contains("<b>by hand"), "{}", page.body);
     let json = with_ledger().get("/events/an-order?format=json").await.json();
     let saga = &json["order"]["saga"];
     assert_eq!((&saga["state"], &saga["missing"]), (&"stuck".into(), &"DELIVERY_COMPLETED".into()));
