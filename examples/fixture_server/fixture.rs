@@ -31,6 +31,8 @@ pub enum Scenario {
     Starting,
     /// Kafka answers and has no group.
     Empty,
+    /// Kafka and Redis have been down since the monitor started: nothing was ever read.
+    Unread,
     /// Kafka and Redis are down; the last good reading is old.
     Down,
     /// The ledger forgot, rights are missing, part of the partitions is unknown.
@@ -706,6 +708,19 @@ pub fn view(scenario: Scenario, tick: u64, now: DateTime<Utc>) -> View {
                 (first.last_result, first.collected_at, first.duration) = (None, None, None);
             }
         }
+        Scenario::Unread => {
+            first.groups.clear();
+            first.topics.clear();
+            first.brokers.clear();
+            (first.collected_at, first.cluster_id) = (None, None);
+            first.last_result = Some(Err(CollectionFailure {
+                reason: "unreachable",
+                message: "no broker of 10.0.0.5:9092 can be reached: connection refused".into(),
+                since: now - TimeDelta::seconds(95),
+            }));
+            let ledger = LedgerView::not_read_yet("shop".into(), "10.0.0.8:6379".into());
+            first.ledger = Some(Arc::new(LedgerView { last_result: Err("connection refused".into()), ..ledger }));
+        }
         Scenario::Down => {
             let since = now - TimeDelta::seconds(95);
             first.collected_at = Some(since);
@@ -748,7 +763,7 @@ pub fn view(scenario: Scenario, tick: u64, now: DateTime<Utc>) -> View {
         }
     }
     clusters.insert(0, Arc::new(first));
-    let eventful = !matches!(scenario, Scenario::Starting | Scenario::Empty | Scenario::Calm);
+    let eventful = !matches!(scenario, Scenario::Starting | Scenario::Empty | Scenario::Unread | Scenario::Calm);
     View {
         tick,
         at: now,

@@ -141,6 +141,7 @@ fn scenario_named(name: &str) -> Option<Scenario> {
         "starting" => Scenario::Starting,
         "empty" => Scenario::Empty,
         "down" => Scenario::Down,
+        "unread" => Scenario::Unread,
         "troubled" => Scenario::Troubled,
         "two" => Scenario::Two,
         "calm" => Scenario::Calm,

@@ -10,7 +10,7 @@ use super::{
     poller::{Poller, broker_time},
     published::Published,
     settings::Settings,
-    view::{HistoryUse, View},
+    view::{ClusterView, HistoryUse, View},
 };
 use crate::{
     clock::Clock,
@@ -64,7 +64,10 @@ impl<S: Store> Monitor<S> {
         let views: Vec<_> = clusters
             .iter()
             .zip(&lives)
-            .map(|(cluster, (name, _))| first_view(Arc::clone(name), cluster.bootstrap.clone(), settings.interval))
+            .map(|(cluster, (name, _))| ClusterView {
+                ledger: cluster.ledger.as_ref().map(|ledger| Arc::new(ledger.not_read_yet())),
+                ..first_view(Arc::clone(name), cluster.bootstrap.clone(), settings.interval)
+            })
             .collect();
         let first = View {
             tick: 0,

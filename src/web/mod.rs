@@ -17,6 +17,7 @@ mod formats;
 mod frame;
 mod guard;
 mod http_metrics;
+mod ledgers;
 mod links;
 mod live;
 mod order_form;

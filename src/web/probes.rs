@@ -38,6 +38,7 @@ pub async fn healthz(State(dashboard): State<DashboardState>) -> String {
         };
         let ledger = match cluster.ledger.as_ref().map(|ledger| &ledger.last_result) {
             None => "none",
+            Some(Err(_)) if cluster.collections == 0 => "not read yet",
             Some(Ok(())) => "ok",
             Some(Err(_)) => "unreachable",
         };

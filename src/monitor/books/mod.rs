@@ -71,17 +71,7 @@ impl Books {
     }
 
     fn empty(&self) -> LedgerView {
-        LedgerView {
-            namespace: self.namespace.clone(),
-            address: self.address.clone(),
-            last_result: Err("not read yet".to_owned()),
-            read_at: None,
-            server: Vec::new(),
-            groups: Vec::new(),
-            saga: self.saga.nothing(),
-            duplicates: Vec::new(),
-            duplicate_buckets: Vec::new(),
-        }
+        LedgerView::not_read_yet(self.namespace.clone(), self.address.clone())
     }
 
     fn view(&mut self, reading: LedgerReading, now: DateTime<Utc>) -> LedgerView {

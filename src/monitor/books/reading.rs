@@ -1,5 +1,6 @@
 //! One reading of a ledger: every call bounded in number, all of them together bounded in time.
 
+use crate::monitor::view::LedgerView;
 use crate::store::{self, DuplicateRecord, LedgerEntry, Namespace, Sagas, ServerFact, Store, StoreError, TopicNumber};
 use futures_util::{StreamExt, stream};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -9,6 +10,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 pub struct WatchedLedger<S> {
     pub store: S,
     pub namespace: Namespace,
+}
+
+impl<S: Store> WatchedLedger<S> {
+    pub fn not_read_yet(&self) -> LedgerView {
+        LedgerView::not_read_yet(self.namespace.as_str().to_owned(), self.store.address())
+    }
 }
 
 /// What one reading gave.

@@ -29,11 +29,6 @@ impl SagaMemory {
         Self { rate_span, samples: VecDeque::new() }
     }
 
-    /// Before anything was read.
-    pub fn nothing(&self) -> SagaView {
-        SagaView::default()
-    }
-
     pub fn view(&mut self, events: BTreeMap<String, u64>, groups: &[GroupReading], now: DateTime<Utc>) -> SagaView {
         let events_per_second = self.speeds(&events, now);
         let begun = count(&events, EventType::OrderCreated);

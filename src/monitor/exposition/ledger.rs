@@ -20,7 +20,8 @@ pub(super) fn write(out: &mut TextWriter, view: &View) {
         .clusters
         .iter()
         .filter_map(|cluster| {
-            let ledger = cluster.ledger.as_deref()?;
+            // Before the first cycle has ended nobody has asked it.
+            let ledger = cluster.ledger.as_deref().filter(|_| cluster.collections > 0)?;
             Some((Labels::new(&[("cluster_name", &cluster.name)]), ledger))
         })
         .collect();

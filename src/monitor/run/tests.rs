@@ -44,6 +44,8 @@ async fn an_unreachable_cluster_does_not_hide_its_ledger_and_every_view_says_so(
     let published = monitor().start(&tasks, &stop);
     assert_eq!(published.latest().tick, 0);
     assert!(published.latest().clusters.iter().all(|cluster| cluster.last_result.is_none()));
+    let of_first = published.latest().clusters[0].ledger.as_ref().map(|ledger| ledger.read_at);
+    assert_eq!(of_first, Some(None), "a ledger is configured, and nothing has been read of it");
     published.note(TimelineEntry {
         at: published.latest().at,
         tone: Tone::Info,

@@ -11,7 +11,7 @@ pub struct LedgerView {
     pub namespace: String,
     /// Redis address without credentials.
     pub address: String,
-    /// `Err` carries the cause in words; the rest is then the last good reading.
+    /// `Err` carries the cause in words; the rest is then the last good reading, if there was one.
     pub last_result: Result<(), String>,
     pub read_at: Option<DateTime<Utc>>,
     /// Facts about the Redis server: version, maxmemory-policy, persistence; and what is wrong with them.
@@ -23,6 +23,23 @@ pub struct LedgerView {
     pub duplicates: Vec<DuplicateEntry>,
     /// Duplicates over time, oldest first.
     pub duplicate_buckets: Vec<DuplicateBucket>,
+}
+
+impl LedgerView {
+    /// A ledger that nobody has read yet.
+    pub fn not_read_yet(namespace: String, address: String) -> Self {
+        Self {
+            namespace,
+            address,
+            last_result: Err("not read yet".to_owned()),
+            read_at: None,
+            server: Vec::new(),
+            groups: Vec::new(),
+            saga: SagaView::default(),
+            duplicates: Vec::new(),
+            duplicate_buckets: Vec::new(),
+        }
+    }
 }
 
 /// Counters of one consumer group, summed over its shards; each the maximum seen per incarnation.

@@ -3,6 +3,7 @@
 use super::super::{
     cell::{Cell, Markup, time, tone_class},
     frame::{Frame, Page, Section, Visit},
+    ledgers::{self, Knowledge, NoBooks},
     links::{Links, element_id},
     reply,
     state::DashboardState,
@@ -86,12 +87,16 @@ pub struct FlowPage {
     states: Vec<StateRow>,
     waiting: Vec<WaitingRow>,
     open: u64,
+    /// Why the waiting orders are not known; empty where they are.
+    unknown: &'static str,
+    /// Whether an empty list means that no order waits.
+    is_whole: bool,
     events: Vec<EventRow>,
 }
 
-/// The sagas of all ledgers, added up. `None` where no ledger is configured.
+/// The sagas of all ledgers, added up. `None` where none was read.
 fn saga(view: &View) -> Option<SagaView> {
-    let mut ledgers = view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref());
+    let mut ledgers = ledgers::read(view).map(|(_, ledger)| ledger);
     let mut all = ledgers.next()?.saga.clone();
     for ledger in ledgers {
         let saga = &ledger.saga;
@@ -242,12 +247,25 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> FlowPage
         Page { title: "Flow", section: Section::Flow, live: Some(("flow", String::new())), chart: false },
     );
     let saga = saga(view);
+    let known = Knowledge::of(view);
     let count = |saga: &SagaView, state| saga.count_of(state).unwrap_or(0);
+    let waits_known =
+        |saga: &SagaView| [SagaState::Stuck, SagaState::NeedsHuman].map(|s| saga.count_of(s)).iter().all(Option::is_some);
     let (tone, headline, sentence) = match &saga {
+        None if known.nothing() == Some(NoBooks::Unread) => (
+            Tone::Mute,
+            "Where the orders are is not known".into(),
+            "Nothing has been read from the ledger since this monitor started.".into(),
+        ),
         None => (
             Tone::Mute,
             "No ledger is configured".into(),
             "Orders are followed through the ledger. Start the monitor with --redis to see them.".into(),
+        ),
+        Some(saga) if !waits_known(saga) && count(saga, SagaState::NeedsHuman) + count(saga, SagaState::Stuck) == 0 => (
+            Tone::Mute,
+            "Whether an order is stuck is not known".into(),
+            "The waiting orders could not be read from the ledger.".into(),
         ),
         Some(saga) if saga.events_by_type.is_empty() => {
             (Tone::Mute, "No order yet".into(), "Send the first one: POST /orders to the order service.".into())
@@ -263,13 +281,20 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> FlowPage
             (Tone::Warn, headline, evidence(saga, SagaState::Stuck, view.at))
         }
         Some(saga) => (
-            Tone::Ok,
-            "Orders flow".into(),
+            if known.is_whole() { Tone::Ok } else { Tone::Mute },
+            known.stopped_at.map_or_else(|| "Orders flow".into(), |at| format!("Orders flowed until {}", words::clock(at))),
             format!(
                 "{} under way, none is past the deadline of its step.",
                 words::plural(saga.open, "order is", "orders are")
             ),
         ),
+    };
+    let sentence = [Some(sentence), known.doubt(view.at)].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let unknown = match (known.nothing(), &saga) {
+        (Some(NoBooks::NotConfigured), _) => "No ledger is configured.",
+        (Some(_), _) | (None, None) => "The ledger has not been read.",
+        (None, Some(saga)) if saga.waiting.is_empty() && !waits_known(saga) => "The waiting orders could not be read.",
+        (None, Some(_)) => "",
     };
     let saga = saga.unwrap_or_default();
     let events = saga.events_by_type.iter().map(|(name, n)| EventRow {
@@ -285,6 +310,8 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> FlowPage
         states: state_rows(&saga),
         waiting: saga.waiting.iter().map(|waiting| waiting_row(&f, view, waiting)).collect(),
         open: saga.open,
+        unknown,
+        is_whole: known.is_whole(),
         events: events.collect(),
         f,
     }
@@ -300,7 +327,8 @@ pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Resp
 
 fn json(view: &View) -> serde_json::Value {
     let Some(saga) = saga(view) else {
-        return serde_json::json!({ "ledger": null, "unknown": "no ledger is configured" });
+        let why = Knowledge::of(view).nothing().unwrap_or(NoBooks::Unread);
+        return serde_json::json!({ "ledger": null, "unknown": why.words() });
     };
     let waiting: Vec<_> = saga
         .waiting
@@ -320,5 +348,6 @@ fn json(view: &View) -> serde_json::Value {
     serde_json::json!({
         "open": saga.open, "states": by_state, "events": saga.events_by_type, "events_per_second": saga.events_per_second,
         "stuck_by_step": saga.stuck_by_step, "waiting": waiting, "step_times": times,
+        "doubt": Knowledge::of(view).doubt(view.at),
     })
 }

@@ -3,6 +3,7 @@
 use super::super::{
     cell::{Cell, Markup, tone_class},
     frame::{Frame, Page, Section, Visit},
+    ledgers::{self, NoBooks},
     links::element_id,
     reply,
     state::DashboardState,
@@ -99,7 +100,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
     OverviewPage {
         tone: tone_class(tone),
         headline,
-        sentence: duplicates.sentence(),
+        sentence: duplicates.sentence(view.at),
         tiles: tiles(&f, view, &duplicates, groups),
         flow: flow::strip(view, &f.links),
         attention: all.iter().take(ATTENTION).map(|group| attention_row(&f, view, group)).collect(),
@@ -117,6 +118,8 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
 fn headline(attention: usize, groups: usize, view: &View, duplicates: &duplicates::Totals) -> (Tone, String) {
     let unread = view.clusters.iter().any(|cluster| !matches!(cluster.last_result, Some(Ok(()))));
     let unknown = verdict::groups(view).filter(|(_, group)| group.status == Status::Unknown).count();
+    // Who has no ledger has chosen so; one that cannot be read hides what it was configured for.
+    let is_doubtful = !duplicates.known.is_whole() && duplicates.known.nothing() != Some(NoBooks::NotConfigured);
     let of = words::count(groups as u64);
     let fires = |alert: &&AlertView| alert.state == AlertState::Firing;
     let firing = view.alerts.iter().filter(fires).count() as u64;
@@ -129,9 +132,11 @@ fn headline(attention: usize, groups: usize, view: &View, duplicates: &duplicate
             let tone = if critical { Tone::Bad } else { Tone::Warn };
             (tone, format!("All groups keep up, but {}", words::plural(firing, "alert fires", "alerts fire")))
         }
+        (_, 0) if unread => (Tone::Mute, "All groups kept up when Kafka was last read".into()),
         (_, 0) if unknown > 0 => {
             (Tone::Mute, format!("{} of {of} cannot be judged", words::plural(unknown as u64, "group", "groups")))
         }
+        (_, 0) if is_doubtful => (Tone::Mute, "All groups keep up; of duplicates not all is known".into()),
         (_, 0) => (Tone::Ok, "All groups keep up".into()),
         (_, 1) => (Tone::Bad, format!("1 of {of} groups needs attention")),
         (_, n) => (Tone::Bad, format!("{} of {of} groups need attention", words::count(n as u64))),
@@ -139,7 +144,12 @@ fn headline(attention: usize, groups: usize, view: &View, duplicates: &duplicate
 }
 
 fn tiles(f: &Frame, view: &View, duplicates: &duplicates::Totals, groups: usize) -> Vec<Tile> {
-    vec![oldest_tile(f, view), unread_tile(f, view, groups), executed_tile(f, view, duplicates), stuck_tile(f, view)]
+    vec![
+        oldest_tile(f, view),
+        unread_tile(f, view, groups),
+        executed_tile(f, view, duplicates),
+        stuck_tile(f, view, duplicates),
+    ]
 }
 
 fn oldest_tile(f: &Frame, view: &View) -> Tile {
@@ -213,35 +223,36 @@ const fn tone_order(tone: Tone) -> u8 {
 }
 
 fn executed_tile(f: &Frame, view: &View, duplicates: &duplicates::Totals) -> Tile {
-    let tone = if duplicates.executed > 0 { Tone::Bad } else { Tone::Ok };
-    let value = match duplicates.ledgers {
-        0 => Cell::Unknown("Unknown: no ledger is configured".into()),
-        _ => Cell::Text(words::count(duplicates.executed)).toned(tone),
-    };
-    let note = match duplicates.ledgers {
-        0 => "no ledger is configured".to_owned(),
-        _ => format!("{} suppressed", words::count(duplicates.suppressed)),
+    let (value, note, tone) = match (duplicates.known.nothing(), duplicates.executed) {
+        (Some(why), _) => (why.cell(), why.words().to_owned(), Tone::Mute),
+        (None, executed) => {
+            let tone = if executed > 0 { Tone::Bad } else { Tone::Ok };
+            let until = duplicates.known.stopped_at.map_or_else(String::new, |at| format!(", until {}", words::clock(at)));
+            let note = format!("{} suppressed{until}", words::count(duplicates.suppressed));
+            (Cell::Text(words::count(executed)).toned(tone), note, tone)
+        }
     };
     let spark = svg::spark(&duplicates::per_bucket(view, DuplicateOutcome::Suppressed), Tone::Mute);
     Tile { label: "Executed twice", value, note, tone: tone_class(tone), href: f.links.to("/duplicates"), spark }
 }
 
-fn stuck_tile(f: &Frame, view: &View) -> Tile {
-    let ledgers: Vec<_> = view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref()).collect();
-    let in_state = |state| -> u64 { ledgers.iter().filter_map(|ledger| ledger.saga.count_of(state)).sum() };
-    let human = in_state(SagaState::NeedsHuman);
-    let stuck = in_state(SagaState::Stuck) + human;
+fn stuck_tile(f: &Frame, view: &View, duplicates: &duplicates::Totals) -> Tile {
+    let ledgers: Vec<_> = ledgers::read(view).map(|(_, ledger)| ledger).collect();
+    let in_state = |state| -> Option<u64> { ledgers.iter().map(|ledger| ledger.saga.count_of(state)).sum() };
     let open: u64 = ledgers.iter().map(|ledger| ledger.saga.open).sum();
-    let tone = match (human, stuck) {
-        (0, 0) => Tone::Ok,
-        (0, _) => Tone::Warn,
-        (..) => Tone::Bad,
-    };
-    let (value, note) = match ledgers.is_empty() {
-        true => (Cell::Unknown("Unknown: no ledger is configured".into()), "no ledger is configured".to_owned()),
-        false => {
-            (Cell::Text(words::count(stuck)).toned(tone), format!("of {} under way", words::plural(open, "order", "orders")))
+    let under_way = format!("of {} under way", words::plural(open, "order", "orders"));
+    let (value, note, tone) = match (duplicates.known.nothing(), in_state(SagaState::Stuck), in_state(SagaState::NeedsHuman))
+    {
+        (Some(why), ..) => (why.cell(), why.words().to_owned(), Tone::Mute),
+        (None, Some(stuck), Some(human)) => {
+            let tone = match (human, stuck) {
+                (0, 0) => Tone::Ok,
+                (0, _) => Tone::Warn,
+                (..) => Tone::Bad,
+            };
+            (Cell::Text(words::count(stuck + human)).toned(tone), under_way, tone)
         }
+        (None, ..) => (Cell::Unknown("Unknown: the waiting orders could not be read".into()), under_way, Tone::Mute),
     };
     Tile {
         label: "Stuck in the flow",

@@ -239,7 +239,8 @@ fn untrusted(ledger: &LedgerView) -> Vec<Trouble> {
 }
 
 fn ledger(view: &View, cluster: &ClusterView, all: &mut Vec<Trouble>) {
-    let Some(ledger) = &cluster.ledger else { return };
+    // Before the first cycle has ended nobody has asked it.
+    let Some(ledger) = cluster.ledger.as_ref().filter(|_| cluster.collections > 0) else { return };
     if let Err(cause) = &ledger.last_result {
         let age = ledger.read_at.map_or_else(
             || "Nothing has been read from it yet.".to_owned(),

@@ -8,6 +8,7 @@ mod lookups;
 mod pages;
 mod protection;
 mod snapshots;
+mod unknown;
 
 use super::{DashboardState, PreparedMetrics, Settings, router};
 use crate::{

@@ -129,7 +129,8 @@ fn exposed_topics(scene: &Scene<'_>, found: &mut Vec<Finding>, kept: impl Fn(Cov
 
 pub fn ledger_down(scene: &Scene<'_>, found: &mut Vec<Finding>) {
     for (cluster, ledger) in ledgers(scene) {
-        if ledger.last_result.is_err() {
+        // Before the first cycle has ended nobody has asked it.
+        if ledger.last_result.is_err() && cluster.collections > 0 {
             found.push(Finding::of_cluster(&cluster.name, 0.0));
         }
     }

@@ -48,12 +48,16 @@ pub fn build(buckets: &[DuplicateBucket], totals: &Totals, view: &View) -> Chart
         executed: words::count(totals.executed),
         suppressed: words::count(totals.suppressed),
         axis,
-        caption: format!(
-            "{} executed and {} suppressed {}.{peak} Each half has a scale of its own, so that a single executed duplicate stays visible.",
-            words::count(totals.executed),
-            words::count(totals.suppressed),
-            totals.period_words()
-        ),
+        caption: if let Some(why) = totals.known.nothing() {
+            words::sentence(&format!("nothing can be drawn: {}", why.words()))
+        } else {
+            format!(
+                "{} executed and {} suppressed {}.{peak} Each half has a scale of its own, so that a single executed duplicate stays visible.",
+                words::count(totals.executed),
+                words::count(totals.suppressed),
+                totals.period_words()
+            )
+        },
         any: !buckets.is_empty(),
     }
 }

@@ -5,6 +5,7 @@ use super::super::super::{
     export,
     export::or_empty,
     frame::{Frame, Visit},
+    ledgers::{self, Knowledge},
     links::{Links, element_id},
     params::Params,
     reply,
@@ -44,10 +45,7 @@ pub fn select<'a>(view: &'a View, list: &ListQuery) -> Vec<Entry<'a>> {
 }
 
 fn entries(view: &View) -> impl Iterator<Item = Entry<'_>> {
-    view.clusters
-        .iter()
-        .filter_map(|cluster| Some((cluster, cluster.ledger.as_ref()?)))
-        .flat_map(|(cluster, ledger)| ledger.duplicates.iter().map(move |entry| (cluster.as_ref(), entry)))
+    ledgers::read(view).flat_map(|(cluster, ledger)| ledger.duplicates.iter().map(move |entry| (cluster, entry)))
 }
 
 pub fn held(view: &View) -> usize {
@@ -62,7 +60,11 @@ pub fn group_names(view: &View) -> Vec<String> {
 
 pub fn chips(view: &View, list: &ListQuery, f: &Frame) -> Vec<Chip> {
     let unfiltered = list.with("outcome", "");
-    let count = |outcome: &str| words::count(select(view, &unfiltered.with("outcome", outcome)).len() as u64);
+    let is_known = Knowledge::of(view).nothing().is_none();
+    let count = |outcome: &str| match is_known {
+        true => words::count(select(view, &unfiltered.with("outcome", outcome)).len() as u64),
+        false => "—".to_owned(),
+    };
     let chosen = list.filter("outcome");
     let chip = |word: &str, outcome: &str, tone: Tone| Chip {
         word: word.into(),
@@ -200,6 +202,10 @@ impl<'a> DuplicateJson<'a> {
 
 pub async fn json(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
     let view = dashboard.published.latest();
+    let known = Knowledge::of(&view);
+    if let Some(why) = known.nothing() {
+        return reply::json(&serde_json::json!({ "counters": null, "held": null, "latest": null, "unknown": why.label() }));
+    }
     let entries = select(&view, &read_query(&visit.params));
     let counters: Vec<_> = super::ledger_groups(&view)
         .flat_map(|books| {
@@ -212,7 +218,9 @@ pub async fn json(State(dashboard): State<DashboardState>, visit: Visit) -> Resp
         })
         .collect();
     let entries: Vec<_> = entries.iter().map(|(cluster, entry)| DuplicateJson::new(&cluster.name, entry)).collect();
-    reply::json(&serde_json::json!({ "counters": counters, "held": held(&view), "latest": entries }))
+    reply::json(&serde_json::json!({
+        "counters": counters, "held": held(&view), "latest": entries, "doubt": known.doubt(view.at),
+    }))
 }
 
 pub async fn csv(State(dashboard): State<DashboardState>, visit: Visit) -> Response {

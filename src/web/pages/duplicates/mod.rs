@@ -9,6 +9,7 @@ pub use list::{csv, json, read_query, row, rows_for};
 use super::super::{
     cell::{Cell, tone_class},
     frame::{Frame, Page, Section, Visit},
+    ledgers::{self, Knowledge, NoBooks},
     links::with_query,
     reply,
     state::DashboardState,
@@ -19,13 +20,14 @@ use super::table::{Chip, ListQuery, Pager, Row};
 use crate::monitor::view::{DuplicateBucket, DuplicateCause, DuplicateOutcome, LedgerGroupView, Tone, View};
 use askama::Template;
 use axum::{extract::State, response::Response};
+use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, time::Duration};
 
 pub const PATH: &str = "/duplicates";
 
 /// Duplicates of all ledgers over the time that the chart shows.
 pub struct Totals {
-    pub ledgers: usize,
+    pub known: Knowledge,
     pub executed: u64,
     pub suppressed: u64,
     /// Time that the numbers cover.
@@ -39,7 +41,7 @@ impl Totals {
             buckets.iter().map(|bucket| bucket.counts.iter().map(|counts| counts[outcome as usize]).sum::<u64>()).sum()
         };
         Self {
-            ledgers: view.clusters.iter().filter(|cluster| cluster.ledger.is_some()).count(),
+            known: Knowledge::of(view),
             executed: sum(DuplicateOutcome::Executed),
             suppressed: sum(DuplicateOutcome::Suppressed),
             period: buckets.first().map_or(Duration::ZERO, |first| words::between(first.from, view.at)),
@@ -56,9 +58,11 @@ impl Totals {
         }
     }
 
-    pub fn sentence(&self) -> String {
-        if self.ledgers == 0 {
-            return "No ledger is configured, so duplicates cannot be seen.".into();
+    pub fn sentence(&self, now: DateTime<Utc>) -> String {
+        match self.known.nothing() {
+            Some(NoBooks::NotConfigured) => return "No ledger is configured, so duplicates cannot be seen.".into(),
+            Some(_) => return "The ledger has not been read, so whether an event was executed twice is not known.".into(),
+            None => {}
         }
         let executed = match self.executed {
             0 => "No event was executed twice".into(),
@@ -72,7 +76,8 @@ impl Totals {
                 "repeated deliveries were suppressed without harm",
             ),
         };
-        format!("{executed} {}; {suppressed}.", self.period_words())
+        let told = format!("{executed} {}; {suppressed}.", self.period_words());
+        [Some(told), self.known.doubt(now)].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -110,7 +115,7 @@ struct CauseRow {
     href: String,
     executed: Cell,
     suppressed: Cell,
-    all: String,
+    all: Cell,
 }
 
 #[derive(Template)]
@@ -129,6 +134,10 @@ pub struct DuplicatesPage {
     chips: Vec<Chip>,
     pub rows: Vec<Row>,
     held: usize,
+    /// Why nothing is known; empty where something is.
+    unknown: &'static str,
+    /// Whether an empty list means that nothing came twice.
+    all_first: bool,
     pager: Pager,
     csv: String,
     json: String,
@@ -141,6 +150,8 @@ fn causes(view: &View, f: &Frame, list: &ListQuery) -> Vec<CauseRow> {
         buckets.iter().map(|bucket| bucket.counts[cause as usize][outcome as usize]).sum()
     };
     let all = |cause, outcome| words::count(books.iter().map(|books| books.duplicates_of(cause, outcome)).sum());
+    let nothing = Knowledge::of(view).nothing();
+    let unless_unknown = |cell: Cell| nothing.map_or(cell, NoBooks::cell);
     let row = |cause: DuplicateCause| {
         let executed = recent(cause, DuplicateOutcome::Executed);
         CauseRow {
@@ -148,39 +159,60 @@ fn causes(view: &View, f: &Frame, list: &ListQuery) -> Vec<CauseRow> {
             word: cause_word(cause),
             meaning: cause_meaning(cause),
             href: list.with("cause", cause.label()).href(&f.links, PATH),
-            executed: match executed {
+            executed: unless_unknown(match executed {
                 0 => Cell::Quiet("0".into()),
                 n => Cell::Toned(words::count(n), Tone::Bad),
-            },
-            suppressed: match recent(cause, DuplicateOutcome::Suppressed) {
+            }),
+            suppressed: unless_unknown(match recent(cause, DuplicateOutcome::Suppressed) {
                 0 => Cell::Quiet("0".into()),
                 n => Cell::Text(words::count(n)),
-            },
-            all: format!("{} / {}", all(cause, DuplicateOutcome::Executed), all(cause, DuplicateOutcome::Suppressed)),
+            }),
+            all: unless_unknown(Cell::Text(format!(
+                "{} / {}",
+                all(cause, DuplicateOutcome::Executed),
+                all(cause, DuplicateOutcome::Suppressed)
+            ))),
         }
     };
     DuplicateCause::ALL.map(row).into()
 }
 
 pub fn ledger_groups(view: &View) -> impl Iterator<Item = &LedgerGroupView> {
-    view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref()).flat_map(|ledger| &ledger.groups)
+    ledgers::read(view).flat_map(|(_, ledger)| &ledger.groups)
 }
 
 fn headline(totals: &Totals) -> (Tone, String) {
-    match (totals.ledgers, totals.executed, totals.suppressed) {
-        (0, ..) => (Tone::Mute, "No ledger is configured".into()),
-        (_, 0, 0) => (Tone::Ok, "No event came twice".into()),
-        (_, 0, _) => (Tone::Ok, "No event was executed twice".into()),
-        (_, n, _) => (Tone::Bad, words::plural(n, "event was executed twice", "events were executed twice")),
+    let known = &totals.known;
+    match (known.nothing(), totals.executed, totals.suppressed) {
+        (Some(NoBooks::NotConfigured), ..) => (Tone::Mute, "No ledger is configured".into()),
+        (Some(_), ..) => (Tone::Mute, "Whether an event came twice is not known".into()),
+        (None, n @ 1.., _) => (Tone::Bad, words::plural(n, "event was executed twice", "events were executed twice")),
+        (None, 0, _) if !known.is_whole() => match known.stopped_at {
+            Some(at) => (Tone::Mute, format!("No event was executed twice until {}", words::clock(at))),
+            None => (Tone::Mute, "No event was executed twice, as far as is known".into()),
+        },
+        (None, 0, 0) => (Tone::Ok, "No event came twice".into()),
+        (None, 0, _) => (Tone::Ok, "No event was executed twice".into()),
+    }
+}
+
+/// Why nothing is known; empty where something is.
+fn unknown_words(known: &Knowledge) -> &'static str {
+    match known.nothing() {
+        None => "",
+        Some(NoBooks::NotConfigured) => "No ledger is configured.",
+        Some(_) => "The ledger has not been read.",
     }
 }
 
 fn sentence(totals: &Totals) -> String {
     let all = totals.executed + totals.suppressed;
-    match (totals.ledgers, all) {
-        (0, _) => "Start the monitor with --redis, and let consumers claim events or report them: then repeats are seen and suppressed.".into(),
-        (_, 0) => format!("Every event that consumers brought to the ledger {} was new.", totals.period_words()),
-        _ => format!(
+    match (totals.known.nothing(), all) {
+        (Some(NoBooks::NotConfigured), _) => "Start the monitor with --redis, and let consumers claim events or report them: then repeats are seen and suppressed.".into(),
+        (Some(_), _) => "Nothing has been read from the ledger since this monitor started.".into(),
+        (None, 0) if !totals.known.is_whole() => String::new(),
+        (None, 0) => format!("Every event that consumers brought to the ledger {} was new.", totals.period_words()),
+        (None, _) => format!(
             "{} {}; {} ({}) recognised and suppressed.",
             words::plural(all, "delivery was a repeat", "deliveries were repeats"),
             totals.period_words(),
@@ -216,7 +248,12 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Duplicat
     DuplicatesPage {
         tone: tone_class(tone),
         headline,
-        sentence: [Some(sentence(&totals)), unseen(view)].into_iter().flatten().collect::<Vec<_>>().join(" "),
+        sentence: [Some(sentence(&totals)), totals.known.doubt(view.at), unseen(view)]
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" "),
         period: totals.period_words(),
         chart: chart::build(&buckets(view), &totals, view),
         causes: causes(view, &f, &list),
@@ -225,6 +262,8 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Duplicat
         chips: list::chips(view, &list, &f),
         rows: entries[slice.clone()].iter().map(|(cluster, entry)| list::row(&f.links, view, cluster, entry)).collect(),
         held: list::held(view),
+        unknown: unknown_words(&totals.known),
+        all_first: totals.known.is_whole() && ledger_groups(view).all(|books| books.duplicates == [[0; 2]; 6]),
         pager: Pager::new(&list, &slice, entries.len(), ("entry", "entries"), (&f.links, PATH)),
         csv: f.links.to(&with_query("/duplicates.csv", &list.query())),
         json: f.links.to(&with_query("/duplicates.json", &list.query())),

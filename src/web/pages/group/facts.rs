@@ -2,6 +2,7 @@
 
 use super::super::super::{
     cell::{Cell, tone_class},
+    ledgers::NoBooks,
     verdict::{drain_cell, group_time_lag_cell, lag_tone, time_lag_source, time_lag_tone},
     words,
 };
@@ -24,7 +25,12 @@ fn fact(label: &'static str, value: Cell, note: impl Into<String>, tone: Tone) -
     Fact { label, value, note: note.into(), tone: tone_class(tone) }
 }
 
-pub fn facts(group: &GroupView, books: Option<&LedgerGroupView>, last: Option<LastKnown>, now: DateTime<Utc>) -> Vec<Fact> {
+pub fn facts(
+    group: &GroupView,
+    books: Result<&LedgerGroupView, NoBooks>,
+    last: Option<LastKnown>,
+    now: DateTime<Utc>,
+) -> Vec<Fact> {
     let rate = |reading: &Reading<f64>| Cell::of(reading, |rate| words::rate(*rate));
     let unread_note = match (group.expired, group.unknown_partitions) {
         (Some(n @ 1..), _) => format!("{} more expired unread", words::count(n)),
@@ -94,14 +100,10 @@ fn members(group: &GroupView) -> Fact {
     fact("Members", value, note, if nobody { Tone::Bad } else { Tone::Ok })
 }
 
-fn duplicates(books: Option<&LedgerGroupView>) -> Fact {
-    let Some(books) = books else {
-        return fact(
-            "Executed twice",
-            Cell::Unknown("Unknown: this group does not report to a ledger".into()),
-            "no ledger",
-            Tone::Ok,
-        );
+fn duplicates(books: Result<&LedgerGroupView, NoBooks>) -> Fact {
+    let books = match books {
+        Ok(books) => books,
+        Err(why) => return fact("Executed twice", why.cell(), why.words(), Tone::Ok),
     };
     let executed = books.total(DuplicateOutcome::Executed);
     let suppressed = books.total(DuplicateOutcome::Suppressed);

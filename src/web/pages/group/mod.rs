@@ -13,6 +13,7 @@ pub use chart::{point, series};
 use super::super::{
     cell::{Markup, tone_class},
     frame::{Frame, Page, Section, Visit},
+    ledgers::{NoBooks, books_of},
     links::{query, with_query},
     reply,
     state::DashboardState,
@@ -20,7 +21,7 @@ use super::super::{
     words,
 };
 use super::{
-    groups::{duplicates_of, parts_and_members},
+    groups::parts_and_members,
     overview::{Happened, happened},
     table::Row,
 };
@@ -63,7 +64,8 @@ pub struct GroupPage {
     timeline: Vec<Happened>,
     duplicates: Vec<Row>,
     duplicates_href: String,
-    has_ledger: bool,
+    /// Why it is not known whether there was a repeat; empty where it is known.
+    no_books: &'static str,
     replay: replay::Replay,
     settings: Vec<tabs::Setting>,
     copies: Vec<tabs::CopyAs>,
@@ -109,7 +111,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         advice: said.advice.as_deref().map_or_else(String::new, |advice| words::shown(advice).into_owned()),
         notes: group.notes.iter().map(|note| note_words(*note)).collect(),
         expiry: expiry(group, view.at),
-        facts: facts::facts(group, duplicates_of(cluster, &group.id), said.last_known, view.at),
+        facts: facts::facts(group, books_of(cluster, &group.id), said.last_known, view.at),
         tabs: tabs::tabs(&href, tab, range),
         chart: chart::build(group, &series, range, &f.links, &href),
         heat: heat::build(
@@ -125,7 +127,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         timeline: timeline.collect(),
         duplicates: super::duplicates::rows_for(&f.links, view, &cluster.name, &group.id, SHOWN),
         duplicates_href: f.links.to(&with_query("/duplicates", &listed)),
-        has_ledger: cluster.ledger.is_some(),
+        no_books: books_of(cluster, &group.id).err().map_or("", NoBooks::words),
         replay: replay::build(cluster, group, &parts, &series, view.at),
         settings: tabs::settings(cluster, group),
         copies: tabs::copies(dashboard, &visit.host, cluster, group, &href),

@@ -72,6 +72,9 @@ fn window(cluster: &ClusterView, group: &GroupView) -> Option<Duration> {
 fn ledger_words(cluster: &ClusterView, group: &GroupView, window: Option<Duration>) -> String {
     match (&cluster.ledger, window) {
         (None, _) => "No ledger is configured for this cluster: what it would suppress is not known.".to_owned(),
+        (Some(ledger), None) if ledger.read_at.is_none() => {
+            "The ledger has not been read: what it would suppress is not known.".to_owned()
+        }
         (Some(ledger), None) => format!(
             "The group keeps no ledger in namespace {}: nothing would be suppressed, every record that comes again is worked on again.",
             words::shown(&ledger.namespace)

@@ -1,9 +1,9 @@
 //! Groups for machines. A value that is not known is absent in CSV and `null` in JSON, with its reason beside it.
 
 use super::super::super::{
-    export, export::or_empty, links::Links, reply, state::DashboardState, verdict::time_lag_source_label, words,
+    export, export::or_empty, ledgers::books_of, links::Links, reply, state::DashboardState, verdict::time_lag_source_label,
+    words,
 };
-use super::duplicates_of;
 use crate::lag::Reading;
 use crate::monitor::view::{ClusterView, Drain, DuplicateOutcome, GroupView, LastKnown};
 use axum::response::Response;
@@ -66,7 +66,12 @@ impl<'a> GroupJson<'a> {
         note(&mut unknown, "produced_per_second", &group.produced_per_second);
         note(&mut unknown, "consumed_per_second", &group.consumed_per_second);
         note(&mut unknown, "trend_per_second", &group.trend_per_second);
-        let books = duplicates_of(cluster, &group.id);
+        let books = books_of(cluster, &group.id);
+        if let Err(why) = books {
+            unknown.insert("duplicates_executed", why.label());
+            unknown.insert("duplicates_suppressed", why.label());
+        }
+        let books = books.ok();
         let (drain, drain_seconds) = drain_json(group.drain);
         let said = group.words();
         let now = cluster.collected_at.unwrap_or(group.as_of);
@@ -146,7 +151,7 @@ pub fn csv(groups: &[(&ClusterView, &GroupView)]) -> Response {
     ];
     let seconds = |d: Duration| format!("{:.3}", d.as_secs_f64());
     let rows = groups.iter().map(|(cluster, group)| {
-        let books = duplicates_of(cluster, &group.id);
+        let books = books_of(cluster, &group.id).ok();
         let (drain, drain_seconds) = drain_json(group.drain);
         let now = cluster.collected_at.unwrap_or(group.as_of);
         [

@@ -4,11 +4,12 @@ mod export;
 mod row;
 
 pub use export::{GroupJson, last_known_json};
-pub use row::{duplicates_of, group_row, parts_and_members, row_id, shown_or_empty};
+pub use row::{group_row, parts_and_members, row_id, shown_or_empty};
 
 use super::super::{
     cell::tone_class,
     frame::{Frame, Page, Section, Visit},
+    ledgers::books_of,
     params::Params,
     reply,
     state::DashboardState,
@@ -102,7 +103,8 @@ fn matches_name(group: &GroupView, needle: &str) -> bool {
 fn sort(groups: &mut [(&ClusterView, &GroupView)], list: &ListQuery) {
     let down = list.descending;
     let executed = |(cluster, group): &(&ClusterView, &GroupView)| {
-        duplicates_of(cluster, &group.id)
+        books_of(cluster, &group.id)
+            .ok()
             .map(|books| (books.total(DuplicateOutcome::Executed), books.total(DuplicateOutcome::Suppressed)))
     };
     groups.sort_by(|a, b| {

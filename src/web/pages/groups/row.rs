@@ -2,12 +2,13 @@
 
 use super::super::super::{
     cell::{Cell, Markup, tone_class},
+    ledgers::books_of,
     links::{Links, element_id},
     svg, verdict, words,
 };
 use super::super::table::Row;
 use crate::lag::Reading;
-use crate::monitor::view::{ClusterView, DuplicateOutcome, GroupView, LedgerGroupView};
+use crate::monitor::view::{ClusterView, DuplicateOutcome, GroupView};
 use askama::Template;
 
 #[derive(Template)]
@@ -34,11 +35,6 @@ pub fn row_id(group: &GroupView) -> String {
     element_id("g", &[&group.cluster, &group.id])
 }
 
-/// The group's books, where its cluster has a ledger that knows it.
-pub fn duplicates_of<'a>(cluster: &'a ClusterView, group: &str) -> Option<&'a LedgerGroupView> {
-    cluster.ledger.as_ref()?.groups.iter().find(|books| &*books.group == group)
-}
-
 /// `orders · 12 partitions · 4 members`, with the cluster first where there are several.
 pub fn parts_and_members(group: &GroupView, several_clusters: bool) -> String {
     let topics = match group.topics.as_slice() {
@@ -56,13 +52,13 @@ pub fn parts_and_members(group: &GroupView, several_clusters: bool) -> String {
 }
 
 pub fn group_row(links: &Links, cluster: &ClusterView, group: &GroupView, several_clusters: bool) -> Row {
-    let (books, now) = (duplicates_of(cluster, &group.id), cluster.collected_at.unwrap_or(group.as_of));
-    let executed = books.map_or(0, |books| books.total(DuplicateOutcome::Executed));
+    let (books, now) = (books_of(cluster, &group.id), cluster.collected_at.unwrap_or(group.as_of));
+    let executed = books.as_ref().map_or(0, |books| books.total(DuplicateOutcome::Executed));
     let suppressed = match books.map(|books| books.total(DuplicateOutcome::Suppressed)) {
-        None => Cell::Unknown("Unknown: this group does not report to a ledger".into()),
-        Some(0) if executed > 0 => Cell::Text(String::new()),
-        Some(0) => Cell::Quiet("0".into()),
-        Some(n) => Cell::Text(words::compact_count(n)),
+        Err(why) => why.cell(),
+        Ok(0) if executed > 0 => Cell::Text(String::new()),
+        Ok(0) => Cell::Quiet("0".into()),
+        Ok(n) => Cell::Text(words::compact_count(n)),
     };
     let tone = verdict::status_tone(group.status);
     let template = GroupRow {
