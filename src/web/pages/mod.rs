@@ -6,6 +6,7 @@
 pub mod alerts;
 pub mod duplicates;
 pub mod event;
+mod firing;
 pub mod flow;
 pub mod group;
 pub mod groups;

@@ -11,13 +11,19 @@ use super::super::{
     verdict::{self, needs_attention},
     words,
 };
-use super::{duplicates, flow, groups::Watch};
+use super::{
+    duplicates,
+    firing::{self, FiringRow},
+    flow,
+    groups::Watch,
+};
 use crate::lag::Status;
 use crate::monitor::view::{
-    AlertState, AlertView, DuplicateOutcome, GroupView, SPARK_POINTS, SagaState, Severity, TimelineEntry, Tone, View,
+    AlertState, AlertView, ClusterView, DuplicateOutcome, GroupView, SPARK_POINTS, SagaState, Severity, TimelineEntry, Tone, View,
 };
 use askama::Template;
 use axum::{extract::State, response::Response};
+use std::sync::Arc;
 
 /// Rows in the attention list, chips of groups that keep up, lines of what happened.
 const ATTENTION: usize = 8;
@@ -72,7 +78,10 @@ pub struct OverviewPage {
     sentence: String,
     tiles: Vec<Tile>,
     flow: Option<flow::Strip>,
+    firing: Vec<FiringRow>,
     attention: Vec<AttentionRow>,
+    /// Why an empty list does not mean that nothing is to be done; empty where it does.
+    unsure: &'static str,
     attention_left_out: usize,
     groups: usize,
     keep_count: usize,
@@ -103,6 +112,8 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
         sentence: duplicates.sentence(view.at),
         tiles: tiles(&f, view, &duplicates, groups),
         flow: flow::strip(view, &f.links),
+        firing: firing::rows(&f.links, view, &all),
+        unsure: unsure(view),
         attention: all.iter().take(ATTENTION).map(|group| attention_row(&f, view, group)).collect(),
         attention_left_out: all.len().saturating_sub(ATTENTION),
         groups,
@@ -112,6 +123,16 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
         watches: Watch::of(view, groups > 0),
         bootstrap: view.clusters.first().map_or_else(String::new, |cluster| words::shown(&cluster.bootstrap).into_owned()),
         f,
+    }
+}
+
+/// Whether data are too old or too few to say that nothing is to be done.
+fn unsure(view: &View) -> &'static str {
+    let is_read = |cluster: &Arc<ClusterView>| matches!(cluster.last_result, Some(Ok(())));
+    match view.clusters.iter().all(is_read) {
+        true if verdict::groups(view).all(|(_, group)| group.status != Status::Unknown) => "",
+        true => "Some groups cannot be judged.",
+        false => "Kafka cannot be read: this was so when it could.",
     }
 }
 

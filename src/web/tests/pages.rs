@@ -331,3 +331,32 @@ async fn the_window_is_held_against_what_each_topic_keeps_on_every_page_that_spe
     let group = dashboard.get(&(dashboard.state.links.group("local", "delivery-service") + "?format=json")).await.json();
     assert_eq!(group["window_audit"], expected("shorter", 1_209_600.0, "payments"));
 }
+
+#[tokio::test]
+async fn what_fires_comes_first_and_is_never_nothing_to_do() {
+    let dashboard = dashboard(Scenario::Calm);
+    let mut calm = crate::monitor::view::View::clone(&dashboard.published.latest());
+    let normal = view(Scenario::Normal, 1, noon());
+    let conflict = crate::monitor::view::AlertView {
+        name: "EventIdConflict",
+        group: Some("payment-service".into()),
+        summary: "payment-service met an id that was used before".into(),
+        ..normal.alerts[0].clone()
+    };
+    calm.alerts = vec![conflict.clone(), crate::monitor::view::AlertView { group: Some("order-service".into()), ..conflict }];
+    dashboard.published.publish(calm);
+    let body = dashboard.get("/").await.body;
+    assert!(!body.contains("Nothing to do."));
+    let attention = &body[body.find("id=\"attention\"").unwrap()..];
+    let first = &attention[..attention.find("</li>").unwrap()];
+    assert!(first.contains("EventIdConflict") && first.contains("Critical") && first.contains("/duplicates"), "{first}");
+    assert!(first.contains("1 other alert of this rule"), "{first}");
+}
+
+#[tokio::test]
+async fn an_alert_on_the_lag_of_a_listed_group_is_not_told_twice() {
+    let body = dashboard(Scenario::Normal).get("/").await.body;
+    let attention = &body[body.find("id=\"attention\"").unwrap()..];
+    let attention = &attention[..attention.find("</ul>").unwrap()];
+    assert!(attention.contains("payment-service") && !attention.contains("KafkaConsumerLagHigh"));
+}
