@@ -13,7 +13,7 @@ pub use groups::{
     PartitionView, counted_lag,
 };
 pub use ledger::{
-    BUCKET_IDS_MAX, DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, SagaState, SagaView, StepTime,
+    BUCKET_IDS_MAX, DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, Repeats, SagaState, SagaView, StepTime,
     WaitingSaga,
 };
 pub use series::{GroupSeries, HeatRow, SeriesPoint};

@@ -101,8 +101,64 @@ impl LedgerGroupView {
         DuplicateCause::ALL.iter().map(|&cause| self.duplicates_of(cause, outcome)).sum()
     }
 
+    pub fn repeats(&self) -> Repeats {
+        Repeats::of(&self.duplicates)
+    }
+
     pub fn granted(&self) -> u64 {
         self.granted_first + self.granted_retry + self.granted_takeover + self.granted_redrive
+    }
+}
+
+/// Repeats by what they mean to people. Two of the causes are no harmless ones: what they say was not worked on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repeats {
+    /// The work ran again.
+    pub executed: u64,
+    /// Recognised as done, and left.
+    pub suppressed: u64,
+    /// No repeats: another payload under an id that was used before. It was set aside, not worked on.
+    pub conflicts: u64,
+    /// Repeats of what had failed for good, and still lies in a dead-letter topic.
+    pub dead: u64,
+}
+
+impl Repeats {
+    /// Of counts as in [`LedgerGroupView::duplicates`].
+    pub fn of(counts: &[[u64; 2]; 6]) -> Self {
+        let mut sum = Self::default();
+        for cause in DuplicateCause::ALL {
+            let count = counts[cause as usize];
+            sum.executed += count[DuplicateOutcome::Executed as usize];
+            *sum.of_suppressed(cause) += count[DuplicateOutcome::Suppressed as usize];
+        }
+        sum
+    }
+
+    fn of_suppressed(&mut self, cause: DuplicateCause) -> &mut u64 {
+        match cause {
+            DuplicateCause::Conflict => &mut self.conflicts,
+            DuplicateCause::Dead => &mut self.dead,
+            DuplicateCause::Redelivery | DuplicateCause::Republish | DuplicateCause::Replay | DuplicateCause::Concurrent => {
+                &mut self.suppressed
+            }
+        }
+    }
+
+    /// Deliveries that were repeats, whatever became of them; conflicts are none.
+    pub const fn deliveries(&self) -> u64 {
+        self.executed + self.suppressed + self.dead
+    }
+}
+
+impl std::iter::Sum for Repeats {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            executed: sum.executed + one.executed,
+            suppressed: sum.suppressed + one.suppressed,
+            conflicts: sum.conflicts + one.conflicts,
+            dead: sum.dead + one.dead,
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::lag::Status;
 use crate::monitor::view::{
-    AlertState, AlertView, ClusterView, DuplicateOutcome, GroupView, SPARK_POINTS, SagaState, Severity, TimelineEntry, Tone, View,
+    AlertState, AlertView, ClusterView, GroupView, SPARK_POINTS, SagaState, Severity, TimelineEntry, Tone, View,
 };
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -148,7 +148,7 @@ fn headline(attention: usize, groups: usize, view: &View, duplicates: &duplicate
     match (groups, attention) {
         (0, _) if unread => (Tone::Mute, "Nothing can be said yet".into()),
         (0, _) => (Tone::Mute, "No consumer group yet".into()),
-        (_, 0) if duplicates.executed > 0 => (Tone::Bad, "All groups keep up, but events were executed twice".into()),
+        (_, 0) if duplicates.repeats.executed > 0 => (Tone::Bad, "All groups keep up, but events were executed twice".into()),
         (_, 0) if firing > 0 => {
             let tone = if critical { Tone::Bad } else { Tone::Warn };
             (tone, format!("All groups keep up, but {}", words::plural(firing, "alert fires", "alerts fire")))
@@ -244,16 +244,23 @@ const fn tone_order(tone: Tone) -> u8 {
 }
 
 fn executed_tile(f: &Frame, view: &View, duplicates: &duplicates::Totals) -> Tile {
-    let (value, note, tone) = match (duplicates.known.nothing(), duplicates.executed) {
+    let (value, note, tone) = match (duplicates.known.nothing(), duplicates.repeats.executed) {
         (Some(why), _) => (why.cell(), why.words().to_owned(), Tone::Mute),
         (None, executed) => {
-            let tone = if executed > 0 { Tone::Bad } else { Tone::Ok };
+            let (conflicts, tone) = match (executed, duplicates.repeats.conflicts) {
+                (0, 0) => (String::new(), Tone::Ok),
+                (0, n) => (format!(", {}", words::plural(n, "conflict", "conflicts")), Tone::Warn),
+                (_, 0) => (String::new(), Tone::Bad),
+                (_, n) => (format!(", {}", words::plural(n, "conflict", "conflicts")), Tone::Bad),
+            };
             let until = duplicates.known.stopped_at.map_or_else(String::new, |at| format!(", until {}", words::clock(at)));
-            let note = format!("{} suppressed{until}", words::count(duplicates.suppressed));
-            (Cell::Text(words::count(executed)).toned(tone), note, tone)
+            let note = format!("{} suppressed{conflicts}{until}", words::count(duplicates.repeats.suppressed));
+            // The colour of the number is that of the executed ones alone.
+            let value = Cell::Text(words::count(executed));
+            (if executed > 0 { value.toned(tone) } else { value }, note, tone)
         }
     };
-    let spark = svg::spark(&duplicates::per_bucket(view, DuplicateOutcome::Suppressed), Tone::Mute);
+    let spark = svg::spark(&duplicates::suppressed_per_bucket(view), Tone::Mute);
     Tile { label: "Executed twice", value, note, tone: tone_class(tone), href: f.links.to("/duplicates"), spark }
 }
 

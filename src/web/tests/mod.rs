@@ -7,6 +7,7 @@ mod live;
 mod lookups;
 mod pages;
 mod protection;
+mod set_aside;
 mod snapshots;
 mod unknown;
 

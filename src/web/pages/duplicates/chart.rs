@@ -2,7 +2,7 @@
 
 use super::super::super::{cell::Markup, svg, words};
 use super::Totals;
-use crate::monitor::view::{DuplicateBucket, DuplicateOutcome, View};
+use crate::monitor::view::{DuplicateBucket, DuplicateOutcome, Repeats, View};
 use chrono::TimeDelta;
 
 pub struct Chart {
@@ -12,6 +12,8 @@ pub struct Chart {
     pub down_max: String,
     pub executed: String,
     pub suppressed: String,
+    /// Beside it: what came and was not worked on.
+    pub set_aside: String,
     /// Times along the axis between the panels.
     pub axis: Vec<String>,
     pub caption: String,
@@ -37,7 +39,7 @@ pub fn build(buckets: &[DuplicateBucket], totals: &Totals, view: &View) -> Chart
         let time = |i: usize| first.from + length * ((i * places / AXIS_LABELS) as i32 - empty);
         (0..AXIS_LABELS).map(|i| words::clock_short(time(i), view.at)).collect()
     });
-    let peak = peak.filter(|_| totals.suppressed > 0).map_or_else(String::new, |peak| {
+    let peak = peak.filter(|_| totals.repeats.suppressed > 0).map_or_else(String::new, |peak| {
         format!(" Most were suppressed from {} on, within {}.", label(&peak), words::duration(peak.length))
     });
     Chart {
@@ -45,19 +47,31 @@ pub fn build(buckets: &[DuplicateBucket], totals: &Totals, view: &View) -> Chart
         down: svg::duplicate_bars(buckets, DuplicateOutcome::Suppressed, down_max),
         up_max: words::count(up_max),
         down_max: words::count(down_max),
-        executed: words::count(totals.executed),
-        suppressed: words::count(totals.suppressed),
+        executed: words::count(totals.repeats.executed),
+        suppressed: words::count(totals.repeats.suppressed),
+        set_aside: set_aside(&totals.repeats),
         axis,
         caption: if let Some(why) = totals.known.nothing() {
             words::sentence(&format!("nothing can be drawn: {}", why.words()))
         } else {
             format!(
                 "{} executed and {} suppressed {}.{peak} Each half has a scale of its own, so that a single executed duplicate stays visible.",
-                words::count(totals.executed),
-                words::count(totals.suppressed),
+                words::count(totals.repeats.executed),
+                words::count(totals.repeats.suppressed),
                 totals.period_words()
             )
         },
         any: !buckets.is_empty(),
     }
+}
+
+fn set_aside(repeats: &Repeats) -> String {
+    let mut parts = Vec::new();
+    if repeats.conflicts > 0 {
+        parts.push(format!("{} set aside", words::plural(repeats.conflicts, "conflict", "conflicts")));
+    }
+    if repeats.dead > 0 {
+        parts.push(format!("{} of what was given up", words::count(repeats.dead)));
+    }
+    parts.join(" · ")
 }

@@ -21,6 +21,8 @@ use axum::{extract::State, response::Response};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+const SET_ASIDE: &str = "set_aside";
+const GIVEN_UP: &str = "given_up";
 const FILTERS: [&str; 4] = ["q", "outcome", "cause", "group"];
 
 pub fn read_query(params: &Params) -> ListQuery {
@@ -35,13 +37,23 @@ pub fn select<'a>(view: &'a View, list: &ListQuery) -> Vec<Entry<'a>> {
     let mut entries: Vec<Entry<'a>> = entries(view)
         .filter(|(_, entry)| {
             (q.is_empty() || entry.event_id.contains(q))
-                && (outcome.is_empty() || entry.outcome.label() == outcome)
+                && (outcome.is_empty() || meaning(entry) == outcome)
                 && (cause.is_empty() || entry.cause.label() == cause)
                 && (group.is_empty() || &*entry.group == group)
         })
         .collect();
     entries.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.at));
     entries
+}
+
+/// What became of it, as the filter names it: a conflict was set aside, and what had failed for good is no harmless repeat.
+const fn meaning(entry: &DuplicateEntry) -> &'static str {
+    match (entry.outcome, entry.cause) {
+        (DuplicateOutcome::Executed, _) => DuplicateOutcome::Executed.label(),
+        (DuplicateOutcome::Suppressed, DuplicateCause::Conflict) => SET_ASIDE,
+        (DuplicateOutcome::Suppressed, DuplicateCause::Dead) => GIVEN_UP,
+        (DuplicateOutcome::Suppressed, _) => DuplicateOutcome::Suppressed.label(),
+    }
 }
 
 fn entries(view: &View) -> impl Iterator<Item = Entry<'_>> {
@@ -78,6 +90,11 @@ pub fn chips(view: &View, list: &ListQuery, f: &Frame) -> Vec<Chip> {
         chip("Executed twice", DuplicateOutcome::Executed.label(), Tone::Bad),
         chip("Suppressed", DuplicateOutcome::Suppressed.label(), Tone::Ok),
     ];
+    for (word, filter, tone) in [("Set aside", SET_ASIDE, Tone::Warn), ("Given up before", GIVEN_UP, Tone::Mute)] {
+        if chosen == filter || entries(view).any(|(_, entry)| meaning(entry) == filter) {
+            chips.push(chip(word, filter, tone));
+        }
+    }
     if let Some(cause) = DuplicateCause::ALL.into_iter().find(|cause| cause.label() == list.filter("cause")) {
         chips.push(Chip {
             word: format!("{} ×", cause_word(cause)),
@@ -94,7 +111,7 @@ pub fn chips(view: &View, list: &ListQuery, f: &Frame) -> Vec<Chip> {
 #[template(path = "duplicate_row.html")]
 struct DuplicateRow {
     id: String,
-    executed: bool,
+    meaning: &'static str,
     late: bool,
     at: Markup,
     event: String,
@@ -123,7 +140,7 @@ pub fn row(links: &Links, view: &View, cluster: &ClusterView, entry: &DuplicateE
     let lies = entry.place.as_ref().map_or_else(String::new, ToString::to_string);
     let template = DuplicateRow {
         id: element_id("d", &[&cluster.name, &entry.event_id, &entry.group, &at, &lies]),
-        executed: entry.outcome == DuplicateOutcome::Executed,
+        meaning: meaning(entry),
         late: entry.late,
         at: time(
             entry.at,

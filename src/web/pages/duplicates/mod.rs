@@ -17,7 +17,7 @@ use super::super::{
     words,
 };
 use super::table::{Chip, ListQuery, Pager, Row};
-use crate::monitor::view::{DuplicateBucket, DuplicateCause, DuplicateOutcome, LedgerGroupView, Tone, View};
+use crate::monitor::view::{DuplicateBucket, DuplicateCause, DuplicateOutcome, LedgerGroupView, Repeats, Tone, View};
 use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
@@ -28,8 +28,7 @@ pub const PATH: &str = "/duplicates";
 /// Duplicates of all ledgers over the time that the chart shows.
 pub struct Totals {
     pub known: Knowledge,
-    pub executed: u64,
-    pub suppressed: u64,
+    pub repeats: Repeats,
     /// Time that the numbers cover.
     pub period: Duration,
 }
@@ -37,13 +36,9 @@ pub struct Totals {
 impl Totals {
     pub fn of(view: &View) -> Self {
         let buckets = buckets(view);
-        let sum = |outcome: DuplicateOutcome| {
-            buckets.iter().map(|bucket| bucket.counts.iter().map(|counts| counts[outcome as usize]).sum::<u64>()).sum()
-        };
         Self {
             known: Knowledge::of(view),
-            executed: sum(DuplicateOutcome::Executed),
-            suppressed: sum(DuplicateOutcome::Suppressed),
+            repeats: buckets.iter().map(|bucket| Repeats::of(&bucket.counts)).sum(),
             period: buckets.first().map_or(Duration::ZERO, |first| words::between(first.from, view.at)),
         }
     }
@@ -64,11 +59,12 @@ impl Totals {
             Some(_) => return "The ledger has not been read, so whether an event was executed twice is not known.".into(),
             None => {}
         }
-        let executed = match self.executed {
+        let executed = match self.repeats.executed {
             0 => "No event was executed twice".into(),
             n => words::plural(n, "event was executed twice", "events were executed twice"),
         };
-        let suppressed = match self.suppressed {
+        let suppressed = match self.repeats.suppressed {
+            0 if self.repeats.deliveries() > 0 => "no repeat was suppressed".into(),
             0 => "no delivery was a repeat".into(),
             n => words::plural(
                 n,
@@ -77,7 +73,30 @@ impl Totals {
             ),
         };
         let told = format!("{executed} {}; {suppressed}.", self.period_words());
-        [Some(told), self.known.doubt(now)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        [Some(told), self.set_aside(), self.known.doubt(now)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Totals {
+    /// What is neither done nor harmless: conflicts, and repeats of what was given up.
+    pub fn set_aside(&self) -> Option<String> {
+        let conflicts = match self.repeats.conflicts {
+            0 => None,
+            n => Some(format!(
+                "{} set aside because {} id was used before with another payload: not worked on.",
+                words::plural(n, "event was", "events were"),
+                if n == 1 { "its" } else { "their" }
+            )),
+        };
+        let dead = match self.repeats.dead {
+            0 => None,
+            n => Some(format!(
+                "{} of an event that had failed for good: it still lies in a dead-letter topic.",
+                words::plural(n, "delivery was a repeat", "deliveries were repeats")
+            )),
+        };
+        (conflicts.is_some() || dead.is_some())
+            .then(|| [conflicts, dead].into_iter().flatten().collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -100,12 +119,9 @@ pub fn buckets(view: &View) -> Vec<DuplicateBucket> {
     merged.into_values().collect()
 }
 
-/// One outcome over time, for a trend line.
-pub fn per_bucket(view: &View, outcome: DuplicateOutcome) -> Vec<Option<f64>> {
-    buckets(view)
-        .iter()
-        .map(|bucket| Some(bucket.counts.iter().map(|counts| counts[outcome as usize]).sum::<u64>() as f64))
-        .collect()
+/// What was suppressed over time, for a trend line.
+pub fn suppressed_per_bucket(view: &View) -> Vec<Option<f64>> {
+    buckets(view).iter().map(|bucket| Some(Repeats::of(&bucket.counts).suppressed as f64)).collect()
 }
 
 struct CauseRow {
@@ -183,10 +199,14 @@ pub fn ledger_groups(view: &View) -> impl Iterator<Item = &LedgerGroupView> {
 
 fn headline(totals: &Totals) -> (Tone, String) {
     let known = &totals.known;
-    match (known.nothing(), totals.executed, totals.suppressed) {
+    match (known.nothing(), totals.repeats.executed, totals.repeats.deliveries()) {
         (Some(NoBooks::NotConfigured), ..) => (Tone::Mute, "No ledger is configured".into()),
         (Some(_), ..) => (Tone::Mute, "Whether an event came twice is not known".into()),
         (None, n @ 1.., _) => (Tone::Bad, words::plural(n, "event was executed twice", "events were executed twice")),
+        (None, 0, _) if totals.repeats.conflicts > 0 => {
+            let set_aside = words::plural(totals.repeats.conflicts, "event was", "events were");
+            (Tone::Warn, format!("{set_aside} set aside: the same id, another payload"))
+        }
         (None, 0, _) if !known.is_whole() => match known.stopped_at {
             Some(at) => (Tone::Mute, format!("No event was executed twice until {}", words::clock(at))),
             None => (Tone::Mute, "No event was executed twice, as far as is known".into()),
@@ -206,18 +226,19 @@ fn unknown_words(known: &Knowledge) -> &'static str {
 }
 
 fn sentence(totals: &Totals) -> String {
-    let all = totals.executed + totals.suppressed;
+    let all = totals.repeats.deliveries();
     match (totals.known.nothing(), all) {
         (Some(NoBooks::NotConfigured), _) => "Start the monitor with --redis, and let consumers claim events or report them: then repeats are seen and suppressed.".into(),
         (Some(_), _) => "Nothing has been read from the ledger since this monitor started.".into(),
         (None, 0) if !totals.known.is_whole() => String::new(),
+        (None, 0) if totals.repeats.conflicts > 0 => format!("No delivery was a repeat {}.", totals.period_words()),
         (None, 0) => format!("Every event that consumers brought to the ledger {} was new.", totals.period_words()),
         (None, _) => format!(
             "{} {}; {} ({}) recognised and suppressed.",
             words::plural(all, "delivery was a repeat", "deliveries were repeats"),
             totals.period_words(),
-            words::plural(totals.suppressed, "was", "were"),
-            words::percent(totals.suppressed, all)
+            words::plural(totals.repeats.suppressed, "was", "were"),
+            words::percent(totals.repeats.suppressed, all)
         ),
     }
 }
@@ -248,7 +269,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Duplicat
     DuplicatesPage {
         tone: tone_class(tone),
         headline,
-        sentence: [Some(sentence(&totals)), totals.known.doubt(view.at), unseen(view)]
+        sentence: [Some(sentence(&totals)), totals.set_aside(), totals.known.doubt(view.at), unseen(view)]
             .into_iter()
             .flatten()
             .filter(|part| !part.is_empty())

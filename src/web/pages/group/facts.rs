@@ -7,7 +7,7 @@ use super::super::super::{
     words,
 };
 use crate::lag::{Reading, UnknownReason};
-use crate::monitor::view::{Drain, DuplicateOutcome, GroupView, LastKnown, LedgerGroupView, Tone};
+use crate::monitor::view::{Drain, GroupView, LastKnown, LedgerGroupView, Repeats, Tone};
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 
@@ -105,11 +105,14 @@ fn duplicates(books: Result<&LedgerGroupView, NoBooks>) -> Fact {
         Ok(books) => books,
         Err(why) => return fact("Executed twice", why.cell(), why.words(), Tone::Ok),
     };
-    let executed = books.total(DuplicateOutcome::Executed);
-    let suppressed = books.total(DuplicateOutcome::Suppressed);
+    let Repeats { executed, suppressed, conflicts, .. } = books.repeats();
     let tone = if executed > 0 { Tone::Bad } else { Tone::Ok };
+    let conflicts = match conflicts {
+        0 => String::new(),
+        n => format!(", {}", words::plural(n, "conflict", "conflicts")),
+    };
     // What died before it could report is not in these numbers.
     let kind = if books.reported > 0 { "; reports after its work" } else { "" };
-    let note = format!("{} suppressed{kind}", words::count(suppressed));
+    let note = format!("{} suppressed{conflicts}{kind}", words::count(suppressed));
     fact("Executed twice", Cell::Text(words::count(executed)), note, tone)
 }

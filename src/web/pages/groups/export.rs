@@ -5,7 +5,7 @@ use super::super::super::{
     words,
 };
 use crate::lag::Reading;
-use crate::monitor::view::{ClusterView, Drain, DuplicateOutcome, GroupView, LastKnown};
+use crate::monitor::view::{ClusterView, Drain, GroupView, LastKnown, LedgerGroupView};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -44,7 +44,12 @@ pub struct GroupJson<'a> {
     pub runway_seconds: Option<f64>,
     pub retention_risk: Option<f64>,
     pub duplicates_executed: Option<u64>,
+    /// Harmless ones alone.
     pub duplicates_suppressed: Option<u64>,
+    /// Events that were set aside: another payload under an id that was used before.
+    pub id_conflicts: Option<u64>,
+    /// Repeats of events that had failed for good.
+    pub repeats_of_dead_letters: Option<u64>,
     pub url: String,
     /// Field -> why it is null.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -68,10 +73,11 @@ impl<'a> GroupJson<'a> {
         note(&mut unknown, "trend_per_second", &group.trend_per_second);
         let books = books_of(cluster, &group.id);
         if let Err(why) = books {
-            unknown.insert("duplicates_executed", why.label());
-            unknown.insert("duplicates_suppressed", why.label());
+            for field in ["duplicates_executed", "duplicates_suppressed", "id_conflicts", "repeats_of_dead_letters"] {
+                unknown.insert(field, why.label());
+            }
         }
-        let books = books.ok();
+        let repeats = books.ok().map(LedgerGroupView::repeats);
         let (drain, drain_seconds) = drain_json(group.drain);
         let said = group.words();
         let now = cluster.collected_at.unwrap_or(group.as_of);
@@ -101,8 +107,10 @@ impl<'a> GroupJson<'a> {
             drain_seconds,
             runway_seconds: group.runway_at(now).known().map(|runway| runway.as_secs_f64()),
             retention_risk: group.retention_risk_at(now).known(),
-            duplicates_executed: books.map(|books| books.total(DuplicateOutcome::Executed)),
-            duplicates_suppressed: books.map(|books| books.total(DuplicateOutcome::Suppressed)),
+            duplicates_executed: repeats.map(|repeats| repeats.executed),
+            duplicates_suppressed: repeats.map(|repeats| repeats.suppressed),
+            id_conflicts: repeats.map(|repeats| repeats.conflicts),
+            repeats_of_dead_letters: repeats.map(|repeats| repeats.dead),
             url: links.group(&group.cluster, &group.id),
             unknown,
         }
@@ -148,10 +156,12 @@ pub fn csv(groups: &[(&ClusterView, &GroupView)]) -> Response {
         "unknown_partitions",
         "duplicates_executed",
         "duplicates_suppressed",
+        "id_conflicts",
+        "repeats_of_dead_letters",
     ];
     let seconds = |d: Duration| format!("{:.3}", d.as_secs_f64());
     let rows = groups.iter().map(|(cluster, group)| {
-        let books = books_of(cluster, &group.id).ok();
+        let repeats = books_of(cluster, &group.id).ok().map(LedgerGroupView::repeats);
         let (drain, drain_seconds) = drain_json(group.drain);
         let now = cluster.collected_at.unwrap_or(group.as_of);
         [
@@ -170,8 +180,10 @@ pub fn csv(groups: &[(&ClusterView, &GroupView)]) -> Response {
             or_empty(group.members.as_ref().known().map(Vec::len)),
             group.partition_count().to_string(),
             group.unknown_partitions.to_string(),
-            or_empty(books.map(|books| books.total(DuplicateOutcome::Executed))),
-            or_empty(books.map(|books| books.total(DuplicateOutcome::Suppressed))),
+            or_empty(repeats.map(|repeats| repeats.executed)),
+            or_empty(repeats.map(|repeats| repeats.suppressed)),
+            or_empty(repeats.map(|repeats| repeats.conflicts)),
+            or_empty(repeats.map(|repeats| repeats.dead)),
         ]
     });
     export::csv("groups.csv", &columns, rows)

@@ -18,7 +18,7 @@ use super::super::{
 };
 use super::table::{Chip, Column, Head, ListQuery, PER_PAGE, PER_PAGE_CHOICES, Pager, Row, compare, heads};
 use crate::lag::Status;
-use crate::monitor::view::{ClusterView, Drain, DuplicateOutcome, GroupView, View};
+use crate::monitor::view::{ClusterView, Drain, GroupView, View};
 use askama::Template;
 use axum::{extract::State, response::Response};
 use std::time::Duration;
@@ -105,7 +105,8 @@ fn sort(groups: &mut [(&ClusterView, &GroupView)], list: &ListQuery) {
     let executed = |(cluster, group): &(&ClusterView, &GroupView)| {
         books_of(cluster, &group.id)
             .ok()
-            .map(|books| (books.total(DuplicateOutcome::Executed), books.total(DuplicateOutcome::Suppressed)))
+            .map(|books| books.repeats())
+            .map(|repeats| (repeats.executed, repeats.conflicts, repeats.suppressed))
     };
     groups.sort_by(|a, b| {
         let (x, y) = (a.1, b.1);

@@ -8,7 +8,7 @@ use super::super::super::{
 };
 use super::super::table::Row;
 use crate::lag::Reading;
-use crate::monitor::view::{ClusterView, DuplicateOutcome, GroupView};
+use crate::monitor::view::{ClusterView, GroupView, LedgerGroupView, Repeats};
 use askama::Template;
 
 #[derive(Template)]
@@ -27,6 +27,7 @@ struct GroupRow {
     drain: Cell,
     executed: u64,
     executed_text: String,
+    conflicts: String,
     suppressed: Cell,
     spark: Markup,
 }
@@ -53,10 +54,11 @@ pub fn parts_and_members(group: &GroupView, several_clusters: bool) -> String {
 
 pub fn group_row(links: &Links, cluster: &ClusterView, group: &GroupView, several_clusters: bool) -> Row {
     let (books, now) = (books_of(cluster, &group.id), cluster.collected_at.unwrap_or(group.as_of));
-    let executed = books.as_ref().map_or(0, |books| books.total(DuplicateOutcome::Executed));
-    let suppressed = match books.map(|books| books.total(DuplicateOutcome::Suppressed)) {
+    let repeats = books.map(LedgerGroupView::repeats);
+    let Repeats { executed, conflicts, .. } = repeats.unwrap_or_default();
+    let suppressed = match repeats.map(|repeats| repeats.suppressed) {
         Err(why) => why.cell(),
-        Ok(0) if executed > 0 => Cell::Text(String::new()),
+        Ok(0) if executed + conflicts > 0 => Cell::Text(String::new()),
         Ok(0) => Cell::Quiet("0".into()),
         Ok(n) => Cell::Text(words::compact_count(n)),
     };
@@ -75,6 +77,10 @@ pub fn group_row(links: &Links, cluster: &ClusterView, group: &GroupView, severa
         drain: verdict::drain_cell(group.drain, true),
         executed,
         executed_text: words::count(executed),
+        conflicts: match conflicts {
+            0 => String::new(),
+            n => words::plural(n, "conflict", "conflicts"),
+        },
         suppressed,
         spark: svg::spark(&group.spark.points(), tone),
     };
