@@ -88,6 +88,9 @@ pub fn duplicate_bars(buckets: &[DuplicateBucket], outcome: DuplicateOutcome, ma
         let y = height * f64::from(quarter) / 4.0;
         let _ = write!(html, r#"<line class="grid" x1="0" x2="{width}" y1="{y}" y2="{y}"/>"#);
     }
+    if left_out > 0 {
+        let _ = write!(html, r#"<rect class="nodata" x="0" y="0" width="{}" height="{height}"/>"#, left_out * 10);
+    }
     for (i, bucket) in buckets.iter().enumerate() {
         let mut offset = 0.0;
         for cause in DuplicateCause::ALL {

@@ -20,19 +20,32 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 pub(super) struct Buckets {
     length: Duration,
     list: VecDeque<(DateTime<Utc>, Counts)>,
-    last: BTreeMap<Arc<str>, Counts>,
+    /// `None` for a group that was there at the first reading, and whose books could not be read yet.
+    last: BTreeMap<Arc<str>, Option<Counts>>,
+    /// Whether a reading came before: a group that joins later brings nothing from before.
+    begun: bool,
 }
 
 impl Buckets {
     pub fn new(interval: Duration) -> Self {
-        Self { length: interval * 10, list: VecDeque::new(), last: BTreeMap::new() }
+        Self { length: interval * 10, list: VecDeque::new(), last: BTreeMap::new(), begun: false }
     }
 
-    /// Adds what has grown since the last reading. What a group had when it was first seen belongs to no bucket.
+    /// Adds what has grown since the last reading. What a group had at the very first one is older than the buckets; one
+    /// that joins later began at 0, and all that it has belongs to them.
     pub fn add(&mut self, groups: &[LedgerGroupView], now: DateTime<Utc>) {
         self.open_up_to(now);
+        let joined = self.begun.then_some(Counts::default());
+        self.begun = true;
         for group in groups {
-            if let Some(before) = self.last.insert(group.group.clone(), group.duplicates)
+            let known = self.last.get(&group.group).copied();
+            if group.state.is_err() && known.flatten().is_none() {
+                // Its counters are not known: nothing was read of them, or a part.
+                self.last.entry(group.group.clone()).or_insert(joined);
+                continue;
+            }
+            self.last.insert(group.group.clone(), Some(group.duplicates));
+            if let Some(before) = known.unwrap_or(joined)
                 && let Some((_, counts)) = self.list.back_mut()
             {
                 for ((count, now), before) in counts.iter_mut().zip(group.duplicates).zip(before) {
@@ -117,6 +130,32 @@ mod tests {
         let list = buckets.list();
         assert_eq!(list.iter().map(|bucket| bucket.counts[0][0]).collect::<Vec<_>>(), [3, 2]);
         assert_eq!(list[1].from, at(10));
+    }
+
+    #[test]
+    fn all_that_a_group_has_counts_when_it_joins_while_we_watch() {
+        let mut buckets = Buckets::new(Duration::from_secs(10));
+        let named = |name: &str, count| LedgerGroupView { group: name.into(), ..group(count) };
+        buckets.add(&[named("old", 100)], at(0));
+        buckets.add(&[named("old", 100), named("mail", 1)], at(1));
+        assert_eq!(total(&buckets), 1, "the first group's 100 are older, the second's 1 is not");
+    }
+
+    #[test]
+    fn a_group_that_could_not_be_read_at_first_is_no_newcomer() {
+        let mut buckets = Buckets::new(Duration::from_secs(10));
+        buckets.add(&[LedgerGroupView { state: Err("busy".to_owned()), ..group(0) }], at(0));
+        buckets.add(&[group(100)], at(1));
+        buckets.add(&[group(102)], at(2));
+        assert_eq!(total(&buckets), 2);
+    }
+
+    #[test]
+    fn a_ledger_without_groups_at_first_gives_all_to_those_that_come() {
+        let mut buckets = Buckets::new(Duration::from_secs(10));
+        buckets.add(&[], at(0));
+        buckets.add(&[group(7)], at(1));
+        assert_eq!(total(&buckets), 7);
     }
 
     #[test]

@@ -109,7 +109,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
     OverviewPage {
         tone: tone_class(tone),
         headline,
-        sentence: duplicates.sentence(view.at),
+        sentence: duplicates.sentence(),
         tiles: tiles(&f, view, &duplicates, groups),
         flow: flow::strip(view, &f.links),
         firing: firing::rows(&f.links, view, &all),
@@ -149,6 +149,9 @@ fn headline(attention: usize, groups: usize, view: &View, duplicates: &duplicate
         (0, _) if unread => (Tone::Mute, "Nothing can be said yet".into()),
         (0, _) => (Tone::Mute, "No consumer group yet".into()),
         (_, 0) if duplicates.repeats.executed > 0 => (Tone::Bad, "All groups keep up, but events were executed twice".into()),
+        (_, 0) if duplicates.earlier > 0 && firing == 0 => {
+            (Tone::Warn, "All groups keep up, but events were executed twice before".into())
+        }
         (_, 0) if firing > 0 => {
             let tone = if critical { Tone::Bad } else { Tone::Warn };
             (tone, format!("All groups keep up, but {}", words::plural(firing, "alert fires", "alerts fire")))
@@ -248,6 +251,7 @@ fn executed_tile(f: &Frame, view: &View, duplicates: &duplicates::Totals) -> Til
         (Some(why), _) => (why.cell(), why.words().to_owned(), Tone::Mute),
         (None, executed) => {
             let (conflicts, tone) = match (executed, duplicates.repeats.conflicts) {
+                (0, 0) if duplicates.earlier > 0 => (format!(", {} twice before", words::count(duplicates.earlier)), Tone::Warn),
                 (0, 0) => (String::new(), Tone::Ok),
                 (0, n) => (format!(", {}", words::plural(n, "conflict", "conflicts")), Tone::Warn),
                 (_, 0) => (String::new(), Tone::Bad),

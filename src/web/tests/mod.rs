@@ -8,6 +8,7 @@ mod lookups;
 mod pages;
 mod protection;
 mod set_aside;
+mod since;
 mod snapshots;
 mod unknown;
 

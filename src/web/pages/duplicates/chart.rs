@@ -31,13 +31,20 @@ pub fn build(buckets: &[DuplicateBucket], totals: &Totals, view: &View) -> Chart
     let (up_max, _) = largest(DuplicateOutcome::Executed, 4);
     let (down_max, peak) = largest(DuplicateOutcome::Suppressed, 10);
     let label = |bucket: &DuplicateBucket| words::clock_short(bucket.from, view.at);
-    // Places before the first bucket have a time and no bar.
+    // Places before the first bucket are drawn as no data: nobody counted then.
     let axis = buckets.first().map_or_else(Vec::new, |first| {
         let places = buckets.len().max(svg::FEWEST_BARS);
         let empty = (places - buckets.len()) as i32;
         let length = TimeDelta::from_std(first.length).unwrap_or_default();
-        let time = |i: usize| first.from + length * ((i * places / AXIS_LABELS) as i32 - empty);
-        (0..AXIS_LABELS).map(|i| words::clock_short(time(i), view.at)).collect()
+        let place = |i: usize| (i * places / AXIS_LABELS) as i32 - empty;
+        let label = |at: i32| match at {
+            ..0 => String::new(),
+            at => words::clock_short(first.from + length * at, view.at),
+        };
+        (0..AXIS_LABELS).map(|i| label(place(i))).collect()
+    });
+    let begin = buckets.first().filter(|_| buckets.len() < svg::FEWEST_BARS).map_or_else(String::new, |first| {
+        format!(" Counting began at {}: there are no data from before.", label(first))
     });
     let peak = peak.filter(|_| totals.repeats.suppressed > 0).map_or_else(String::new, |peak| {
         format!(" Most were suppressed from {} on, within {}.", label(&peak), words::duration(peak.length))
@@ -55,7 +62,7 @@ pub fn build(buckets: &[DuplicateBucket], totals: &Totals, view: &View) -> Chart
             words::sentence(&format!("nothing can be drawn: {}", why.words()))
         } else {
             format!(
-                "{} executed and {} suppressed {}.{peak} Each half has a scale of its own, so that a single executed duplicate stays visible.",
+                "{} executed and {} suppressed {}.{peak}{begin} Each half has a scale of its own, so that a single executed duplicate stays visible.",
                 words::count(totals.repeats.executed),
                 words::count(totals.repeats.suppressed),
                 totals.period_words()

@@ -18,6 +18,7 @@ use super::PATH;
 use crate::monitor::view::{ClusterView, DuplicateCause, DuplicateEntry, DuplicateOutcome, Place, Tone, View};
 use askama::Template;
 use axum::{extract::State, response::Response};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -58,6 +59,12 @@ const fn meaning(entry: &DuplicateEntry) -> &'static str {
 
 fn entries(view: &View) -> impl Iterator<Item = Entry<'_>> {
     ledgers::read(view).flat_map(|(cluster, ledger)| ledger.duplicates.iter().map(move |entry| (cluster, entry)))
+}
+
+/// Executed ones that came before the counts begin.
+pub fn executed_before(view: &View, since: Option<DateTime<Utc>>) -> u64 {
+    let is_earlier = |entry: &DuplicateEntry| since.is_none_or(|since| entry.at < since);
+    entries(view).filter(|(_, entry)| entry.outcome == DuplicateOutcome::Executed && is_earlier(entry)).count() as u64
 }
 
 pub fn held(view: &View) -> usize {

@@ -20,8 +20,8 @@ use super::table::{Chip, ListQuery, Pager, Row};
 use crate::monitor::view::{DuplicateBucket, DuplicateCause, DuplicateOutcome, LedgerGroupView, Repeats, Tone, View};
 use askama::Template;
 use axum::{extract::State, response::Response};
-use chrono::{DateTime, Utc};
-use std::{collections::BTreeMap, time::Duration};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::collections::BTreeMap;
 
 pub const PATH: &str = "/duplicates";
 
@@ -29,31 +29,46 @@ pub const PATH: &str = "/duplicates";
 pub struct Totals {
     pub known: Knowledge,
     pub repeats: Repeats,
-    /// Time that the numbers cover.
-    pub period: Duration,
+    /// When counting began, which may be long ago; `None` before the first reading.
+    pub since: Option<DateTime<Utc>>,
+    /// Executed ones that the ledger lists from before that time.
+    pub earlier: u64,
+    now: DateTime<Utc>,
 }
+
+/// Counts go back so far at most; older buckets are dropped.
+const COUNTED: TimeDelta = TimeDelta::hours(24);
 
 impl Totals {
     pub fn of(view: &View) -> Self {
         let buckets = buckets(view);
+        let since = buckets.first().map(|first| first.from);
         Self {
             known: Knowledge::of(view),
             repeats: buckets.iter().map(|bucket| Repeats::of(&bucket.counts)).sum(),
-            period: buckets.first().map_or(Duration::ZERO, |first| words::between(first.from, view.at)),
+            earlier: list::executed_before(view, since),
+            since,
+            now: view.at,
         }
     }
 
-    /// `in the last 24 h`.
+    /// `since 15:04`, when the monitor began to count, and `in the last 24 h` from a day on.
     pub fn period_words(&self) -> String {
-        match self.period.as_secs() {
-            0..60 => "so far".into(),
-            seconds @ 60..3_600 => format!("in the last {}", words::duration(Duration::from_secs(seconds / 60 * 60))),
-            seconds @ 3_600..172_800 => format!("in the last {} h", (seconds + 1_800) / 3_600),
-            seconds => format!("in the last {} d", (seconds + 43_200) / 86_400),
+        match self.since {
+            None => "so far".into(),
+            Some(since) if self.now - since >= COUNTED => "in the last 24 h".into(),
+            Some(since) => format!("since {}", words::clock_short(since, self.now)),
         }
     }
 
-    pub fn sentence(&self, now: DateTime<Utc>) -> String {
+    /// What stands in the list and came before counting began.
+    pub fn before(&self) -> Option<String> {
+        let since = self.since.filter(|_| self.earlier > 0)?;
+        let listed = words::plural(self.earlier, "event that was", "events that were");
+        Some(format!("The ledger lists {listed} executed twice before {}.", words::clock_short(since, self.now)))
+    }
+
+    pub fn sentence(&self) -> String {
         match self.known.nothing() {
             Some(NoBooks::NotConfigured) => return "No ledger is configured, so duplicates cannot be seen.".into(),
             Some(_) => return "The ledger has not been read, so whether an event was executed twice is not known.".into(),
@@ -73,7 +88,7 @@ impl Totals {
             ),
         };
         let told = format!("{executed} {}; {suppressed}.", self.period_words());
-        [Some(told), self.set_aside(), self.known.doubt(now)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        [Some(told), self.before(), self.set_aside(), self.known.doubt(self.now)].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -203,6 +218,9 @@ fn headline(totals: &Totals) -> (Tone, String) {
         (Some(NoBooks::NotConfigured), ..) => (Tone::Mute, "No ledger is configured".into()),
         (Some(_), ..) => (Tone::Mute, "Whether an event came twice is not known".into()),
         (None, n @ 1.., _) => (Tone::Bad, words::plural(n, "event was executed twice", "events were executed twice")),
+        (None, 0, _) if totals.earlier > 0 => {
+            (Tone::Warn, format!("No event was executed twice {}, but before", totals.period_words()))
+        }
         (None, 0, _) if totals.repeats.conflicts > 0 => {
             let set_aside = words::plural(totals.repeats.conflicts, "event was", "events were");
             (Tone::Warn, format!("{set_aside} set aside: the same id, another payload"))
@@ -232,7 +250,14 @@ fn sentence(totals: &Totals) -> String {
         (Some(_), _) => "Nothing has been read from the ledger since this monitor started.".into(),
         (None, 0) if !totals.known.is_whole() => String::new(),
         (None, 0) if totals.repeats.conflicts > 0 => format!("No delivery was a repeat {}.", totals.period_words()),
-        (None, 0) => format!("Every event that consumers brought to the ledger {} was new.", totals.period_words()),
+        (None, 0) => format!(
+            "Every event that consumers brought to the ledger {} was new.{}",
+            totals.period_words(),
+            match totals.since {
+                Some(since) if totals.now - since < COUNTED => " This monitor has counted from then on.",
+                _ => "",
+            }
+        ),
         (None, _) => format!(
             "{} {}; {} ({}) recognised and suppressed.",
             words::plural(all, "delivery was a repeat", "deliveries were repeats"),
@@ -269,7 +294,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Duplicat
     DuplicatesPage {
         tone: tone_class(tone),
         headline,
-        sentence: [Some(sentence(&totals)), totals.set_aside(), totals.known.doubt(view.at), unseen(view)]
+        sentence: [Some(sentence(&totals)), totals.before(), totals.set_aside(), totals.known.doubt(view.at), unseen(view)]
             .into_iter()
             .flatten()
             .filter(|part| !part.is_empty())
