@@ -649,6 +649,10 @@ fn cluster(name: &str, scenario: Scenario, tick: u64, now: DateTime<Utc>) -> Clu
     .into_iter()
     .map(|(topic_name, n)| topic(topic_name, n, tick, readers(topic_name)))
     .collect();
+    if !calm {
+        let letters = topic("orders.payment-service.dlt", 1, tick, Arc::from([]));
+        topics.push(TopicView { retained_messages: Reading::Known(21), ..letters });
+    }
     topics.sort_by(|a, b| a.name.cmp(&b.name));
     ClusterView {
         name: name.into(),

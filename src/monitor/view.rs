@@ -5,6 +5,7 @@
 mod alerts;
 mod groups;
 mod ledger;
+mod letters;
 mod series;
 
 pub use alerts::{AlertState, AlertView, Severity, TimelineEntry, TimelineKind, Tone};
@@ -16,6 +17,7 @@ pub use ledger::{
     BUCKET_IDS_MAX, DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, Repeats, SagaState, SagaView, StepTime,
     WaitingSaga,
 };
+pub use letters::LetterBox;
 pub use series::{GroupSeries, HeatRow, SeriesPoint};
 
 use super::Gone;

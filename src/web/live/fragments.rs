@@ -103,6 +103,7 @@ fn overview_parts(page: &overview::OverviewPage) -> askama::Result<Rendered> {
     out.add("verdict", page.as_verdict().render())?;
     out.add("tiles", page.as_tiles().render())?;
     out.add("flow", page.as_flow().render())?;
+    out.add("letters", page.as_letters().render())?;
     out.add("attention", page.as_attention().render())?;
     out.add("keep", page.as_keep().render())?;
     out.add("happened", page.as_happened().render())?;
@@ -167,6 +168,7 @@ fn flow_parts(page: &flow::FlowPage) -> askama::Result<Rendered> {
     let mut out = Rendered::new(&page.f);
     out.add("verdict", page.as_verdict().render())?;
     out.add("flow", page.as_flow().render())?;
+    out.add("letters", page.as_letters().render())?;
     out.add("states", page.as_states().render())?;
     out.add("waiting", page.as_waiting().render())?;
     out.add("events", page.as_events().render())?;

@@ -9,7 +9,9 @@ use super::super::{
     state::DashboardState,
     svg, words,
 };
-use crate::monitor::view::{SagaState, SagaView, StepTime, Tone, View, WaitingSaga};
+use super::letters::{self, Letters};
+use crate::events::Topic;
+use crate::monitor::view::{ClusterView, LetterBox, SagaState, SagaView, StepTime, Tone, View, WaitingSaga};
 use crate::services::HUMAN_STEP;
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -77,13 +79,14 @@ struct StateRow {
 }
 
 #[derive(Template)]
-#[template(path = "flow.html", blocks = ["verdict", "flow", "states", "waiting", "events"])]
+#[template(path = "flow.html", blocks = ["verdict", "flow", "letters", "states", "waiting", "events"])]
 pub struct FlowPage {
     pub f: Frame,
     tone: &'static str,
     headline: String,
     sentence: String,
     flow: Option<Strip>,
+    letters: Option<Letters>,
     states: Vec<StateRow>,
     waiting: Vec<WaitingRow>,
     open: u64,
@@ -130,6 +133,7 @@ pub fn strip(view: &View, links: &Links) -> Option<Strip> {
         return None;
     }
     let stuck = stuck_by_edge(&saga.stuck_by_step);
+    let letters = letters_by_edge(view);
     let mut steps = Vec::with_capacity(STEPS.len());
     for (i, step) in STEPS.iter().enumerate() {
         let n = count(step.1);
@@ -149,9 +153,12 @@ pub fn strip(view: &View, links: &Links) -> Option<Strip> {
             if count(next.2) > 0 {
                 lost.push(format!("{} {}", words::count(count(next.2)), next.3));
             }
+            if letters[i] > 0 {
+                lost.push(words::plural(letters[i], "dead letter", "dead letters"));
+            }
             let times = saga.step_times.get(&(step.1.to_owned(), next.1.to_owned()));
             Edge {
-                tone: tone_class(if stuck[i + 1] > 0 { Tone::Warn } else { Tone::Mute }),
+                tone: tone_class(if stuck[i + 1] + letters[i] > 0 { Tone::Warn } else { Tone::Mute }),
                 ribbon: svg::ribbon(share),
                 times: times.map_or_else(String::new, step_times),
                 lost: lost.join(" · "),
@@ -164,6 +171,18 @@ pub fn strip(view: &View, links: &Links) -> Option<Strip> {
 
 fn step_times(times: &StepTime) -> String {
     format!("p50 {} · p99 {}", words::duration_fine(times.p50), words::duration_fine(times.p99))
+}
+
+/// Dead letters by the edge on which their events were lost: events of a topic are what the next step is made from.
+fn letters_by_edge(view: &View) -> [u64; STEPS.len()] {
+    let mut edges = [0; STEPS.len()];
+    for one in view.clusters.iter().flat_map(|cluster| cluster.letter_boxes()) {
+        let edge = Topic::ALL.iter().position(|topic| one.of_topic == Some(topic.name()));
+        if let (Some(edge), Some(letters)) = (edge, one.letters().known()) {
+            edges[edge] += letters;
+        }
+    }
+    edges
 }
 
 /// Stuck orders by the step that they wait for; the last step takes what no other one claims.
@@ -307,6 +326,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> FlowPage
         headline,
         sentence,
         flow: strip(view, &f.links),
+        letters: letters::of_all(view, &f.links),
         states: state_rows(&saga),
         waiting: saga.waiting.iter().map(|waiting| waiting_row(&f, view, waiting)).collect(),
         open: saga.open,
@@ -323,6 +343,18 @@ pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Resp
         return reply::json(&json(&view));
     }
     reply::html(&build(&dashboard, &view, &visit))
+}
+
+/// Every dead-letter topic; `letters` is null where it could not be read.
+fn letters_json(view: &View) -> Vec<serde_json::Value> {
+    let boxes = |cluster: &std::sync::Arc<ClusterView>| -> Vec<_> {
+        let one = |one: LetterBox<'_>| {
+            serde_json::json!({ "cluster": &*cluster.name, "topic": &*one.topic.name, "of_topic": one.of_topic,
+                "group": one.group, "letters": one.letters().known() })
+        };
+        cluster.letter_boxes().into_iter().map(one).collect()
+    };
+    view.clusters.iter().flat_map(boxes).collect()
 }
 
 fn json(view: &View) -> serde_json::Value {
@@ -348,6 +380,6 @@ fn json(view: &View) -> serde_json::Value {
     serde_json::json!({
         "open": saga.open, "states": by_state, "events": saga.events_by_type, "events_per_second": saga.events_per_second,
         "stuck_by_step": saga.stuck_by_step, "waiting": waiting, "step_times": times,
-        "doubt": Knowledge::of(view).doubt(view.at),
+        "doubt": Knowledge::of(view).doubt(view.at), "dead_letters": letters_json(view),
     })
 }

@@ -10,6 +10,7 @@ mod firing;
 pub mod flow;
 pub mod group;
 pub mod groups;
+mod letters;
 pub mod overview;
 pub mod search;
 pub mod status;

@@ -16,6 +16,7 @@ use super::{
     firing::{self, FiringRow},
     flow,
     groups::Watch,
+    letters::{self, Letters},
 };
 use crate::lag::Status;
 use crate::monitor::view::{
@@ -70,7 +71,7 @@ pub struct Happened {
 }
 
 #[derive(Template)]
-#[template(path = "overview.html", blocks = ["verdict", "tiles", "flow", "attention", "keep", "happened"])]
+#[template(path = "overview.html", blocks = ["verdict", "tiles", "flow", "letters", "attention", "keep", "happened"])]
 pub struct OverviewPage {
     pub f: Frame,
     tone: &'static str,
@@ -78,6 +79,7 @@ pub struct OverviewPage {
     sentence: String,
     tiles: Vec<Tile>,
     flow: Option<flow::Strip>,
+    letters: Option<Letters>,
     firing: Vec<FiringRow>,
     attention: Vec<AttentionRow>,
     /// Why an empty list does not mean that nothing is to be done; empty where it does.
@@ -112,6 +114,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
         sentence: duplicates.sentence(),
         tiles: tiles(&f, view, &duplicates, groups),
         flow: flow::strip(view, &f.links),
+        letters: letters::of_all(view, &f.links),
         firing: firing::rows(&f.links, view, &all),
         unsure: unsure(view),
         attention: all.iter().take(ATTENTION).map(|group| attention_row(&f, view, group)).collect(),

@@ -3,6 +3,7 @@
 mod burrow;
 #[path = "../../../examples/fixture_server/fixture.rs"]
 mod fixture;
+mod letters;
 mod live;
 mod lookups;
 mod pages;

@@ -52,6 +52,8 @@ pub struct GroupPage {
     advice: String,
     notes: Vec<&'static str>,
     expiry: String,
+    /// What it gave up, and the command that lists it.
+    letters: Option<(String, String)>,
     facts: Vec<facts::Fact>,
     tabs: Vec<tabs::Tab>,
     chart: chart::Chart,
@@ -111,6 +113,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         advice: said.advice.as_deref().map_or_else(String::new, |advice| words::shown(advice).into_owned()),
         notes: group.notes.iter().map(|note| note_words(*note)).collect(),
         expiry: expiry(group, view.at),
+        letters: super::letters::of_group(cluster, &group.id),
         facts: facts::facts(group, books_of(cluster, &group.id), said.last_known, view.at),
         tabs: tabs::tabs(&href, tab, range),
         chart: chart::build(group, &series, range, &f.links, &href),

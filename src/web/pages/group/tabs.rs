@@ -128,7 +128,9 @@ pub fn copies(dashboard: &DashboardState, host: &str, cluster: &ClusterView, gro
     let base = configured.map_or_else(|| format!("http://{host}"), str::to_owned);
     let separator = if href.contains('?') { '&' } else { '?' };
     let labels = format!("cluster_name={},group={}", promql(&group.cluster), promql(&group.id));
-    vec![
+    let letters = super::super::letters::of_group(cluster, &group.id);
+    let letters = letters.map(|(_, text)| CopyAs { name: "Its dead letters", text });
+    let mut copies = vec![
         CopyAs { name: "curl", text: format!("curl -s {}", shell_word(&format!("{base}{href}{separator}format=json"))) },
         CopyAs { name: "PromQL", text: format!("sum(tidemark_group_lag_messages{{{labels}}})") },
         CopyAs {
@@ -139,7 +141,9 @@ pub fn copies(dashboard: &DashboardState, host: &str, cluster: &ClusterView, gro
                 shell_word(&group.id)
             ),
         },
-    ]
+    ];
+    copies.extend(letters);
+    copies
 }
 
 fn promql(text: &str) -> String {

@@ -50,6 +50,8 @@ pub struct GroupJson<'a> {
     pub id_conflicts: Option<u64>,
     /// Repeats of events that had failed for good.
     pub repeats_of_dead_letters: Option<u64>,
+    /// Letters that lie in its dead-letter topics; null where it has none, or one could not be read.
+    pub dead_letters: Option<u64>,
     pub url: String,
     /// Field -> why it is null.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -76,6 +78,10 @@ impl<'a> GroupJson<'a> {
             for field in ["duplicates_executed", "duplicates_suppressed", "id_conflicts", "repeats_of_dead_letters"] {
                 unknown.insert(field, why.label());
             }
+        }
+        match cluster.letters_of(&group.id) {
+            None => drop(unknown.insert("dead_letters", "no_dead_letter_topic")),
+            Some(letters) => note(&mut unknown, "dead_letters", &letters),
         }
         let repeats = books.ok().map(LedgerGroupView::repeats);
         let (drain, drain_seconds) = drain_json(group.drain);
@@ -111,6 +117,7 @@ impl<'a> GroupJson<'a> {
             duplicates_suppressed: repeats.map(|repeats| repeats.suppressed),
             id_conflicts: repeats.map(|repeats| repeats.conflicts),
             repeats_of_dead_letters: repeats.map(|repeats| repeats.dead),
+            dead_letters: cluster.letters_of(&group.id).and_then(Reading::known),
             url: links.group(&group.cluster, &group.id),
             unknown,
         }
