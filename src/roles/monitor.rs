@@ -72,6 +72,7 @@ pub fn start_monitor<S: Store>(
     tasks.spawn(Arc::clone(&exporter).run(stop.clone()));
     let formats = FormatPages::new(exposition, Arc::clone(&published));
 
+    let has_ledger = !watched.is_empty();
     let look_up = Arc::new(LedgerLookUp::new(watched, RecentRepeats::Published(Arc::clone(&published))));
     let web_settings = web::Settings {
         route_prefix: config.web.route_prefix.clone(),
@@ -83,12 +84,13 @@ pub fn start_monitor<S: Store>(
         ..web::Settings::default()
     };
     let dashboard = DashboardState::new(Arc::clone(&published), web_settings, process, stop.clone())
-        .with_look_up(look_up)
         .with_formats(formats)
         .with_metrics(move || {
             let exporter = Arc::clone(&exporter);
             Box::pin(async move { PreparedMetrics::of(exporter.page().await.as_ref()) })
         });
+    // Without a ledger there is nowhere to look, which pages say in other words than that an id is not known.
+    let dashboard = if has_ledger { dashboard.with_look_up(look_up) } else { dashboard };
     let address = listener.local_addr().ok();
     tracing::info!(?address, clusters = config.clusters.len(), "the monitor serves its pages");
     let (router, stop) = (web::router(dashboard), stop.clone());

@@ -94,7 +94,11 @@ fn nothing(dashboard: &DashboardState, visit: &Visit, text: &str) -> Response {
         "A record: topic/partition@offset, such as payments/3@8120441.",
         "A group or a topic: its name, or a part of a group's name.",
     ];
-    let text = "No group or topic has this name, and no event that is held here has this id.".to_owned();
+    let text = match dashboard.look_up.is_some() {
+        true => "No group or topic has this name, and no event that is held here has this id.",
+        false => "No group or topic has this name. No ledger is configured, so events and orders cannot be looked up.",
+    };
+    let text = text.to_owned();
     reply::message(dashboard, visit, StatusCode::NOT_FOUND, &title, text, &steps)
 }
 
