@@ -6,20 +6,21 @@
 
   // ---- the pill: its words change with the state; the age beside it is not announced
   const pill = $('#fresh'), banner = $('#banner');
-  let at = Number(pill.dataset.at), every = Number(pill.dataset.every), state = 'static', offline = false, paused = false;
+  // null before anything was read
+  let at = pill.dataset.at === '' ? null : Number(pill.dataset.at), every = Number(pill.dataset.every), state = 'static', offline = false, paused = false;
   let skew = 0; // the server's clock against ours
-  const WORDS = { live: 'Live', stale: 'Stale', offline: 'Offline', paused: 'Paused' };
+  const WORDS = { live: 'Live', stale: 'Stale', offline: 'Offline', paused: 'Paused', nodata: 'No data' };
   const age = (s) => (s < 60 ? s + ' s' : s < 3600 ? Math.floor(s / 60) + ' min' : Math.floor(s / 3600) + ' h');
   function paint() {
     if (state === 'static' && !offline && !paused) return;
     const old = Math.max(0, Date.now() + skew - at);
-    const next = paused ? 'paused' : offline ? 'offline' : old > 5 * every ? 'stale' : 'live';
+    const next = paused ? 'paused' : offline ? 'offline' : at === null ? 'nodata' : old > 5 * every ? 'stale' : 'live';
     if (next !== state) {
       state = pill.dataset.state = next;
       $('.word', pill).textContent = WORDS[next];
     }
-    $('time', pill).textContent = age(Math.round(old / 1000)) + ' ago';
-    const text = next === 'offline' ? 'The connection to the monitor is lost. You see the state of ' + new Date(at).toISOString().slice(11, 19) + ' UTC; it reconnects by itself.' : '';
+    $('time', pill).textContent = at === null ? '' : age(Math.round(old / 1000)) + ' ago';
+    const text = next === 'offline' ? 'The connection to the monitor is lost. ' + (at === null ? 'It' : 'You see the state of ' + new Date(at).toISOString().slice(11, 19) + ' UTC; it') + ' reconnects by itself.' : '';
     if (banner.textContent !== text) {
       banner.replaceChildren(...(text ? [Object.assign(document.createElement('span'), { textContent: text })] : []));
       banner.hidden = !text;

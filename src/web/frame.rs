@@ -141,14 +141,20 @@ pub struct Frame {
     pub since: String,
     pub refresh: usize,
     pub chart: bool,
-    pub at_ms: i64,
-    pub at_iso: String,
-    pub at_clock: String,
+    /// When the data were read.
+    pub data_at: Option<DataTime>,
     pub every_ms: u128,
     pub firing: Markup,
     pub trouble: Markup,
     pub notice: Option<String>,
     pub asset: AssetUrls,
+}
+
+/// A time for scripts and for people.
+pub struct DataTime {
+    pub ms: i64,
+    pub iso: String,
+    pub clock: String,
 }
 
 pub struct AssetUrls {
@@ -187,9 +193,7 @@ impl Frame {
             since: super::live::position(view),
             refresh: visit.params.number("refresh").filter(|seconds| (1..=3_600).contains(seconds)).unwrap_or(0),
             chart: page.chart,
-            at_ms: at.timestamp_millis(),
-            at_iso: words::iso(at),
-            at_clock: words::clock(at),
+            data_at: at.map(|at| DataTime { ms: at.timestamp_millis(), iso: words::iso(at), clock: words::clock(at) }),
             every_ms: every(view),
             firing: firing(view),
             trouble: super::pages::trouble::markup(view),

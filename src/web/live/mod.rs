@@ -146,7 +146,7 @@ impl LiveStream {
             self.queue.push_back(Event::default().event("point").data(point));
         }
         let tick = serde_json::json!({
-            "at": trouble::data_time(view).timestamp_millis(), "every": frame::every(view) as u64, "now": Utc::now().timestamp_millis(),
+            "at": trouble::data_time(view).map(|at| at.timestamp_millis()), "every": frame::every(view) as u64, "now": Utc::now().timestamp_millis(),
         });
         self.queue.push_back(Event::default().event("tick").data(tick.to_string()));
     }

@@ -19,3 +19,4 @@ pub mod theme;
 pub mod topic;
 pub mod topics;
 pub mod trouble;
+mod watch;

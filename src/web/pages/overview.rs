@@ -15,8 +15,9 @@ use super::{
     duplicates,
     firing::{self, FiringRow},
     flow,
-    groups::Watch,
+    group::shell,
     letters::{self, Letters},
+    watch::{Kind, Watch, filters},
 };
 use crate::lag::Status;
 use crate::monitor::view::{
@@ -91,6 +92,10 @@ pub struct OverviewPage {
     happened: Vec<Happened>,
     watches: Watch,
     bootstrap: String,
+    /// What the configuration leaves out.
+    filters: String,
+    /// A topic that is there.
+    some_topic: String,
 }
 
 pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> OverviewPage {
@@ -124,9 +129,18 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
         keep: keeping.iter().take(KEEPING_UP).map(|group| keep_chip(&f, group)).collect(),
         happened: view.timeline.iter().take(HAPPENED).map(|entry| happened(&f, view, entry)).collect(),
         watches: Watch::of(view, groups > 0),
+        filters: filters(dashboard, Kind::Groups),
+        some_topic: some_topic(view),
         bootstrap: view.clusters.first().map_or_else(String::new, |cluster| words::shown(&cluster.bootstrap).into_owned()),
         f,
     }
+}
+
+/// The first topic of the first cluster, as an example that exists.
+fn some_topic(view: &View) -> String {
+    let topics = view.clusters.iter().take(1).flat_map(|cluster| &cluster.topics);
+    let first = topics.filter(|topic| !topic.internal).map(|topic| shell(&topic.name)).next();
+    first.unwrap_or_else(|| "TOPIC".to_owned())
 }
 
 /// Whether data are too old or too few to say that nothing is to be done.

@@ -12,6 +12,7 @@ use super::super::{
     svg, words,
 };
 use super::table::{Column, Head, ListQuery, Pager, Row, compare, heads};
+use super::watch::{Kind, Watch};
 use crate::lag::Retention;
 use crate::monitor::view::{ClusterView, Tone, TopicView, View};
 use askama::Template;
@@ -57,7 +58,7 @@ pub struct TopicsPage {
     pub rows: Vec<Row>,
     hidden: usize,
     internal: usize,
-    collected: bool,
+    empty: (&'static str, String),
     internal_href: String,
     pager: Pager,
     csv: String,
@@ -144,7 +145,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> TopicsPa
         rows: topics[slice.clone()].iter().map(|(cluster, topic)| row(&f.links, cluster, topic, several)).collect(),
         hidden: visible - topics.len(),
         internal,
-        collected: view.clusters.iter().any(|cluster| cluster.collected_at.is_some()),
+        empty: Watch::of(view, false).empty_words(view, dashboard, Kind::Topics),
         internal_href: list.with("internal", if list.filter("internal").is_empty() { "1" } else { "" }).href(&f.links, PATH),
         pager: Pager::new(&list, &slice, topics.len(), ("topic", "topics"), (&f.links, PATH)),
         csv: list.href(&f.links, "/topics.csv"),

@@ -48,8 +48,9 @@ pub fn markup(view: &View) -> Markup {
 }
 
 /// When the oldest of the data on the page were read: the last good collection of the cluster that is furthest behind.
-pub fn data_time(view: &View) -> DateTime<Utc> {
-    view.clusters.iter().filter_map(|cluster| cluster.collected_at).min().unwrap_or(view.at)
+/// `None` before the first one: there are no data then that could be of some age.
+pub fn data_time(view: &View) -> Option<DateTime<Utc>> {
+    view.clusters.iter().filter_map(|cluster| cluster.collected_at).min()
 }
 
 pub fn find(view: &View) -> Vec<Trouble> {

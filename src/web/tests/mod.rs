@@ -1,6 +1,7 @@
 //! The dashboard through its router, with made-up views.
 
 mod burrow;
+mod empty;
 #[path = "../../../examples/fixture_server/fixture.rs"]
 mod fixture;
 mod letters;

@@ -16,6 +16,7 @@ use super::super::{
     verdict::{self, status_tone, status_word},
     words,
 };
+use super::watch::{Kind, Watch};
 use super::table::{Chip, Column, Head, ListQuery, PER_PAGE, PER_PAGE_CHOICES, Pager, Row, compare, heads};
 use crate::lag::Status;
 use crate::monitor::view::{ClusterView, Drain, GroupView, View};
@@ -47,34 +48,13 @@ pub struct GroupsPage {
     clusters: Vec<String>,
     pub rows: Vec<Row>,
     hidden: usize,
-    watches: Watch,
+    empty: (&'static str, String),
     sorted_by: &'static str,
     pager: Pager,
     per_choices: [usize; 4],
     default_per: usize,
     csv: String,
     json: String,
-}
-
-/// Why a list may be empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watch {
-    /// There are groups; the filter hides them.
-    Some,
-    /// Kafka answered and has no group.
-    Nothing,
-    /// Kafka has not answered yet.
-    NotYet,
-}
-
-impl Watch {
-    pub fn of(view: &View, any: bool) -> Self {
-        match (any, view.clusters.iter().any(|cluster| cluster.collected_at.is_some())) {
-            (true, _) => Self::Some,
-            (false, true) => Self::Nothing,
-            (false, false) => Self::NotYet,
-        }
-    }
 }
 
 pub fn read_query(params: &Params) -> ListQuery {
@@ -183,7 +163,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> GroupsPa
         clusters: if several { view.clusters.iter().map(|cluster| cluster.name.to_string()).collect() } else { Vec::new() },
         rows,
         hidden: all - total,
-        watches: Watch::of(view, all > 0),
+        empty: Watch::of(view, all > 0).empty_words(view, dashboard, Kind::Groups),
         sorted_by: COLUMNS
             .iter()
             .find(|column| column.2 == list.sort && !column.2.is_empty())
