@@ -536,6 +536,7 @@ fn duplicates(tick: u64, now: DateTime<Utc>) -> Vec<DuplicateEntry> {
 
 fn timeline(now: DateTime<Utc>) -> Vec<TimelineEntry> {
     let entry = |minutes: i64, tone, kind, group: &str, text: &str| TimelineEntry {
+        also: Vec::new(),
         at: now - TimeDelta::minutes(minutes),
         tone,
         kind,

@@ -4,6 +4,7 @@ use super::{
     alerts::{Engine, Notifier, evaluate},
     published::Published,
     settings::Settings,
+    timeline::coalesced,
     view::{ClusterView, HistoryUse, TimelineEntry, View},
 };
 use crate::clock::Clock;
@@ -132,7 +133,7 @@ impl State {
     }
 
     fn remember(&mut self, entries: Vec<TimelineEntry>) {
-        for entry in entries {
+        for entry in coalesced(entries) {
             self.timeline.push_front(entry);
         }
         self.timeline.truncate(TIMELINE_MAX);

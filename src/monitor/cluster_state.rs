@@ -189,7 +189,7 @@ impl ClusterState {
 
     fn entry(&self, tone: Tone, text: String, now: DateTime<Utc>) -> TimelineEntry {
         let cluster = self.view.name.clone();
-        TimelineEntry { at: now, tone, kind: TimelineKind::Cluster, cluster, group: None, text }
+        TimelineEntry { also: Vec::new(), at: now, tone, kind: TimelineKind::Cluster, cluster, group: None, text }
     }
 
     fn history_use(&self) -> HistoryUse {

@@ -9,7 +9,63 @@ use crate::lag::{
     words::{count, counted},
 };
 use chrono::{DateTime, Utc};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// So many equal lines of one collection are still told one by one.
+const TOLD_ONE_BY_ONE: usize = 4;
+/// Groups that a line about many names.
+const NAMED: usize = 3;
+
+/// One line for what happened to many groups at once, in the place of the first one: thousands of them would push out
+/// everything else.
+pub(super) fn coalesced(entries: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
+    if entries.len() <= TOLD_ONE_BY_ONE {
+        return entries;
+    }
+    let mut alike: BTreeMap<(&'static str, Arc<str>, String), Vec<usize>> = BTreeMap::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if let Some(what) = what_happened(entry) {
+            alike.entry((entry.kind.label(), Arc::clone(&entry.cluster), what)).or_default().push(index);
+        }
+    }
+    let mut joined: BTreeMap<usize, Vec<Arc<str>>> = BTreeMap::new();
+    let mut dropped = BTreeSet::new();
+    for indices in alike.into_values().filter(|indices| indices.len() > TOLD_ONE_BY_ONE) {
+        let Some((first, others)) = indices.split_first() else { continue };
+        dropped.extend(others.iter().copied());
+        joined.insert(*first, others.iter().filter_map(|&index| entries[index].group.clone()).collect());
+    }
+    let kept = entries.into_iter().enumerate().filter(|(index, _)| !dropped.contains(index));
+    kept.map(|(index, entry)| match joined.remove(&index) {
+        Some(also) => TimelineEntry { text: of_many(&entry.text, &also), also, ..entry },
+        None => entry,
+    })
+    .collect()
+}
+
+/// The first sentence about a group without its name: what is alike of many.
+fn what_happened(entry: &TimelineEntry) -> Option<String> {
+    let group = entry.group.as_deref().filter(|group| !group.is_empty())?;
+    let first = first_sentence(&entry.text);
+    first.contains(group).then(|| first.replacen(group, "\u{0}", 1))
+}
+
+fn first_sentence(text: &str) -> &str {
+    text.split_once(". ").map_or(text, |(first, _)| first).trim_end_matches('.')
+}
+
+fn of_many(text: &str, also: &[Arc<str>]) -> String {
+    let named: Vec<&str> = also.iter().take(NAMED).map(AsRef::as_ref).collect();
+    let more = match also.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(" and {} more", count(n as u64)),
+    };
+    let groups = count(also.len() as u64 + 1);
+    format!("{groups} groups at once: {}. The same of {}{more}.", first_sentence(text), named.join(", "))
+}
 
 /// What the history noticed. Changes of one group's partitions are told in one entry.
 pub(super) fn of_changes(cluster: &Arc<str>, changes: &[Change], now: DateTime<Utc>) -> Vec<TimelineEntry> {
@@ -18,6 +74,7 @@ pub(super) fn of_changes(cluster: &Arc<str>, changes: &[Change], now: DateTime<U
     let mut gone: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
     let mut lost: BTreeMap<&Arc<str>, (u64, usize)> = BTreeMap::new();
     let entry = |tone, kind, group: Option<&Arc<str>>, text| TimelineEntry {
+        also: Vec::new(),
         at: now,
         tone,
         kind,
@@ -98,6 +155,7 @@ pub(super) fn of_group(
     }
     let status = status_change(group, former, sentence).map(|(tone, text)| (tone, TimelineKind::Status, text));
     let entry = |(tone, kind, text)| TimelineEntry {
+        also: Vec::new(),
         at: now,
         tone,
         kind,
@@ -137,5 +195,49 @@ const fn is_trouble(status: Status) -> bool {
         | Status::NoMembers
         | Status::Stalled
         | Status::OffsetsExpired => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::fixture::at;
+
+    fn entry(group: &str, text: String) -> TimelineEntry {
+        TimelineEntry {
+            at: at(0),
+            tone: Tone::Bad,
+            kind: TimelineKind::Status,
+            cluster: "c".into(),
+            group: (!group.is_empty()).then(|| group.into()),
+            also: Vec::new(),
+            text,
+        }
+    }
+
+    fn nobody(number: usize) -> TimelineEntry {
+        let name = format!("svc-{number}");
+        entry(&name, format!("{name} is read by nobody. {number} messages wait."))
+    }
+
+    #[test]
+    fn what_happened_to_many_groups_at_once_is_one_line_that_knows_them_all() {
+        let mut entries: Vec<_> = (0..2_500).map(nobody).collect();
+        entries.insert(1, entry("", "Topic a was deleted.".into()));
+        entries.push(entry("mail", "mail stopped moving. Partition 1 stands.".into()));
+        let told = coalesced(entries);
+        let texts: Vec<_> = told.iter().map(|entry| entry.text.as_str()).collect();
+        let many = "2,500 groups at once: svc-0 is read by nobody. The same of svc-1, svc-2, svc-3 and 2,496 more.";
+        assert_eq!(texts, [many, "Topic a was deleted.", "mail stopped moving. Partition 1 stands."]);
+        assert!(told[0].is_about("c", "svc-0") && told[0].is_about("c", "svc-2499"));
+        assert!(!told[0].is_about("c", "mail") && !told[0].is_about("other", "svc-0"));
+    }
+
+    #[test]
+    fn few_lines_and_those_that_differ_stay_as_they_are() {
+        let few: Vec<_> = (0..TOLD_ONE_BY_ONE).map(nobody).collect();
+        assert_eq!(coalesced(few).len(), TOLD_ONE_BY_ONE);
+        let differ: Vec<_> = (0..9).map(|n| entry(&format!("g{n}"), format!("g{n} moved by {n} messages."))).collect();
+        assert_eq!(coalesced(differ).len(), 9);
     }
 }

@@ -27,6 +27,7 @@ impl TransactionNews {
         now: DateTime<Utc>,
     ) -> Vec<TimelineEntry> {
         let entry = |tone, text| TimelineEntry {
+            also: Vec::new(),
             at: now,
             tone,
             kind: TimelineKind::Topic,

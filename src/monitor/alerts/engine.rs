@@ -280,5 +280,5 @@ fn entry(alert: &AlertView, now: DateTime<Utc>) -> TimelineEntry {
         (_, Severity::Warning) => (Tone::Warn, alert.summary.clone()),
     };
     let (cluster, group) = (Arc::clone(&alert.cluster), alert.group.clone());
-    TimelineEntry { at: now, tone, kind: TimelineKind::Alert, cluster, group, text }
+    TimelineEntry { also: Vec::new(), at: now, tone, kind: TimelineKind::Alert, cluster, group, text }
 }

@@ -124,6 +124,7 @@ impl Books {
     /// What a person wants to know at once: the store forgot, is back, work ran twice, ids were reused.
     fn entries(&self, view: &LedgerView, now: DateTime<Utc>) -> Vec<TimelineEntry> {
         let entry = |tone, kind, group: Option<&Arc<str>>, text| TimelineEntry {
+            also: Vec::new(),
             at: now,
             tone,
             kind,

@@ -47,6 +47,7 @@ async fn an_unreachable_cluster_does_not_hide_its_ledger_and_every_view_says_so(
     let of_first = published.latest().clusters[0].ledger.as_ref().map(|ledger| ledger.read_at);
     assert_eq!(of_first, Some(None), "a ledger is configured, and nothing has been read of it");
     published.note(TimelineEntry {
+        also: Vec::new(),
         at: published.latest().at,
         tone: Tone::Info,
         kind: TimelineKind::Fault,

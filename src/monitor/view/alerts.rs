@@ -61,8 +61,17 @@ pub struct TimelineEntry {
     pub kind: TimelineKind,
     pub cluster: Arc<str>,
     pub group: Option<Arc<str>>,
+    /// Further groups to which the same happened at the same time.
+    pub also: Vec<Arc<str>>,
     /// One sentence for people.
     pub text: String,
+}
+
+impl TimelineEntry {
+    /// Whether it tells of this group, alone or among others.
+    pub fn is_about(&self, cluster: &str, group: &str) -> bool {
+        &*self.cluster == cluster && self.group.iter().chain(&self.also).any(|name| &**name == group)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

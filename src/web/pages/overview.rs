@@ -345,7 +345,11 @@ pub fn happened(f: &Frame, view: &View, entry: &TimelineEntry) -> Happened {
         tone: tone_class(entry.tone),
         kind: entry.kind.label(),
         text: words::shown(&entry.text).into_owned(),
-        href: entry.group.as_ref().map_or_else(String::new, |group| f.links.group(&entry.cluster, group)),
+        href: match (&entry.group, entry.also.is_empty()) {
+            (Some(group), true) => f.links.group(&entry.cluster, group),
+            (Some(_), false) => f.links.to("/groups"),
+            (None, _) => String::new(),
+        },
     }
 }
 

@@ -99,7 +99,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
     let timeline = view
         .timeline
         .iter()
-        .filter(|entry| *entry.cluster == *group.cluster && entry.group.as_deref() == Some(&*group.id))
+        .filter(|entry| entry.is_about(&group.cluster, &group.id))
         .take(SHOWN)
         .map(|entry| Happened { href: String::new(), ..happened(&f, view, entry) });
     let listed = query(&[("group", &group.id)]);
