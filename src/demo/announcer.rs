@@ -24,6 +24,14 @@ impl Announcer {
     pub fn say(&self, tone: Tone, group: Option<&str>, text: String) {
         tracing::info!(text, "tour");
         let (cluster, group) = (Arc::clone(&self.cluster), group.map(Arc::from));
-        self.published.note(TimelineEntry { also: Vec::new(), at: Utc::now(), tone, kind: TimelineKind::Fault, cluster, group, text });
+        self.published.note(TimelineEntry {
+            also: Vec::new(),
+            at: Utc::now(),
+            tone,
+            kind: TimelineKind::Fault,
+            cluster,
+            group,
+            text,
+        });
     }
 }

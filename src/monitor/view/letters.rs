@@ -66,9 +66,8 @@ mod tests {
 
     fn with(topics: &[(&str, Reading<u64>)], groups: &[&str]) -> ClusterView {
         let mut view = cluster("c", at(0), groups.iter().map(|name| group(name)).collect());
-        let held = |&(name, letters): &(&str, Reading<u64>)| {
-            Arc::new(TopicView { retained_messages: letters, ..topic(name, 1) })
-        };
+        let held =
+            |&(name, letters): &(&str, Reading<u64>)| Arc::new(TopicView { retained_messages: letters, ..topic(name, 1) });
         view.topics = topics.iter().map(held).collect();
         view.topics.sort_by(|a, b| a.name.cmp(&b.name));
         view.groups.sort_by(|a, b| a.id.cmp(&b.id));

@@ -178,6 +178,7 @@ fn flow_parts(page: &flow::FlowPage) -> askama::Result<Rendered> {
 fn alerts_parts(page: &alerts::AlertsPage) -> askama::Result<Rendered> {
     let mut out = Rendered::new(&page.f);
     out.add("verdict", page.as_verdict().render())?;
+    out.add("chips", page.as_chips().render())?;
     out.add("active", page.as_active().render())?;
     out.add("rules", page.as_rules().render())?;
     Ok(out)

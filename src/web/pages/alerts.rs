@@ -5,19 +5,23 @@ use super::super::{
     export,
     export::or_empty,
     frame::{Frame, Page, Section, Visit},
-    links::element_id,
+    links::{element_id, query, with_query},
     reply,
     state::DashboardState,
     words,
 };
+use super::table::Chip;
 use crate::monitor::alerts::{Definition, definitions};
 use crate::monitor::view::{AlertState, AlertView, Severity, Tone, View};
 use askama::Template;
 use axum::{extract::State, response::Response};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-/// Alerts that the page lists; the JSON has all.
+pub const PATH: &str = "/alerts";
+/// Alerts that the page lists of the rule that was chosen; the JSON has all.
 const MAX_ROWS: usize = 300;
+/// So many alerts of one rule in one state are listed one by one before a rule is chosen.
+const PER_RULE: usize = 5;
 
 struct AlertRow {
     id: String,
@@ -31,6 +35,9 @@ struct AlertRow {
     href: String,
     since: Markup,
     age: String,
+    /// Further alerts of the same rule and state that this line stands for, and where they are listed.
+    more: String,
+    more_href: String,
 }
 
 struct Rule {
@@ -47,14 +54,18 @@ struct Rule {
 }
 
 #[derive(Template)]
-#[template(path = "alerts.html", blocks = ["verdict", "active", "rules"])]
+#[template(path = "alerts.html", blocks = ["verdict", "chips", "active", "rules"])]
 pub struct AlertsPage {
     pub f: Frame,
     tone: &'static str,
     headline: String,
     sentence: String,
+    chips: Vec<Chip>,
     alerts: Vec<AlertRow>,
+    /// Alerts of the chosen rule that are not listed.
     hidden: usize,
+    csv: String,
+    json: String,
     rules: Vec<Rule>,
 }
 
@@ -68,8 +79,8 @@ const fn tone(state: AlertState, severity: Severity) -> Tone {
 }
 
 /// Firing first, then pending, then resolved; critical before warning; the newest first.
-fn ordered(view: &View) -> Vec<&AlertView> {
-    let mut alerts: Vec<&AlertView> = view.alerts.iter().collect();
+fn ordered<'a>(view: &'a View, rule: &str) -> Vec<&'a AlertView> {
+    let mut alerts: Vec<&AlertView> = view.alerts.iter().filter(|alert| rule.is_empty() || alert.name == rule).collect();
     alerts.sort_by_key(|alert| {
         let severity = match alert.severity {
             Severity::Critical => 0,
@@ -111,6 +122,75 @@ fn row(f: &Frame, view: &View, alert: &AlertView) -> AlertRow {
         href: alert.group.as_ref().map_or_else(String::new, |group| f.links.group(&alert.cluster, group)),
         since: time(alert.active_since, &words::clock_short(alert.active_since, view.at)),
         age: words::duration(words::between(alert.active_since, ended)),
+        more: String::new(),
+        more_href: String::new(),
+    }
+}
+
+/// The lines of the page: each alert of the chosen rule; without one, of a rule with many alerts in one state the newest
+/// with the number of the others.
+fn rows(f: &Frame, view: &View, rule: &str) -> (Vec<AlertRow>, usize) {
+    let ordered = ordered(view, rule);
+    if !rule.is_empty() {
+        let hidden = ordered.len().saturating_sub(MAX_ROWS);
+        return (ordered.into_iter().take(MAX_ROWS).map(|alert| row(f, view, alert)).collect(), hidden);
+    }
+    let mut rules: Vec<(&AlertView, Vec<&AlertView>)> = Vec::new();
+    let mut places = BTreeMap::new();
+    for alert in ordered {
+        let place = *places.entry((alert.state, alert.severity, alert.name)).or_insert(rules.len());
+        match rules.get_mut(place) {
+            Some((_, others)) => others.push(alert),
+            None => rules.push((alert, Vec::new())),
+        }
+    }
+    let lines = rules.into_iter().flat_map(|(first, others)| {
+        let mut line = row(f, view, first);
+        if others.len() < PER_RULE {
+            return [line].into_iter().chain(others.into_iter().map(|alert| row(f, view, alert))).collect::<Vec<_>>();
+        }
+        // It stands for all of them and stays when the newest one goes.
+        line.id = element_id("al", &[first.name, first.severity.label(), first.state.label()]);
+        line.more = format!("and {} of this rule", words::plural(others.len() as u64, "other", "others"));
+        line.more_href = f.links.to(&with_query(PATH, &query(&[("rule", first.name)])));
+        vec![line]
+    });
+    (lines.collect(), 0)
+}
+
+/// One chip per rule that has alerts.
+fn chips(f: &Frame, view: &View, rule: &str) -> Vec<Chip> {
+    let mut counts: BTreeMap<&str, (u64, Tone)> = BTreeMap::new();
+    for alert in &view.alerts {
+        let (count, worst) = counts.entry(alert.name).or_insert((0, Tone::Mute));
+        *count += 1;
+        let own = tone(alert.state, alert.severity);
+        if weight(own) > weight(*worst) {
+            *worst = own;
+        }
+    }
+    if !rule.is_empty() {
+        counts.entry(rule).or_insert((0, Tone::Mute));
+    }
+    let chip = |word: &str, n: usize, rule_of: &str, tone: Tone| Chip {
+        word: words::shown(word).into_owned(),
+        n: words::count(n as u64),
+        href: f.links.to(&with_query(PATH, &query(&[("rule", rule_of)]))),
+        on: rule == rule_of,
+        tone: tone_class(tone),
+    };
+    let all = chip("All", view.alerts.len(), "", Tone::Mute);
+    let mut of_rules: Vec<_> = counts.into_iter().collect();
+    of_rules.sort_by_key(|(name, (_, worst))| (std::cmp::Reverse(weight(*worst)), *name));
+    [all].into_iter().chain(of_rules.into_iter().map(|(name, (n, tone))| chip(name, n as usize, name, tone))).collect()
+}
+
+const fn weight(tone: Tone) -> u8 {
+    match tone {
+        Tone::Bad => 3,
+        Tone::Warn => 2,
+        Tone::Info => 1,
+        Tone::Ok | Tone::Mute => 0,
     }
 }
 
@@ -136,12 +216,11 @@ fn rule(definition: &Definition, held: Option<Duration>, view: &View) -> Rule {
 }
 
 pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> AlertsPage {
-    let f = Frame::new(
-        dashboard,
-        view,
-        visit,
-        Page { title: "Alerts", section: Section::Alerts, live: Some(("alerts", String::new())), chart: false },
-    );
+    let chosen = visit.params.get("rule");
+    let selection = if chosen.is_empty() { String::new() } else { query(&[("rule", chosen)]) };
+    let page = Page { title: "Alerts", section: Section::Alerts, live: Some(("alerts", selection.clone())), chart: false };
+    let f = Frame::new(dashboard, view, visit, page);
+    let (alerts, hidden) = rows(&f, view, chosen);
     let count = |state: AlertState| view.alerts.iter().filter(|alert| alert.state == state).count() as u64;
     let (firing, pending, resolved) = (count(AlertState::Firing), count(AlertState::Pending), count(AlertState::Resolved));
     let critical = view.alerts.iter().any(|alert| alert.state == AlertState::Firing && alert.severity == Severity::Critical);
@@ -158,8 +237,11 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> AlertsPa
             words::count(pending),
             words::count(resolved)
         ),
-        alerts: ordered(view).into_iter().take(MAX_ROWS).map(|alert| row(&f, view, alert)).collect(),
-        hidden: view.alerts.len().saturating_sub(MAX_ROWS),
+        chips: chips(&f, view, chosen),
+        alerts,
+        hidden,
+        csv: f.links.to(&with_query("/alerts.csv", &selection)),
+        json: f.links.to(&with_query("/alerts.json", &selection)),
         rules: definitions().iter().map(|definition| rule(definition, dashboard.settings.alert_hold, view)).collect(),
         f,
     }
@@ -168,16 +250,16 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> AlertsPa
 pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
     let view = dashboard.published.latest();
     if visit.params.get("format") == "json" {
-        return machine(&view);
+        return machine(&view, visit.params.get("rule"));
     }
     reply::html(&build(&dashboard, &view, &visit))
 }
 
-pub async fn json(State(dashboard): State<DashboardState>) -> Response {
-    machine(&dashboard.published.latest())
+pub async fn json(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
+    machine(&dashboard.published.latest(), visit.params.get("rule"))
 }
 
-fn machine(view: &View) -> Response {
+fn machine(view: &View, rule: &str) -> Response {
     let alert = |alert: &&AlertView| {
         serde_json::json!({
             "name": alert.name, "severity": alert.severity.label(), "state": alert.state.label(), "cluster": &*alert.cluster,
@@ -186,13 +268,13 @@ fn machine(view: &View) -> Response {
             "resolved_at": alert.resolved_at.map(words::iso),
         })
     };
-    reply::json(&serde_json::json!({ "alerts": ordered(view).iter().map(alert).collect::<Vec<_>>() }))
+    reply::json(&serde_json::json!({ "alerts": ordered(view, rule).iter().map(alert).collect::<Vec<_>>() }))
 }
 
-pub async fn csv(State(dashboard): State<DashboardState>) -> Response {
+pub async fn csv(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
     let view = dashboard.published.latest();
     let columns = ["name", "severity", "state", "cluster", "group", "value", "summary", "active_since", "resolved_at"];
-    let rows = ordered(&view).into_iter().map(|alert| {
+    let rows = ordered(&view, visit.params.get("rule")).into_iter().map(|alert| {
         [
             alert.name.to_owned(),
             alert.severity.label().to_owned(),

@@ -57,7 +57,10 @@ fn row(links: &Links, name: &'static str, severity: Severity, alerts: &[&AlertVi
 
 /// Where to look at it: the duplicates or the page of the one group that it is about, the flow, or the alerts.
 fn href(links: &Links, name: &str, alerts: &[&AlertView]) -> String {
-    let of_repeats = matches!(name, "DuplicateProcessing" | "EventIdConflict" | "DuplicateDeliveryRatioHigh" | "LedgerWindowNearlyExceeded");
+    let of_repeats = matches!(
+        name,
+        "DuplicateProcessing" | "EventIdConflict" | "DuplicateDeliveryRatioHigh" | "LedgerWindowNearlyExceeded"
+    );
     match (alerts, name) {
         (_, "SagaStuck" | "SagaNeedsHuman") => links.to("/flow"),
         ([AlertView { group: Some(group), .. }], _) if of_repeats => {

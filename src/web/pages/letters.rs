@@ -24,7 +24,8 @@ pub struct BoxRow {
 
 /// `None` where no dead-letter topic holds a letter, and none is unknown.
 pub fn of_all(view: &View, links: &Links) -> Option<Letters> {
-    let boxes = || view.clusters.iter().flat_map(|cluster| cluster.letter_boxes().into_iter().map(move |one| (cluster, one)));
+    let boxes =
+        || view.clusters.iter().flat_map(|cluster| cluster.letter_boxes().into_iter().map(move |one| (cluster, one)));
     let mut full: Vec<_> = boxes().filter(|(_, one)| one.letters() != Reading::Known(0)).collect();
     let (first, _) = full.first()?;
     let command = list_command(first, None);

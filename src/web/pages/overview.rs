@@ -165,7 +165,9 @@ fn headline(attention: usize, groups: usize, view: &View, duplicates: &duplicate
     match (groups, attention) {
         (0, _) if unread => (Tone::Mute, "Nothing can be said yet".into()),
         (0, _) => (Tone::Mute, "No consumer group yet".into()),
-        (_, 0) if duplicates.repeats.executed > 0 => (Tone::Bad, "All groups keep up, but events were executed twice".into()),
+        (_, 0) if duplicates.repeats.executed > 0 => {
+            (Tone::Bad, "All groups keep up, but events were executed twice".into())
+        }
         (_, 0) if duplicates.earlier > 0 && firing == 0 => {
             (Tone::Warn, "All groups keep up, but events were executed twice before".into())
         }
@@ -268,7 +270,9 @@ fn executed_tile(f: &Frame, view: &View, duplicates: &duplicates::Totals) -> Til
         (Some(why), _) => (why.cell(), why.words().to_owned(), Tone::Mute),
         (None, executed) => {
             let (conflicts, tone) = match (executed, duplicates.repeats.conflicts) {
-                (0, 0) if duplicates.earlier > 0 => (format!(", {} twice before", words::count(duplicates.earlier)), Tone::Warn),
+                (0, 0) if duplicates.earlier > 0 => {
+                    (format!(", {} twice before", words::count(duplicates.earlier)), Tone::Warn)
+                }
                 (0, 0) => (String::new(), Tone::Ok),
                 (0, n) => (format!(", {}", words::plural(n, "conflict", "conflicts")), Tone::Warn),
                 (_, 0) => (String::new(), Tone::Bad),

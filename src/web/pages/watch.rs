@@ -75,4 +75,3 @@ fn why_failed(view: &View) -> String {
     let first = failures.map(|failure| words::sentence(&words::shown(&failure.message))).next();
     format!("Every collection so far has failed. {}", first.unwrap_or_default())
 }
-

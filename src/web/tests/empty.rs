@@ -3,8 +3,10 @@
 use super::{super::SettingRow, fixture::Scenario, *};
 
 fn filtered() -> Dashboard {
-    let row = |key: &str, value: &str, source: &str| SettingRow { key: key.into(), value: value.into(), source: source.into() };
-    let effective = vec![row("group", "all", "default"), row("groups-include", "none-.*", "flag"), row("topics-include", "x", "file")];
+    let row =
+        |key: &str, value: &str, source: &str| SettingRow { key: key.into(), value: value.into(), source: source.into() };
+    let effective =
+        vec![row("group", "all", "default"), row("groups-include", "none-.*", "flag"), row("topics-include", "x", "file")];
     dashboard_with(Scenario::Empty, Settings { effective, ..Settings::default() }, |state| state)
 }
 

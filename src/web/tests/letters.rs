@@ -34,7 +34,10 @@ async fn letters_stand_on_the_overview_in_the_flow_and_on_their_groups_page() {
     let json = &dashboard.get("/groups.json?q=order-service").await.json()["groups"][0];
     assert_eq!(json["dead_letters"], 21);
     let flow = dashboard.get("/flow?format=json").await.json();
-    assert_eq!((&flow["dead_letters"][0]["letters"], &flow["dead_letters"][0]["group"]), (&21.into(), &"order-service".into()));
+    assert_eq!(
+        (&flow["dead_letters"][0]["letters"], &flow["dead_letters"][0]["group"]),
+        (&21.into(), &"order-service".into())
+    );
 }
 
 #[tokio::test]

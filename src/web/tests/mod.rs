@@ -7,6 +7,7 @@ mod fixture;
 mod letters;
 mod live;
 mod lookups;
+mod many_alerts;
 mod pages;
 mod protection;
 mod set_aside;

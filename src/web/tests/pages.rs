@@ -343,7 +343,8 @@ async fn what_fires_comes_first_and_is_never_nothing_to_do() {
         summary: "payment-service met an id that was used before".into(),
         ..normal.alerts[0].clone()
     };
-    calm.alerts = vec![conflict.clone(), crate::monitor::view::AlertView { group: Some("order-service".into()), ..conflict }];
+    calm.alerts =
+        vec![conflict.clone(), crate::monitor::view::AlertView { group: Some("order-service".into()), ..conflict }];
     dashboard.published.publish(calm);
     let body = dashboard.get("/").await.body;
     assert!(!body.contains("Nothing to do."));

@@ -10,11 +10,8 @@ fn dashboard_of(conflicts: u64, dead: u64, republished: u64) -> Dashboard {
     let dashboard = dashboard(Scenario::Calm);
     let mut calm = View::clone(&dashboard.published.latest());
     let ledger = Arc::make_mut(Arc::make_mut(&mut calm.clusters[0]).ledger.as_mut().unwrap());
-    let counts = [
-        (DuplicateCause::Conflict, conflicts),
-        (DuplicateCause::Dead, dead),
-        (DuplicateCause::Republish, republished),
-    ];
+    let counts =
+        [(DuplicateCause::Conflict, conflicts), (DuplicateCause::Dead, dead), (DuplicateCause::Republish, republished)];
     let group = ledger.groups.iter_mut().find(|books| &*books.group == "order-service").unwrap();
     let bucket = ledger.duplicate_buckets.last_mut().unwrap();
     for (cause, count) in counts {
@@ -45,7 +42,9 @@ async fn a_conflict_is_told_apart_from_what_was_suppressed() {
 async fn what_was_given_up_is_not_harmless_when_it_comes_again() {
     let dashboard = dashboard_of(0, 3, 5);
     let page = dashboard.get("/duplicates").await.body;
-    assert!(page.contains("5 · harmless") && page.contains("3 deliveries were repeats of an event that had failed for good"));
+    assert!(
+        page.contains("5 · harmless") && page.contains("3 deliveries were repeats of an event that had failed for good")
+    );
     let json = &dashboard.get("/groups.json?q=order-service").await.json()["groups"][0];
     assert_eq!((json["duplicates_suppressed"].as_u64(), json["repeats_of_dead_letters"].as_u64()), (Some(5), Some(3)));
 }
@@ -57,7 +56,13 @@ async fn the_list_of_what_was_suppressed_holds_no_conflict() {
     let conflicts = conflicts["latest"].as_array().unwrap();
     assert!(!conflicts.is_empty() && conflicts.iter().all(|entry| entry["cause"] == "conflict"));
     let suppressed = dashboard.get("/duplicates.json?outcome=suppressed").await.json();
-    assert!(suppressed["latest"].as_array().unwrap().iter().all(|entry| entry["cause"] != "conflict" && entry["cause"] != "dead"));
+    assert!(
+        suppressed["latest"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|entry| entry["cause"] != "conflict" && entry["cause"] != "dead")
+    );
     let page = dashboard.get("/duplicates?outcome=set_aside").await.body;
     assert!(page.contains(">Set aside</span></td>") && !page.contains("<span class=\"quiet\">Suppressed</span>"));
 }

@@ -38,7 +38,8 @@ async fn a_ledger_that_was_never_read_is_not_known_to_be_well() {
         for page in ["/", "/duplicates", "/flow"] {
             let body = dashboard.get(page).await.body;
             assert!(verdict(&body).contains("t-mute"), "{scenario:?} {page}: {}", verdict(&body));
-            for claim in ["empty good", "Every delivery was the first one", "No order waits", "No event was executed twice"] {
+            for claim in ["empty good", "Every delivery was the first one", "No order waits", "No event was executed twice"]
+            {
                 assert!(!body.contains(claim), "{scenario:?} {page}: {claim}");
             }
         }

@@ -43,9 +43,10 @@ pub fn build(buckets: &[DuplicateBucket], totals: &Totals, view: &View) -> Chart
         };
         (0..AXIS_LABELS).map(|i| label(place(i))).collect()
     });
-    let begin = buckets.first().filter(|_| buckets.len() < svg::FEWEST_BARS).map_or_else(String::new, |first| {
-        format!(" Counting began at {}: there are no data from before.", label(first))
-    });
+    let begin = buckets
+        .first()
+        .filter(|_| buckets.len() < svg::FEWEST_BARS)
+        .map_or_else(String::new, |first| format!(" Counting began at {}: there are no data from before.", label(first)));
     let peak = peak.filter(|_| totals.repeats.suppressed > 0).map_or_else(String::new, |peak| {
         format!(" Most were suppressed from {} on, within {}.", label(&peak), words::duration(peak.length))
     });

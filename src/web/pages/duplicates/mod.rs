@@ -88,7 +88,11 @@ impl Totals {
             ),
         };
         let told = format!("{executed} {}; {suppressed}.", self.period_words());
-        [Some(told), self.before(), self.set_aside(), self.known.doubt(self.now)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        [Some(told), self.before(), self.set_aside(), self.known.doubt(self.now)]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 

@@ -16,8 +16,8 @@ use super::super::{
     verdict::{self, status_tone, status_word},
     words,
 };
-use super::watch::{Kind, Watch};
 use super::table::{Chip, Column, Head, ListQuery, PER_PAGE, PER_PAGE_CHOICES, Pager, Row, compare, heads};
+use super::watch::{Kind, Watch};
 use crate::lag::Status;
 use crate::monitor::view::{ClusterView, Drain, GroupView, View};
 use askama::Template;
