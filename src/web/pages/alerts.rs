@@ -152,7 +152,7 @@ fn rows(f: &Frame, view: &View, rule: &str) -> (Vec<AlertRow>, usize) {
         // It stands for all of them and stays when the newest one goes.
         line.id = element_id("al", &[first.name, first.severity.label(), first.state.label()]);
         line.more = format!("and {} of this rule", words::plural(others.len() as u64, "other", "others"));
-        line.more_href = f.links.to(&with_query(PATH, &query(&[("rule", first.name)])));
+        line.more_href = f.links.to(&with_query(PATH, &selection(first.name)));
         vec![line]
     });
     (lines.collect(), 0)
@@ -175,7 +175,7 @@ fn chips(f: &Frame, view: &View, rule: &str) -> Vec<Chip> {
     let chip = |word: &str, n: usize, rule_of: &str, tone: Tone| Chip {
         word: words::shown(word).into_owned(),
         n: words::count(n as u64),
-        href: f.links.to(&with_query(PATH, &query(&[("rule", rule_of)]))),
+        href: f.links.to(&with_query(PATH, &selection(rule_of))),
         on: rule == rule_of,
         tone: tone_class(tone),
     };
@@ -183,6 +183,11 @@ fn chips(f: &Frame, view: &View, rule: &str) -> Vec<Chip> {
     let mut of_rules: Vec<_> = counts.into_iter().collect();
     of_rules.sort_by_key(|(name, (_, worst))| (std::cmp::Reverse(weight(*worst)), *name));
     [all].into_iter().chain(of_rules.into_iter().map(|(name, (n, tone))| chip(name, n as usize, name, tone))).collect()
+}
+
+/// The part of the address that chooses a rule.
+fn selection(rule: &str) -> String {
+    if rule.is_empty() { String::new() } else { query(&[("rule", rule)]) }
 }
 
 const fn weight(tone: Tone) -> u8 {
@@ -217,7 +222,7 @@ fn rule(definition: &Definition, held: Option<Duration>, view: &View) -> Rule {
 
 pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> AlertsPage {
     let chosen = visit.params.get("rule");
-    let selection = if chosen.is_empty() { String::new() } else { query(&[("rule", chosen)]) };
+    let selection = selection(chosen);
     let page = Page { title: "Alerts", section: Section::Alerts, live: Some(("alerts", selection.clone())), chart: false };
     let f = Frame::new(dashboard, view, visit, page);
     let (alerts, hidden) = rows(&f, view, chosen);

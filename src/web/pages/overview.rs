@@ -168,7 +168,7 @@ fn headline(attention: usize, groups: usize, view: &View, duplicates: &duplicate
         (_, 0) if duplicates.repeats.executed > 0 => {
             (Tone::Bad, "All groups keep up, but events were executed twice".into())
         }
-        (_, 0) if duplicates.earlier > 0 && firing == 0 => {
+        (_, 0) if duplicates.earlier_lately > 0 && firing == 0 => {
             (Tone::Warn, "All groups keep up, but events were executed twice before".into())
         }
         (_, 0) if firing > 0 => {
@@ -270,8 +270,8 @@ fn executed_tile(f: &Frame, view: &View, duplicates: &duplicates::Totals) -> Til
         (Some(why), _) => (why.cell(), why.words().to_owned(), Tone::Mute),
         (None, executed) => {
             let (conflicts, tone) = match (executed, duplicates.repeats.conflicts) {
-                (0, 0) if duplicates.earlier > 0 => {
-                    (format!(", {} twice before", words::count(duplicates.earlier)), Tone::Warn)
+                (0, 0) if duplicates.earlier_lately > 0 => {
+                    (format!(", {} twice before", words::count(duplicates.earlier_lately)), Tone::Warn)
                 }
                 (0, 0) => (String::new(), Tone::Ok),
                 (0, n) => (format!(", {}", words::plural(n, "conflict", "conflicts")), Tone::Warn),

@@ -61,9 +61,10 @@ fn entries(view: &View) -> impl Iterator<Item = Entry<'_>> {
     ledgers::read(view).flat_map(|(cluster, ledger)| ledger.duplicates.iter().map(move |entry| (cluster, entry)))
 }
 
-/// Executed ones that came before the counts begin.
-pub fn executed_before(view: &View, since: Option<DateTime<Utc>>) -> u64 {
-    let is_earlier = |entry: &DuplicateEntry| since.is_none_or(|since| entry.at < since);
+/// Executed ones that came before the counts begin, and after `from` where that is given.
+pub fn executed_before(view: &View, since: Option<DateTime<Utc>>, from: Option<DateTime<Utc>>) -> u64 {
+    let is_earlier =
+        |entry: &DuplicateEntry| since.is_none_or(|since| entry.at < since) && from.is_none_or(|from| entry.at >= from);
     entries(view).filter(|(_, entry)| entry.outcome == DuplicateOutcome::Executed && is_earlier(entry)).count() as u64
 }
 

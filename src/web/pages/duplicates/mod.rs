@@ -33,10 +33,12 @@ pub struct Totals {
     pub since: Option<DateTime<Utc>>,
     /// Executed ones that the ledger lists from before that time.
     pub earlier: u64,
+    /// Those of them that are not older than a day.
+    pub earlier_lately: u64,
     now: DateTime<Utc>,
 }
 
-/// Counts go back so far at most; older buckets are dropped.
+/// Counts go back at least so far before older ones are dropped.
 const COUNTED: TimeDelta = TimeDelta::hours(24);
 
 impl Totals {
@@ -46,7 +48,8 @@ impl Totals {
         Self {
             known: Knowledge::of(view),
             repeats: buckets.iter().map(|bucket| Repeats::of(&bucket.counts)).sum(),
-            earlier: list::executed_before(view, since),
+            earlier: list::executed_before(view, since, None),
+            earlier_lately: list::executed_before(view, since, Some(view.at - COUNTED)),
             since,
             now: view.at,
         }
@@ -56,7 +59,9 @@ impl Totals {
     pub fn period_words(&self) -> String {
         match self.since {
             None => "so far".into(),
-            Some(since) if self.now - since >= COUNTED => "in the last 24 h".into(),
+            Some(since) if self.now - since >= COUNTED => {
+                format!("in the last {} h", ((self.now - since).num_minutes() + 30) / 60)
+            }
             Some(since) => format!("since {}", words::clock_short(since, self.now)),
         }
     }
