@@ -9,6 +9,7 @@ use crate::{
         LedgerLookUp, Monitor, Published, RecentRepeats, Settings, WatchedCluster, WatchedLedger,
         alerts::Notifier,
         exposition::{Exporter, ExpositionSettings, formats::FormatPages},
+        lookup::LookUp,
     },
     store::Store,
     web::{self, AllowedHosts, DashboardState, PreparedMetrics, SettingRow},
@@ -72,8 +73,7 @@ pub fn start_monitor<S: Store>(
     tasks.spawn(Arc::clone(&exporter).run(stop.clone()));
     let formats = FormatPages::new(exposition, Arc::clone(&published));
 
-    let has_ledger = !watched.is_empty();
-    let look_up = Arc::new(LedgerLookUp::new(watched, RecentRepeats::Published(Arc::clone(&published))));
+    let look_up = look_up(watched, &published);
     let web_settings = web::Settings {
         route_prefix: config.web.route_prefix.clone(),
         external_url: config.web.external_url.clone(),
@@ -89,8 +89,10 @@ pub fn start_monitor<S: Store>(
             let exporter = Arc::clone(&exporter);
             Box::pin(async move { PreparedMetrics::of(exporter.page().await.as_ref()) })
         });
-    // Without a ledger there is nowhere to look, which pages say in other words than that an id is not known.
-    let dashboard = if has_ledger { dashboard.with_look_up(look_up) } else { dashboard };
+    let dashboard = match look_up {
+        Some(look_up) => dashboard.with_look_up(look_up),
+        None => dashboard,
+    };
     let address = listener.local_addr().ok();
     tracing::info!(?address, clusters = config.clusters.len(), "the monitor serves its pages");
     let (router, stop) = (web::router(dashboard), stop.clone());
@@ -101,6 +103,14 @@ pub fn start_monitor<S: Store>(
         }
     });
     Ok(published)
+}
+
+/// Without a ledger there is nowhere to look, which pages say in other words than that an id is not known.
+fn look_up<S: Store>(watched: Vec<(String, WatchedLedger<S>)>, published: &Arc<Published>) -> Option<Arc<dyn LookUp>> {
+    if watched.is_empty() {
+        return None;
+    }
+    Some(Arc::new(LedgerLookUp::new(watched, RecentRepeats::Published(Arc::clone(published)))))
 }
 
 /// What the monitor's client reads from one cluster.
@@ -155,5 +165,31 @@ mod tests {
         assert_eq!(allowed_hosts(&web(&[], Some("https://ops.example:8443/tidemark")), true), only(&["ops.example"]));
         assert_eq!(allowed_hosts(&web(&[], None), false), AllowedHosts::Any);
         assert_eq!(allowed_hosts(&web(&["a"], Some("https://ops.example")), false), only(&["a", "ops.example"]));
+    }
+
+    /// Nothing is drawn here.
+    struct NoCharts;
+
+    impl crate::monitor::Charts for NoCharts {
+        fn group_series(&self, _: &str, _: &str) -> Option<crate::monitor::view::GroupSeries> {
+            None
+        }
+
+        fn heat(&self, _: &str, _: &str, _: usize) -> Vec<crate::monitor::view::HeatRow> {
+            Vec::new()
+        }
+
+        fn heat_span(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn without_a_ledger_there_is_nowhere_to_look() {
+        use crate::{clock::Clock, monitor::fixture, store::MemoryStore, store::Namespace};
+        let published = Published::new(fixture::empty_view(fixture::at(0)), Box::new(NoCharts));
+        assert!(look_up::<MemoryStore>(Vec::new(), &published).is_none());
+        let ledger = WatchedLedger { store: MemoryStore::new(Clock::System), namespace: Namespace::new("shop").unwrap() };
+        assert!(look_up(vec![("local".to_owned(), ledger)], &published).is_some());
     }
 }
