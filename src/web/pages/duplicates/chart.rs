@@ -37,9 +37,11 @@ pub fn build(buckets: &[DuplicateBucket], totals: &Totals, view: &View) -> Chart
         let empty = (places - buckets.len()) as i32;
         let length = TimeDelta::from_std(first.length).unwrap_or_default();
         let place = |i: usize| (i * places / AXIS_LABELS) as i32 - empty;
+        let step = (places / AXIS_LABELS) as i32;
         let label = |at: i32| match at {
-            ..0 => String::new(),
-            at => words::clock_short(first.from + length * at, view.at),
+            at if at + step <= 0 => String::new(),
+            // Where counting began is told though it lies between two labels.
+            at => words::clock_short(first.from + length * at.max(0), view.at),
         };
         (0..AXIS_LABELS).map(|i| label(place(i))).collect()
     });
