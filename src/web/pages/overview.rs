@@ -15,7 +15,6 @@ use super::{
     duplicates,
     firing::{self, FiringRow},
     flow,
-    group::shell,
     letters::{self, Letters},
     watch::{Kind, Watch, filters},
 };
@@ -23,6 +22,7 @@ use crate::lag::Status;
 use crate::monitor::view::{
     AlertState, AlertView, ClusterView, GroupView, SPARK_POINTS, SagaState, Severity, TimelineEntry, Tone, View,
 };
+use crate::replay::shell_word;
 use askama::Template;
 use axum::{extract::State, response::Response};
 use std::sync::Arc;
@@ -139,7 +139,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
 /// The first topic of the first cluster, as an example that exists.
 fn some_topic(view: &View) -> String {
     let topics = view.clusters.iter().take(1).flat_map(|cluster| &cluster.topics);
-    let first = topics.filter(|topic| !topic.internal).map(|topic| shell(&topic.name)).next();
+    let first = topics.filter(|topic| !topic.internal).map(|topic| shell_word(&topic.name)).next();
     first.unwrap_or_else(|| "TOPIC".to_owned())
 }
 
