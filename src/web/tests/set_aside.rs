@@ -31,7 +31,8 @@ async fn a_conflict_is_told_apart_from_what_was_suppressed() {
     assert!(overview.contains("126 suppressed, 12 conflicts"));
     let page = dashboard.get("/duplicates").await.body;
     assert!(page.contains("verdict t-warn") && page.contains("12 events were set aside: the same id, another payload"));
-    assert!(page.contains("126 · harmless") && page.contains("12 conflicts set aside") && !page.contains("138"));
+    assert!(page.contains("126 · harmless") && page.contains("12 conflicts set aside"));
+    assert!(!page.contains("138 ·") && !page.contains("138 deliveries"), "they are not added up");
     let json = &dashboard.get("/groups.json?q=order-service").await.json()["groups"][0];
     assert_eq!((json["duplicates_suppressed"].as_u64(), json["id_conflicts"].as_u64()), (Some(126), Some(12)));
     let group = dashboard.get("/groups/local/order-service").await.body;
@@ -42,9 +43,7 @@ async fn a_conflict_is_told_apart_from_what_was_suppressed() {
 async fn what_was_given_up_is_not_harmless_when_it_comes_again() {
     let dashboard = dashboard_of(0, 3, 5);
     let page = dashboard.get("/duplicates").await.body;
-    assert!(
-        page.contains("5 · harmless") && page.contains("3 deliveries were repeats of an event that had failed for good")
-    );
+    assert!(page.contains("5 · harmless") && page.contains("3 deliveries were repeats of events that had failed for good"));
     let json = &dashboard.get("/groups.json?q=order-service").await.json()["groups"][0];
     assert_eq!((json["duplicates_suppressed"].as_u64(), json["repeats_of_dead_letters"].as_u64()), (Some(5), Some(3)));
 }

@@ -115,8 +115,12 @@ impl Totals {
         let dead = match self.repeats.dead {
             0 => None,
             n => Some(format!(
-                "{} of an event that had failed for good: it still lies in a dead-letter topic.",
-                words::plural(n, "delivery was a repeat", "deliveries were repeats")
+                "{} in a dead-letter topic.",
+                words::plural(
+                    n,
+                    "delivery was a repeat of an event that had failed for good and lies",
+                    "deliveries were repeats of events that had failed for good and lie"
+                )
             )),
         };
         (conflicts.is_some() || dead.is_some())
