@@ -38,9 +38,8 @@ fn row(links: &Links, name: &'static str, severity: Severity, alerts: &[&AlertVi
         Severity::Warning => (Tone::Warn, "Warning"),
     };
     let newest = alerts.iter().max_by_key(|alert| alert.active_since);
-    let said = newest.map_or_else(String::new, |alert| {
-        format!("{} {}", words::sentence(&words::shown(&alert.summary)), words::sentence(&words::shown(&alert.description)))
-    });
+    let said =
+        newest.map_or_else(String::new, |alert| format!("{} {}", with_stop(&alert.summary), with_stop(&alert.description)));
     let more = match alerts.len().saturating_sub(1) {
         0 => String::new(),
         n => format!(" And {} of this rule.", words::plural(n as u64, "other alert", "other alerts")),
@@ -53,6 +52,12 @@ fn row(links: &Links, name: &'static str, severity: Severity, alerts: &[&AlertVi
         word,
         sentence: format!("{}{more}", said.trim_end()),
     }
+}
+
+/// A name at the beginning stays as it is written.
+fn with_stop(text: &str) -> String {
+    let shown = words::shown(text);
+    if shown.is_empty() || shown.ends_with(['.', '!', '?']) { shown.into_owned() } else { format!("{shown}.") }
 }
 
 /// Where to look at it: the duplicates or the page of the one group that it is about, the flow, or the alerts.

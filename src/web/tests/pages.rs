@@ -351,7 +351,7 @@ async fn what_fires_comes_first_and_is_never_nothing_to_do() {
     let attention = &body[body.find("id=\"attention\"").unwrap()..];
     let first = &attention[..attention.find("</li>").unwrap()];
     assert!(first.contains("EventIdConflict") && first.contains("Critical") && first.contains("/duplicates"), "{first}");
-    assert!(first.contains("1 other alert of this rule"), "{first}");
+    assert!(first.contains("payment-service met an id") && first.contains("1 other alert of this rule"), "{first}");
 }
 
 #[tokio::test]
