@@ -18,7 +18,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use futures_util::future::join_all;
 use rows::{Row, rows_of};
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 use sums::{Sum, sums};
 pub(super) use text::inert;
 use tokio_util::sync::CancellationToken;
@@ -195,10 +195,10 @@ async fn print_once(clusters: &mut [Asked], args: &LagArgs, topics: &NameFilter)
         eprintln!("{error}");
     }
     for (asked, snapshot) in &answers {
-        for failure in &snapshot.failures {
-            let name = &asked.name;
-            eprintln!("cluster {name}: could not read {}: {}", failure.what, failure.reason);
-        }
+        // Several brokers may fail alike.
+        let told: BTreeSet<String> =
+            snapshot.failures.iter().map(|failure| format!("{}: {}", failure.what, failure.reason)).collect();
+        told.iter().for_each(|failure| eprintln!("cluster {}: could not read {failure}", asked.name));
     }
     let complete =
         failed.is_empty() && missing.is_empty() && answers.iter().all(|(_, snapshot)| every_group_was_read(snapshot));

@@ -38,6 +38,9 @@ const SETTLE_TIME: Duration = Duration::from_secs(25);
 /// Longest time for a second member to get partitions and work.
 const JOIN_TIME: Duration = Duration::from_secs(20);
 
+/// Longest time until the first order has gone through a service.
+const FIRST_EVENT_TIME: Duration = Duration::from_secs(10);
+
 /// The shop as faults see it.
 pub struct Stage<S> {
     pub shop: Shop<S>,
@@ -126,12 +129,23 @@ impl<S: Store> Stage<S> {
 
     async fn partition_slows(&self, hold: Duration, stop: &CancellationToken) -> anyhow::Result<String> {
         let topic = Topic::Payments.name();
-        let newest = self.witness().recent().find(|record| record.topic == topic).map(|record| record.partition);
-        let partition = newest.context("nothing was published in payments yet")?;
+        let partition = self.newest_partition(topic, stop).await.context("nothing was published in payments yet")?;
         self.slow.set(topic, partition);
         pause(hold, stop).await;
         self.slow.clear();
         Ok(format!("{topic}/{partition} is as fast as the others again"))
+    }
+
+    /// Where the newest record of a topic lies; early in a run the first one is waited for.
+    async fn newest_partition(&self, topic: &str, stop: &CancellationToken) -> Option<i32> {
+        let deadline = tokio::time::Instant::now() + FIRST_EVENT_TIME;
+        loop {
+            let newest = self.witness().recent().find(|record| record.topic == topic).map(|record| record.partition);
+            if newest.is_some() || stop.is_cancelled() || tokio::time::Instant::now() >= deadline {
+                return newest;
+            }
+            pause(Duration::from_millis(200), stop).await;
+        }
     }
 
     async fn producer_repeats(&self, hold: Duration, stop: &CancellationToken) -> anyhow::Result<String> {

@@ -35,13 +35,14 @@ pub struct EngineSettings {
     pub hold: Option<Duration>,
     /// How long a resolved alert is still shown.
     pub keep_resolved: Duration,
-    /// Most alert instances that are kept; further ones are counted in [`Evaluation::left_out`].
-    pub max_alerts: usize,
+    /// Most alert instances that are kept of one rule; further ones are counted in [`Evaluation::left_out`]. Each rule has its
+    /// own room: thousands of warnings of one push out nothing of another.
+    pub max_of_rule: usize,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { hold: None, keep_resolved: Duration::from_secs(15 * 60), max_alerts: 2_000 }
+        Self { hold: None, keep_resolved: Duration::from_secs(15 * 60), max_of_rule: 1_000 }
     }
 }
 
@@ -96,8 +97,8 @@ pub struct Evaluation {
     pub changed: Vec<AlertView>,
     /// One entry for each of [`Self::changed`].
     pub timeline: Vec<TimelineEntry>,
-    /// Instances that the bound left out.
-    pub left_out: usize,
+    /// Instances that the bound left out, by rule.
+    pub left_out: BTreeMap<&'static str, usize>,
 }
 
 /// Judges `view` (its own `alerts` are not read) at the time `now`.
@@ -108,8 +109,9 @@ pub fn evaluate(view: &View, engine: &mut Engine, now: DateTime<Utc>) -> Evaluat
     let mut evaluation = Evaluation::default();
     engine.mark(&holding);
     engine.end_others(view, now, &mut evaluation);
+    let mut kept = engine.kept();
     for held in holding {
-        engine.advance(held, now, &mut evaluation);
+        engine.advance(held, now, &mut kept, &mut evaluation);
     }
     evaluation.alerts = engine.instances.values().map(|instance| instance.alert.clone()).collect();
     evaluation.alerts.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.labels.cmp(&b.labels)));
@@ -170,16 +172,33 @@ impl Engine {
         });
     }
 
-    fn advance(&mut self, held: Held, now: DateTime<Utc>, evaluation: &mut Evaluation) {
+    /// Instances of each rule.
+    fn kept(&self) -> HashMap<&'static str, usize> {
+        let mut kept = HashMap::new();
+        for key in self.instances.keys() {
+            *kept.entry(key.name).or_default() += 1;
+        }
+        kept
+    }
+
+    fn advance(
+        &mut self,
+        held: Held,
+        now: DateTime<Utc>,
+        kept: &mut HashMap<&'static str, usize>,
+        evaluation: &mut Evaluation,
+    ) {
         let Held { key, definition, value } = held;
-        let is_full = self.instances.len() >= self.settings.max_alerts;
+        let of_rule = kept.entry(definition.name).or_default();
+        let is_full = *of_rule >= self.settings.max_of_rule;
         let instance = match self.instances.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(_) if is_full => {
-                evaluation.left_out += 1;
+                *evaluation.left_out.entry(definition.name).or_default() += 1;
                 return;
             }
             Entry::Vacant(free) => {
+                *of_rule += 1;
                 let alert = begun(free.key(), definition, value, now);
                 free.insert(Instance { alert, held_in: self.round })
             }
