@@ -775,6 +775,7 @@ pub fn view(scenario: Scenario, tick: u64, now: DateTime<Utc>) -> View {
         started_at: DateTime::UNIX_EPOCH + TimeDelta::days(20_000),
         clusters,
         alerts: if eventful { alerts(now) } else { Vec::new() },
+        alerts_left_out: Default::default(),
         timeline: if eventful { timeline(now) } else { Vec::new() },
         history: HistoryUse { bytes: 5_400_000, budget_bytes: 256 << 20, covers: Duration::from_secs(2_880) },
     }

@@ -116,6 +116,7 @@ impl Board {
             notifier.notify(&evaluation);
         }
         view.alerts = evaluation.alerts;
+        view.alerts_left_out = evaluation.left_out;
         self.published.publish(view);
     }
 }
@@ -146,6 +147,7 @@ impl State {
             started_at: self.started_at,
             clusters: self.clusters.clone(),
             alerts: Vec::new(),
+            alerts_left_out: Default::default(),
             timeline: self.timeline.iter().cloned().collect(),
             history: self.history.iter().fold(HistoryUse::default(), |sum, one| HistoryUse {
                 bytes: sum.bytes + one.bytes,

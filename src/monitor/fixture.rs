@@ -47,6 +47,7 @@ pub fn empty_view(now: DateTime<Utc>) -> View {
         started_at: at(0),
         clusters: Vec::new(),
         alerts: Vec::new(),
+        alerts_left_out: AlertsLeftOut::new(),
         timeline: Vec::new(),
         history: HistoryUse { bytes: 4_096, budget_bytes: 1 << 20, covers: Duration::from_secs(60) },
     }

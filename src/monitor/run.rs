@@ -10,7 +10,7 @@ use super::{
     poller::{Poller, broker_time},
     published::Published,
     settings::Settings,
-    view::{ClusterView, HistoryUse, View},
+    view::{AlertsLeftOut, ClusterView, HistoryUse, View},
 };
 use crate::{
     clock::Clock,
@@ -75,6 +75,7 @@ impl<S: Store> Monitor<S> {
             started_at: now,
             clusters: views.iter().cloned().map(Arc::new).collect(),
             alerts: Vec::new(),
+            alerts_left_out: AlertsLeftOut::new(),
             timeline: Vec::new(),
             history: HistoryUse { budget_bytes: settings.history_bytes, ..HistoryUse::default() },
         };

@@ -8,7 +8,7 @@ mod ledger;
 mod letters;
 mod series;
 
-pub use alerts::{AlertState, AlertView, Severity, TimelineEntry, TimelineKind, Tone};
+pub use alerts::{AlertState, AlertView, AlertsLeftOut, Severity, TimelineEntry, TimelineKind, Tone};
 pub use groups::{
     DetailedGroup, DetailedTopic, Details, GroupDetails, GroupTopicView, GroupView, GroupWords, LastKnown, MemberView, Note,
     PartitionView, counted_lag,
@@ -38,6 +38,8 @@ pub struct View {
     pub clusters: Vec<Arc<ClusterView>>,
     /// Firing and pending first; resolved ones stay for a while.
     pub alerts: Vec<AlertView>,
+    /// Alerts that are not kept, by rule and severity: more hold at once than one rule has room for.
+    pub alerts_left_out: AlertsLeftOut,
     /// What happened, newest first, bounded.
     pub timeline: Vec<TimelineEntry>,
     pub history: HistoryUse,

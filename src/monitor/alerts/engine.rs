@@ -17,7 +17,8 @@ use super::{
 use crate::{
     lag::UnknownReason,
     monitor::view::{
-        AlertState, AlertView, GroupTopicView, PartitionView, Severity, TimelineEntry, TimelineKind, Tone, View,
+        AlertState, AlertView, AlertsLeftOut, GroupTopicView, PartitionView, Severity, TimelineEntry, TimelineKind, Tone,
+        View,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -97,8 +98,8 @@ pub struct Evaluation {
     pub changed: Vec<AlertView>,
     /// One entry for each of [`Self::changed`].
     pub timeline: Vec<TimelineEntry>,
-    /// Instances that the bound left out, by rule.
-    pub left_out: BTreeMap<&'static str, usize>,
+    /// Instances that the bound left out.
+    pub left_out: AlertsLeftOut,
 }
 
 /// Judges `view` (its own `alerts` are not read) at the time `now`.
@@ -189,12 +190,13 @@ impl Engine {
         evaluation: &mut Evaluation,
     ) {
         let Held { key, definition, value } = held;
+        let severity_of = (key.name, key.severity);
         let of_rule = kept.entry(definition.name).or_default();
         let is_full = *of_rule >= self.settings.max_of_rule;
         let instance = match self.instances.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(_) if is_full => {
-                *evaluation.left_out.entry(definition.name).or_default() += 1;
+                *evaluation.left_out.entry(severity_of).or_default() += 1;
                 return;
             }
             Entry::Vacant(free) => {

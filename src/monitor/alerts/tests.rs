@@ -421,13 +421,13 @@ fn the_number_of_alerts_is_bounded_and_what_is_left_out_is_counted() {
     let mut cluster = fixture::cluster("c", at(0), groups);
     cluster.ledger = None;
     let mut down = fixture::cluster("down", at(0), Vec::new());
-    down.ledger.as_mut().unwrap().last_result = Err("connection refused".to_owned());
+    Arc::make_mut(down.ledger.as_mut().unwrap()).last_result = Err("connection refused".to_owned());
     let view = View { clusters: vec![Arc::new(cluster), Arc::new(down)], ..fixture::empty_view(at(0)) };
     let mut engine = Engine::new(EngineSettings { max_of_rule: 20, ..EngineSettings::default() });
     let evaluation = evaluate(&view, &mut engine, view.at);
     let of_rule = |name: &str| evaluation.alerts.iter().filter(|alert| alert.name == name).count();
-    let (name, left_out) = evaluation.left_out.first_key_value().unwrap();
-    assert_eq!((of_rule(name), *left_out), (20, 30));
+    let ((name, severity), left_out) = evaluation.left_out.first_key_value().unwrap();
+    assert_eq!((of_rule(name), *severity, *left_out), (20, Severity::Critical, 30));
     assert_eq!(of_rule("LedgerDown"), 1, "it has room of its own");
 }
 

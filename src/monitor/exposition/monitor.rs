@@ -92,4 +92,8 @@ fn write_alerts(out: &mut TextWriter, view: &View) {
         let labels = [("alertname", name), ("severity", severity.label()), ("state", state.label())];
         out.integer(&Labels::new(&labels), count);
     }
+    for (&(name, severity), &count) in &view.alerts_left_out {
+        let labels = [("alertname", name), ("severity", severity.label()), ("state", "left_out")];
+        out.integer(&Labels::new(&labels), count as u64);
+    }
 }

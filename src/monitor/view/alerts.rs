@@ -3,6 +3,9 @@
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc};
 
+/// Numbers of alerts by rule and severity.
+pub type AlertsLeftOut = BTreeMap<(&'static str, Severity), usize>;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
     Warning,

@@ -51,6 +51,7 @@ struct Rule {
     promql: &'static str,
     prometheus_only: bool,
     firing: usize,
+    left_out: usize,
 }
 
 #[derive(Template)]
@@ -217,6 +218,12 @@ fn rule(definition: &Definition, held: Option<Duration>, view: &View) -> Rule {
         promql: definition.promql,
         prometheus_only: definition.predicate.is_none(),
         firing,
+        left_out: view
+            .alerts_left_out
+            .iter()
+            .filter(|((name, _), _)| *name == definition.name)
+            .map(|(_, count)| count)
+            .sum(),
     }
 }
 
@@ -273,7 +280,10 @@ fn machine(view: &View, rule: &str) -> Response {
             "resolved_at": alert.resolved_at.map(words::iso),
         })
     };
-    reply::json(&serde_json::json!({ "alerts": ordered(view, rule).iter().map(alert).collect::<Vec<_>>() }))
+    let left_out: usize =
+        view.alerts_left_out.iter().filter(|((name, _), _)| rule.is_empty() || *name == rule).map(|(_, count)| count).sum();
+    let listed: Vec<_> = ordered(view, rule).iter().map(alert).collect();
+    reply::json(&serde_json::json!({ "alerts": listed, "left_out": left_out }))
 }
 
 pub async fn csv(State(dashboard): State<DashboardState>, visit: Visit) -> Response {

@@ -98,7 +98,7 @@ async fn every_message_names_its_position_and_every_tick_its_time() {
 async fn a_table_sends_the_rows_that_changed_and_not_its_body() {
     let dashboard = dashboard(Scenario::Normal);
     let mut stream = Stream::open(&dashboard, "view=group&cluster=local&group=delivery-service&tab=partitions").await;
-    assert!(stream.until_tick().await.contains("<tbody id=\"rows\">"));
+    assert!(stream.until_tick().await.contains("<tbody id=\"rows\" "));
     dashboard.publish(Scenario::Normal, 2);
     let changed = stream.until_tick().await;
     assert!(changed.contains("<tr id=\"p-") && !changed.contains("<tbody"));
