@@ -1,6 +1,6 @@
 //! A batch being worked on: its records in order, those that are settled, and the grants that are held for it.
 
-use super::in_hand::{BatchEnd, InHand, Next, Standing};
+use super::in_hand::{BatchEnd, InHand, Next, Standing, Suspicion};
 use super::keep_alive::HeldGrants;
 use crate::effects::EffectKind;
 use crate::store::{FencingToken, StoreError};
@@ -15,8 +15,6 @@ pub(super) struct Batch {
     settled: Vec<u64>,
     pub held: Arc<HeldGrants>,
     pub started: Instant,
-    /// An event was among them that an earlier owner may have died of.
-    pub met_suspect: bool,
 }
 
 /// Why work on a batch stopped before its end.
@@ -40,7 +38,7 @@ impl Batch {
             record.grant().into_iter().for_each(|grant| held.add(record.shard, grant, None));
         }
         let slots = records.into_iter().map(Some).collect();
-        Self { slots, settled: Vec::new(), held: Arc::new(held), started: Instant::now(), met_suspect: false }
+        Self { slots, settled: Vec::new(), held: Arc::new(held), started: Instant::now() }
     }
 
     pub fn len(&self) -> usize {
@@ -63,14 +61,30 @@ impl Batch {
         }
     }
 
-    /// Where work has to end, among the slots before `end`, because of an event that comes again after its owner died, or after
-    /// it failed: it may be what the owner died of. What lies before it goes on without it, and it goes on alone.
-    pub fn end_at_suspect(&mut self, end: usize) -> Option<usize> {
-        let granted = |slot| Some((slot, self.held_attempt(slot)?));
-        let (first, _) = (0..end).find_map(granted)?;
-        let (suspect, _) = (0..end).filter_map(granted).find(|(_, attempt)| *attempt > 1)?;
-        self.met_suspect = true;
-        Some(if suspect == first { suspect + 1 } else { suspect })
+    /// Whether its only record is one that an earlier owner may have died of.
+    pub fn is_suspect(&self) -> bool {
+        matches!(&self.slots[..], [Some(record)] if record.suspicion == Suspicion::Suspect)
+    }
+
+    /// Suspects the granted records that come again though they have not failed in this process, and gives the first of them.
+    pub fn suspect(&mut self) -> Option<usize> {
+        let mut first = None;
+        for (slot, record) in self.slots.iter_mut().enumerate() {
+            let Some(record) = record else { continue };
+            let comes_again = matches!(record.standing, Standing::Held { attempt: 2.., .. });
+            if comes_again && record.suspicion != Suspicion::Cleared {
+                record.suspicion = Suspicion::Suspect;
+                first = first.or(Some(slot));
+            }
+        }
+        first
+    }
+
+    /// The slot's event has failed, and nobody died of it.
+    pub fn clear(&mut self, slot: usize) {
+        if let Some(Some(record)) = self.slots.get_mut(slot) {
+            record.suspicion = Suspicion::Cleared;
+        }
     }
 
     /// A claim of this batch was granted, and holds for `lease` from the batch's start on at least.

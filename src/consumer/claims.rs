@@ -182,6 +182,7 @@ pub(super) async fn release_failed<S: Store>(
     let Some((record, grant)) = batch.slot(slot).and_then(|record| Some((record, record.grant()?))) else { return Ok(()) };
     worker.store.release(worker.at(record), ReleaseReason::Failed, pause, &[grant]).await?;
     batch.let_go(slot);
+    batch.clear(slot);
     Ok(())
 }
 

@@ -20,6 +20,18 @@ pub struct InHand {
     pub called: Option<EffectKind>,
     /// Whether the service has done its work outside the store under the grant that is held.
     pub acted: bool,
+    pub suspicion: Suspicion,
+}
+
+/// Whether an earlier owner may have died of the record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Suspicion {
+    #[default]
+    None,
+    /// It came again for a reason that this process does not know: it is worked on alone.
+    Suspect,
+    /// It has failed in this process, which lives.
+    Cleared,
 }
 
 /// What the record says.
@@ -57,7 +69,16 @@ impl InHand {
             Err(error) => Content::Malformed(error.to_string()),
         };
         let (shard, delivery) = delivery_of(&record, &view, ledger, topic);
-        Self { delivery, shard, content, standing: Standing::Unclaimed, called: None, acted: false, record }
+        Self {
+            delivery,
+            shard,
+            content,
+            standing: Standing::Unclaimed,
+            called: None,
+            acted: false,
+            suspicion: Suspicion::default(),
+            record,
+        }
     }
 
     pub fn grant(&self) -> Option<Grant> {
@@ -97,8 +118,6 @@ pub struct BatchEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     AtOnce,
-    /// At once, with one record at a time, for as long as such come that an earlier owner may have died of.
-    OneByOne,
     After(Duration),
     /// The ledger does not answer or must not be trusted.
     LedgerFailed(StoreError),

@@ -26,6 +26,7 @@ mod topics;
 mod batch;
 mod claims;
 mod commits;
+mod company;
 mod dead_letter;
 mod finishes;
 mod foreign_calls;

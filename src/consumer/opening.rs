@@ -3,6 +3,7 @@
 use super::{
     access::LedgerGate,
     admission::admit,
+    company::Company,
     finishes::Finishes,
     partition::Partition,
     rereading::take_stock,
@@ -34,6 +35,7 @@ impl<S: Store> Loop<S> {
         let (setup, handle, all) = (Arc::clone(&self.setup), self.handle.clone(), self.all.clone());
         let first_start = self.last_incarnation.is_none();
         let (loss, known, finishes) = (self.loss, self.server.clone(), Arc::clone(&self.finishes));
+        let company = Arc::clone(&self.company);
         self.opening.spawn(async move {
             sleep(delay).await;
             // Before anything else: whatever is read and done from here on is of this server, or of a later one.
@@ -56,7 +58,7 @@ impl<S: Store> Loop<S> {
             if takes_stock {
                 take_stock(&setup.store, &ledger, &finishes, &setup.owner).await.map_err(OpenFailure::Ledger)?;
             }
-            Ok(Opened { worker: worker(&setup, ledger, finishes), numbers, server, took_stock: takes_stock })
+            Ok(Opened { worker: worker(&setup, ledger, finishes, company), numbers, server, took_stock: takes_stock })
         });
     }
 
@@ -165,7 +167,7 @@ fn complaint(group: &str, error: &StoreError) -> String {
     }
 }
 
-fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger, finishes: Arc<Finishes>) -> Worker<S> {
+fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger, finishes: Arc<Finishes>, company: Arc<Company>) -> Worker<S> {
     Worker {
         store: setup.store.clone(),
         ledger,
@@ -179,6 +181,7 @@ fn worker<S: Store>(setup: &ConsumerSetup<S>, ledger: Ledger, finishes: Arc<Fini
         clock: setup.clock.clone(),
         metrics: setup.metrics.clone(),
         finishes,
+        company,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One assigned partition: what waits, what is worked on, what may be committed. Pure but for the time it is given.
 
-use super::in_hand::{BatchEnd, InHand, Next};
+use super::in_hand::{BatchEnd, InHand, Next, Suspicion};
 use super::offset_ledger::OffsetLedger;
 use super::reread::{Progress, Start};
 use crate::kafka::{IncomingRecord, poll_loop::CommittedPlace};
@@ -112,17 +112,22 @@ impl Partition {
         self.not_before.filter(|_| self.reading == Reading::On && !self.is_working() && self.waiting_records() > 0)
     }
 
-    /// Takes the next batch, in order, each event id once: a second copy is asked about when the first is done.
+    /// Takes the next batch, in order, each event id once: a second copy is asked about when the first is done. A record that
+    /// an earlier owner may have died of is a batch of its own.
     pub fn take_batch(&mut self, ledger: &Ledger, topic: TopicNumber, now: Instant) -> (Vec<InHand>, CancellationToken) {
         let (mut batch, mut ids): (Vec<InHand>, HashSet<EventDigest>) = (Vec::new(), HashSet::new());
         while batch.len() < self.batch_size {
             let next = self.again.pop_front().or_else(|| Some(InHand::new(self.waiting.pop_front()?, ledger, topic)));
             let Some(record) = next else { break };
-            if !ids.insert(record.delivery.event.digest()) {
+            let is_suspect = record.suspicion == Suspicion::Suspect;
+            if (is_suspect && !batch.is_empty()) || !ids.insert(record.delivery.event.digest()) {
                 self.again.push_front(record);
                 break;
             }
             batch.push(record);
+            if is_suspect {
+                break;
+            }
         }
         self.working_bytes = batch.iter().map(|record| record.record.bytes()).sum();
         let stop = CancellationToken::new();
@@ -147,10 +152,6 @@ impl Partition {
         end.unsettled.into_iter().rev().for_each(|record| self.again.push_front(record));
         match end.next {
             Next::AtOnce => Some(Ok(())),
-            Next::OneByOne => {
-                self.batch_size = 1;
-                Some(Ok(()))
-            }
             Next::After(wait) => {
                 self.not_before = Some(now + wait);
                 // Only the record that is waited for is worth claiming; those behind it would be handed back again.

@@ -2,6 +2,7 @@
 
 use super::{
     access::LedgerGate,
+    company::Company,
     finishes::Finishes,
     in_hand::{BatchEnd, Next},
     letting_go::CommitEnd,
@@ -127,6 +128,7 @@ pub(super) struct Loop<S> {
     /// The store has lost something: to be seen to when it is opened again.
     pub(super) loss: bool,
     pub(super) finishes: Arc<Finishes>,
+    pub(super) company: Arc<Company>,
     /// Ledger calls whose end nobody waits for.
     pub(super) aftercare: JoinSet<()>,
 }
@@ -170,6 +172,7 @@ impl<S: Store> Loop<S> {
             looks: JoinSet::new(),
             loss,
             finishes,
+            company: Arc::default(),
             aftercare: JoinSet::new(),
         }
     }
@@ -279,7 +282,7 @@ impl<S: Store> Loop<S> {
             self.hand_back(end.unsettled);
             return match end.next {
                 Next::LedgerFailed(error) if error.is_loss() && opening == self.openings => self.close_ledger(&error),
-                Next::LedgerFailed(_) | Next::AtOnce | Next::OneByOne | Next::After(_) => {}
+                Next::LedgerFailed(_) | Next::AtOnce | Next::After(_) => {}
             };
         };
         let Some(result) = partition.end_batch(epoch, end, Instant::now()) else { return };

@@ -8,12 +8,13 @@
 //! ```
 //!
 //! A failure holds the records after it: granted ones are handed back and asked for again later. A record that comes again
-//! after its owner died is worked on alone, so that one that kills its process does not take those beside it along.
+//! after its owner died is worked on alone in the process, so that one that kills it does not take those beside it along.
 
 use super::{
     batch::{Batch, Hold},
     claims,
     commits::{Plan, States, Undecided},
+    company::Company,
     dead_letter::GiveUpReason,
     finishes::{Ending, Finishes},
     foreign_calls::NotCalled,
@@ -55,6 +56,7 @@ pub struct Worker<S> {
     pub metrics: ConsumerMetrics,
     /// What was settled by `complete` and `fail`.
     pub finishes: Arc<Finishes>,
+    pub company: Arc<Company>,
 }
 
 /// Before a record is asked for again that somebody else has taken, or whose dead letter could not be written.
@@ -81,11 +83,10 @@ impl<S: Store> Worker<S> {
         let mut batch = Batch::new(records);
         let held = Arc::clone(&batch.held);
         let result = tokio::select! {
-            result = self.work(&mut batch, stop) => result,
+            result = self.seated(&mut batch, stop) => result,
             never = keep_alive(self, &held) => match never {},
         };
         let next = match result {
-            Ok(()) if batch.met_suspect => Next::OneByOne,
             Ok(()) => Next::AtOnce,
             Err(Hold::For(wait)) => Next::After(wait),
             Err(Hold::Ledger(error)) => Next::LedgerFailed(error),
@@ -97,14 +98,24 @@ impl<S: Store> Worker<S> {
         At::new(&self.ledger, record.shard)
     }
 
-    async fn work(&self, batch: &mut Batch, stop: &CancellationToken) -> Result<(), Hold> {
+    /// Works beside the other batches, or alone on an event that an earlier owner may have died of.
+    async fn seated(&self, batch: &mut Batch, stop: &CancellationToken) -> Result<(), Hold> {
+        let is_alone = batch.is_suspect();
+        let seat = async { if is_alone { self.company.alone().await } else { self.company.beside().await } };
+        tokio::select! {
+            seat = seat => seat.hold(self.work(batch, is_alone, stop)).await,
+            () = stop.cancelled() => Ok(()),
+        }
+    }
+
+    async fn work(&self, batch: &mut Batch, is_alone: bool, stop: &CancellationToken) -> Result<(), Hold> {
         let wait = claims::claim(self, batch).await?;
         claims::bury_conflicts(self, batch).await?;
         let mut end = wait.as_ref().map_or(batch.len(), |wait| wait.slot);
-        if let Some(suspect) = batch.end_at_suspect(end) {
-            // Before any work: what is still held when the process dies counts as a death of its own.
+        if let Some(suspect) = batch.suspect().filter(|_| !is_alone) {
+            // Before any work, itself too: what is held when the process dies counts as a death of its own.
             claims::hand_back_from(self, batch, suspect).await?;
-            end = suspect;
+            end = end.min(suspect);
         }
         let worked = self.walk(batch, end, stop).await;
         if !matches!(worked, Err(Hold::Ledger(_))) {

@@ -6,9 +6,11 @@ use crate::support::{GROUPS, Log, PATIENCE, Placed, Record, Redis, Shop, Stand, 
 use rdkafka::message::{Headers, Message, OwnedMessage};
 use std::path::PathBuf;
 use tidemark::effects::Calls;
+use tidemark::events::{Currency, Event, EventData, Money, OrderCreated, encode};
 use tidemark::fail_point::{FailPoint, VARIABLE};
 use tidemark::services::Service;
 use tidemark::store::{DuplicateCause, GrantKind};
+use uuid::Uuid;
 
 /// Orders that are placed while a service dies.
 const ORDERS: usize = 10;
@@ -193,6 +195,63 @@ async fn a_service_that_dies_where_it_matters_and_is_started_again_loses_nothing
     ward.dies(Death { service: Service::Payment, point: FailPoint::K2, nth: 2 }).await;
     ward.dies(Death { service: Service::Delivery, point: FailPoint::K4, nth: 2 }).await;
     ward.dies(Death { service: Service::Order, point: FailPoint::K5, nth: 2 }).await;
+}
+
+/// An order of nobody's that payment would take money for.
+fn killer() -> (String, Record) {
+    let (order_id, total) = (Uuid::from_u128(rand::random()), Money::new(9_000, Currency::parse("KRW").unwrap()));
+    let created = OrderCreated { order_id, customer: "nobody".to_owned(), items: Vec::new(), total };
+    let id = Uuid::from_u128(rand::random());
+    let event = Event {
+        id,
+        source: "/elsewhere".to_owned(),
+        time: chrono::Utc::now(),
+        causation_id: None,
+        traceparent: None,
+        data: EventData::OrderCreated(created),
+    };
+    let encoded = encode(&event);
+    let headers = encoded.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
+    let record = Record { key: Some(encoded.key.into_bytes()), payload: Some(encoded.value), headers, ..Record::default() };
+    (id.to_string(), record)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_kills_the_process_each_time_is_given_up_and_takes_no_other_with_it() {
+    const BOUND: usize = 3;
+    let mut ward = Ward::open(&["--max-failures", &BOUND.to_string()]).await;
+    assert!(ward.shop.payment.terminate().success(), "a clean stop: {}", ward.shop.payment.log());
+    // In the middle of orders that wait with it.
+    let (id, record) = killer();
+    let mut orders = ward.shop.place(0..3 * ORDERS).await;
+    eventually(PATIENCE, "the orders are in Kafka", || async {
+        let there = ward.shop.records().await.events("payment-service");
+        if there >= orders.len() { Ok(()) } else { Err(there) }
+    })
+    .await;
+    ward.shop.kafka.produce("orders", std::slice::from_ref(&record)).await;
+    orders.extend(ward.shop.place(3 * ORDERS..6 * ORDERS).await);
+    let setting = format!("K14:{id}");
+    for death in 1..=BOUND {
+        ward.shop.payment.start_again_with(&[(VARIABLE, &setting)]).await;
+        let ended = ward.shop.payment.until_ended().await;
+        assert_eq!(ended.code(), Some(128 + SIGKILL), "death {death}: {}", ward.shop.payment.log());
+    }
+    // Once more it is not worked on but set aside.
+    ward.shop.payment.start_again_with(&[(VARIABLE, &setting)]).await;
+    ward.shop.until_ended(&orders).await;
+    ward.shop.until_drained().await;
+    let letters = ward.shop.kafka.read_all("orders.payment-service.dlt").await;
+    assert_eq!(letters.len(), 1, "the killer and nothing else is given up");
+    let headers: Vec<_> = letters[0].headers().into_iter().flat_map(|headers| headers.iter()).collect();
+    assert!(headers.iter().any(|header| header.key == "ce_id" && header.value == Some(id.as_bytes())));
+    let books = ward.shop.books("payment-service").await;
+    assert_eq!((books.counters.failed, books.in_flight), (1, 0), "{books:?}");
+    let log = ward.shop.records().await;
+    orders.iter().for_each(|order| order.assert_ended_once(&log));
+    for (group, _) in GROUPS {
+        ward.shop.until_balanced(group).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

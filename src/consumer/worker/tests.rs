@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::config::Properties;
-use crate::consumer::{offset_ledger::OffsetLedger, partition::Partition, reread::Start};
+use crate::consumer::{in_hand::Suspicion, offset_ledger::OffsetLedger, partition::Partition, reread::Start};
 use crate::events::{Currency, EventData, Money, PaymentCompleted, encode};
 use crate::kafka::{Connection, EmbeddedKafka};
 use crate::services::{StateError, Verdict};
@@ -109,6 +109,7 @@ impl World {
             clock: Clock::from(self.clock.clone()),
             metrics: ConsumerMetrics::register(&registry, GROUP, &service.topics()).unwrap(),
             finishes: Arc::new(Finishes::new(Duration::from_secs(300))),
+            company: Arc::default(),
         }
     }
 
@@ -230,6 +231,47 @@ async fn an_event_that_kills_the_process_is_given_up_and_takes_no_other_with_it(
 }
 
 #[tokio::test]
+async fn while_an_event_is_worked_on_that_may_kill_nothing_else_is_in_hand_in_any_partition() {
+    let w = World::new().await;
+    let death = Arc::new(Notify::new());
+    let kills = Arc::clone(&death);
+    let service = Scripted::new(move |offset| {
+        let dies = Arc::clone(&kills);
+        match offset {
+            7 => async move {
+                dies.notify_one();
+                pending().await
+            }
+            .boxed(),
+            _ => async move {
+                tokio::task::yield_now().await;
+                Ok(Acted::Done)
+            }
+            .boxed(),
+        }
+    });
+    for life in 0..4 {
+        let worker = w.worker(&format!("w{life}"), &service, 3);
+        let [mut killer, mut beside] = [OffsetLedger::default(), OffsetLedger::default()];
+        let both = async {
+            let (one, other) = (Notify::new(), Notify::new());
+            tokio::join!(
+                w.work_through(&worker, 7..9, &mut killer, &one),
+                w.work_through(&worker, 20..60, &mut beside, &other)
+            )
+        };
+        tokio::select! {
+            _ = both => assert_eq!(life, 3, "it is given up after three deaths"),
+            () = death.notified() => assert!(life < 3),
+        }
+        w.pass(16);
+    }
+    assert_eq!(w.books().await, (41, 1, 0, 0), "completed, given up, failed, in flight");
+    let most = service.acts().iter().filter(|(offset, _)| *offset != 7).map(|(_, attempt)| *attempt).max();
+    assert!(most <= Some(2), "one death with the others, at the most: {most:?}");
+}
+
+#[tokio::test]
 async fn what_comes_again_for_another_reason_than_a_death_is_worked_on_in_batches() {
     let w = World::new().await;
     let service = Scripted::new(|_| done());
@@ -299,6 +341,8 @@ async fn work_outside_is_done_once_a_grant_though_its_commit_did_not_get_through
     w.store.release(at, ReleaseReason::HandedBack, Duration::ZERO, &[grant]).await.unwrap();
     let end = worker.process(end.unsettled, &stop).await;
     assert_eq!((end.settled.len(), end.next), (0, Next::After(SHORT_PAUSE)), "the grant is lost");
+    let end = worker.process(end.unsettled, &stop).await;
+    assert_eq!((end.settled.len(), end.unsettled[0].suspicion), (0, Suspicion::Suspect), "why it was lost is not known");
     let end = worker.process(end.unsettled, &stop).await;
     assert_eq!(end.settled, [8]);
     assert_eq!(service.acts(), [(7, 1), (8, 1), (8, 2)]);
