@@ -80,7 +80,7 @@ impl Observer {
             }
             let committed = group.committed.as_ref().known().context("committed offsets cannot be read")?;
             let mut stands: BTreeMap<(String, i32), u64> = BTreeMap::new();
-            for one in committed {
+            for one in committed.iter() {
                 let name = snapshot.topics.get(one.topic as usize).map(|topic| topic.name.to_string());
                 stands.extend(name.map(|name| ((name, one.partition), one.offset.get())));
             }

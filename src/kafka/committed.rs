@@ -4,6 +4,7 @@
 use super::{
     cluster::{Named, Topology},
     failures::Failures,
+    former::{Offsets, kept},
     groups::{Links, locate, position},
     share_offsets,
     wire::{
@@ -37,12 +38,14 @@ const GROUPS_PER_REQUEST: usize = 200;
 pub struct Scope<'a> {
     pub topology: &'a Topology,
     pub topics: &'a NameFilter,
+    /// By index of the group: what it had committed in the last collection.
+    pub former: &'a [Option<&'a Offsets>],
 }
 
 /// What a coordinator said of one group.
 #[derive(Default)]
 pub struct GroupOffsets {
-    pub committed: Vec<CommittedOffset>,
+    pub committed: Offsets,
     pub unreadable: BTreeMap<TopicPartition, UnknownReason>,
     pub share_lag: Vec<ShareLag>,
 }
@@ -334,7 +337,8 @@ impl OffsetSink for Sink<'_> {
             self.hint = index + 1;
             let offsets = || {
                 self.scratch.sort_unstable_by_key(|committed| (committed.topic, committed.partition));
-                GroupOffsets { committed: self.scratch.as_slice().to_vec(), unreadable, share_lag: Vec::new() }
+                let former = self.scope.former.get(index).copied().flatten();
+                GroupOffsets { committed: kept(former, &self.scratch), unreadable, share_lag: Vec::new() }
             };
             let answer = if code == 0 { Ok(offsets()) } else { Err(code) };
             self.answers.push((index, answer));

@@ -18,6 +18,7 @@ mod embedded;
 mod ends;
 mod extras;
 mod failures;
+mod former;
 mod groups;
 mod hedge;
 mod members;

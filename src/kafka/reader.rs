@@ -11,6 +11,7 @@ use super::{
     ends,
     extras::Pace,
     failures::Failures,
+    former::Former,
     groups::{self, Links},
     members,
     named::{self, NamedGroups},
@@ -96,6 +97,7 @@ pub struct ClusterReader {
     /// Topics as they were last known, for those whose metadata fails.
     shapes: Shapes,
     named: NamedGroups,
+    former: Former,
     offsets_retention: OffsetsRetention,
     /// Topics that members read, or that we saw, and that no metadata shows: asked for by name, to learn why.
     hidden: BTreeSet<Arc<str>>,
@@ -129,6 +131,7 @@ impl ClusterReader {
             beside: Beside::default(),
             shapes: Shapes::default(),
             named: NamedGroups::default(),
+            former: Former::default(),
             offsets_retention: OffsetsRetention::default(),
             hidden: BTreeSet::new(),
             source: String::new(),
@@ -165,10 +168,12 @@ impl ClusterReader {
         }
         let (mut groups, listing_complete) = self.find_groups(&topology, &mut failures).await;
         let logs = ends::read_starts(&mut self.links, &topology).await;
-        let scope = Scope { topology: &topology, topics: &self.config.topics };
+        let former = self.former.share(&mut groups);
+        let scope = Scope { topology: &topology, topics: &self.config.topics, former: &former };
         committed::read(&mut self.links, &mut groups, scope, &mut failures).await;
         groups.retain(exists);
         self.named.remember(&groups);
+        self.former.remember(&groups);
         self.hidden = hidden_topics(&mut groups, &topology, &self.config.topics);
         let (committed_at, elapsed) = (self.clock.now(), self.begun.elapsed());
         let ends = ends::read_ends(logs, &mut self.links, &topology, &mut failures).await;

@@ -4,6 +4,7 @@
 use super::{
     cluster::{Named, Topology},
     committed::{Answers, GroupOffsets, Scope},
+    former::kept,
     groups::position,
     wire::{
         Link, ShareOffsetsRequest, WireError,
@@ -27,7 +28,8 @@ pub async fn ask(
 ) -> Result<(), WireError> {
     let name = |index: &usize| groups.get(*index).map(|group| group.id.as_ref().to_owned());
     let request = |batch: &[usize]| ShareOffsetsRequest { groups: batch.iter().filter_map(name).collect() };
-    let mut sink = Sink { scope, groups, answers, topic: None, offsets: GroupOffsets::default(), hint: 0 };
+    let mut sink =
+        Sink { scope, groups, answers, topic: None, offsets: GroupOffsets::default(), scratch: Vec::new(), hint: 0 };
     link.ask(
         |_| asked.chunks(GROUPS_PER_REQUEST).map(request).collect(),
         |version, _, cursor| share_offsets(cursor, version, &mut sink),
@@ -42,6 +44,7 @@ struct Sink<'a> {
     /// The topic whose partitions come next: its index and size, or its name where it is in no metadata.
     topic: Option<Result<(u32, usize), Arc<str>>>,
     offsets: GroupOffsets,
+    scratch: Vec<CommittedOffset>,
     hint: usize,
 }
 
@@ -76,7 +79,7 @@ impl ShareSink for Sink<'_> {
                 let exists = usize::try_from(partition).is_ok_and(|number| number < *partitions);
                 match (read.code, Offset::from_wire(read.start)) {
                     (0, Some(offset)) if exists => {
-                        self.offsets.committed.push(CommittedOffset { topic, partition, offset });
+                        self.scratch.push(CommittedOffset { topic, partition, offset });
                         let unread = u64::try_from(read.lag).ok();
                         self.offsets.share_lag.push(ShareLag { topic, partition, unread });
                     }
@@ -96,9 +99,11 @@ impl ShareSink for Sink<'_> {
 
     fn group(&mut self, name: &[u8], code: i16) {
         let mut offsets = std::mem::take(&mut self.offsets);
+        let mut committed = std::mem::take(&mut self.scratch);
         let Some(index) = position(self.groups, name, self.hint) else { return };
         self.hint = index + 1;
-        offsets.committed.sort_unstable_by_key(|one| (one.topic, one.partition));
+        committed.sort_unstable_by_key(|one| (one.topic, one.partition));
+        offsets.committed = kept(self.scope.former.get(index).copied().flatten(), &committed);
         offsets.share_lag.sort_unstable_by_key(|one| (one.topic, one.partition));
         offsets.share_lag.dedup_by_key(|one| (one.topic, one.partition));
         self.answers.push((index, if code == 0 { Ok(offsets) } else { Err(code) }));

@@ -1,41 +1,50 @@
 //! Positions in a partition's log.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU64};
 
-/// A position in one partition's log, in records from 0 on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Offset(u64);
+/// A position in one partition's log, in records from 0 on. Kafka's offsets have 63 bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(
+    /// One more than the offset: what may be missing takes no more room than what is there.
+    NonZeroU64,
+);
 
 impl Offset {
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self::new(0);
 
     pub const fn new(value: u64) -> Self {
-        Self(value)
+        Self(NonZeroU64::MIN.saturating_add(value))
     }
 
     /// Reads an offset as Kafka writes it; negative values are Kafka's markers for "none" and give `None`.
     pub fn from_wire(value: i64) -> Option<Self> {
-        u64::try_from(value).ok().map(Self)
+        u64::try_from(value).ok().map(Self::new)
     }
 
     pub const fn get(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// The place `records` before this one; never before the first.
     pub const fn back_by(self, records: u64) -> Self {
-        Self(self.0.saturating_sub(records))
+        Self::new(self.get().saturating_sub(records))
     }
 
     /// Records from `earlier` up to here; 0 when `earlier` is not earlier.
     pub const fn distance_from(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0)
+        self.0.get().saturating_sub(earlier.0.get())
     }
 }
 
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.get().fmt(f)
+    }
+}
+
+impl fmt::Debug for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Offset").field(&self.get()).finish()
     }
 }
 

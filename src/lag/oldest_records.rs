@@ -9,18 +9,22 @@
 //!                                      otherwise the middle of what is left, round by round
 //! ```
 
+mod found;
+
 use super::{
     Ahead, CommittedOffset, GroupKind, Lag, Offset, Reading, Stamp, Tick, TopicSlot, UnknownReason, measure, next_readable,
 };
+use found::{Found, FoundFrom};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     time::Duration,
 };
 
 /// Records that are kept at most: about five megabytes.
 const MOST_KEPT: usize = 65_536;
 
-/// A lag of this many records or fewer that stands still may be transaction markers: each is looked at once.
+/// A lag of this many records or fewer that stands still may be transaction markers: the last such place of a log is looked
+/// at, and those before it where there is no record.
 const MARKERS_MOST: u64 = 64;
 
 /// A right that is missing now will be missing in a moment; it is asked for again after this time.
@@ -82,8 +86,7 @@ pub struct OldestRecords {
     tolerance: Duration,
     now: Tick,
     now_ms: i64,
-    /// The record found from each place on: its offset and time.
-    found: BTreeMap<RecordPlace, (Offset, Stamp)>,
+    found: Found,
     /// Places behind which nothing lies before this offset.
     empty: HashMap<RecordPlace, Offset>,
     failed: HashMap<(TopicSlot, i32), (UnknownReason, Tick)>,
@@ -107,7 +110,7 @@ pub fn needed_records(ahead: &Ahead<'_>, tolerance: Duration, standstill: Durati
     // What a share group has not read does not begin at its offset.
     let ordered = snapshot.groups.iter().filter(|group| group.kind != GroupKind::Share);
     for (group, committed) in ordered.filter_map(|group| Some((group, group.committed.as_ref().known()?))) {
-        for &CommittedOffset { topic, partition, offset: committed } in committed {
+        for &CommittedOffset { topic, partition, offset: committed } in committed.iter() {
             let Reading::Known(range) = snapshot.range(topic, partition) else { continue };
             let Lag::Behind { unread: unread @ 1.., .. } = measure(committed, range) else { continue };
             let Some(slot) = ahead.slot(topic) else { continue };
@@ -115,13 +118,28 @@ pub fn needed_records(ahead: &Ahead<'_>, tolerance: Duration, standstill: Durati
             let told = ahead.arrival(at, offset, range).is_known_within(tolerance);
             if !told || (unread <= MARKERS_MOST && ahead.unchanged_for(group, at, committed) >= standstill) {
                 let place = RecordPlace { slot, partition, offset };
-                needs.push(RecordNeed { place, end: range.end, topic, only_markers: told });
+                add(&mut needs, RecordNeed { place, end: range.end, topic, only_markers: told });
             }
         }
     }
+    name_once(&mut needs);
+    // They are kept while nothing changes.
+    needs.shrink_to_fit();
+    needs
+}
+
+/// Many groups wait at the same places: there is room for twice as many as differ, not for one of each group.
+fn add(needs: &mut Vec<RecordNeed>, need: RecordNeed) {
+    if needs.len() == needs.capacity() {
+        name_once(needs);
+        needs.reserve(needs.len().max(1_024));
+    }
+    needs.push(need);
+}
+
+fn name_once(needs: &mut Vec<RecordNeed>) {
     needs.sort_unstable();
     needs.dedup_by_key(|need| need.place);
-    needs
 }
 
 impl OldestRecords {
@@ -131,7 +149,7 @@ impl OldestRecords {
             tolerance,
             now: Tick::FIRST,
             now_ms: 0,
-            found: BTreeMap::new(),
+            found: Found::default(),
             empty: HashMap::new(),
             failed: HashMap::new(),
             resume_after: None,
@@ -162,7 +180,7 @@ impl OldestRecords {
         self.now = ahead.moment.ends;
         self.now_ms = ahead.time().timestamp_millis();
         let is_needed = |place: &RecordPlace| needs.binary_search_by_key(place, |need| need.place).is_ok();
-        self.found.retain(|place, _| is_needed(place));
+        self.found.keep_needed(needs);
         self.empty.retain(|place, _| is_needed(place));
         let partition = |need: &RecordNeed| (need.place.slot, need.place.partition);
         self.failed.retain(|at, _| needs.binary_search_by_key(at, partition).is_ok());
@@ -224,7 +242,7 @@ impl OldestRecords {
         match answer {
             Ok(RecordFound::Record { offset, stamp }) => {
                 self.empty.remove(&place);
-                self.found.insert(place, (offset, stamp));
+                self.found.insert(place, offset, stamp);
             }
             Ok(RecordFound::Nothing { before }) => {
                 self.empty.insert(place, before);
@@ -254,7 +272,7 @@ impl OldestRecords {
 
     /// What is known of a place in a log that ends at `end`.
     pub fn at(&self, place: RecordPlace, end: Offset) -> RecordKnown {
-        if let Some(known) = self.told(place, end) {
+        if let Some(known) = self.told(self.found.of(place.slot, place.partition), place, end) {
             return known;
         }
         let unasked = if self.is_over_budget { UnknownReason::OverBudget } else { UnknownReason::HistoryTooShort };
@@ -266,35 +284,34 @@ impl OldestRecords {
         !self.empty.is_empty() && self.empty.get(&place).is_some_and(|before| *before >= end)
     }
 
-    fn told(&self, place: RecordPlace, end: Offset) -> Option<RecordKnown> {
+    /// `found` is what was found in the partition of the place.
+    fn told(&self, found: &[FoundFrom], place: RecordPlace, end: Offset) -> Option<RecordKnown> {
         if self.is_empty_from(place, end) {
             return Some(RecordKnown::Nothing);
         }
-        if let Some((_, stamp)) = self.found.get(&place) {
-            return Some(RecordKnown::At(*stamp));
+        let at = found.partition_point(|one| one.from < place.offset);
+        let after = found.get(at);
+        if let Some(exact) = after.filter(|one| one.from == place.offset) {
+            return Some(RecordKnown::At(exact.stamp));
         }
-        let record = |(at, record): (&RecordPlace, &(Offset, Stamp))| {
-            ((at.slot, at.partition) == (place.slot, place.partition)).then_some(*record)
-        };
-        let before = self.found.range(..place).next_back().and_then(record)?;
-        if before.0 >= place.offset {
-            return Some(RecordKnown::At(before.1));
+        let before = found.get(at.checked_sub(1)?)?;
+        if before.offset >= place.offset {
+            return Some(RecordKnown::At(before.stamp));
         }
-        let after = self.found.range(place..).next().and_then(record)?;
-        self.between(before, after, place.offset).map(RecordKnown::At)
+        self.between(before, after?, place.offset).map(RecordKnown::At)
     }
 
     /// The time of a record between two others, where both are about the same.
-    fn between(&self, before: (Offset, Stamp), after: (Offset, Stamp), offset: Offset) -> Option<Stamp> {
-        let (from, to) = (before.1.exact_ms()?, after.1.exact_ms()?);
+    fn between(&self, before: &FoundFrom, after: &FoundFrom, offset: Offset) -> Option<Stamp> {
+        let (from, to) = (before.stamp.exact_ms()?, after.stamp.exact_ms()?);
         let tolerance = i64::try_from(self.tolerance.as_millis()).unwrap_or(i64::MAX);
         let is_near = from.abs_diff(to) <= tolerance.unsigned_abs();
         if !is_near || from.max(to) > self.now_ms.saturating_add(tolerance) {
             return None;
         }
-        let share = offset.distance_from(before.0) as f64 / after.0.distance_from(before.0).max(1) as f64;
+        let share = offset.distance_from(before.offset) as f64 / after.offset.distance_from(before.offset).max(1) as f64;
         let ms = from + ((to - from) as f64 * share.min(1.0)) as i64;
-        match (before.1, after.1) {
+        match (before.stamp, after.stamp) {
             (Stamp::Appended(_), Stamp::Appended(_)) => Some(Stamp::Appended(ms)),
             _ => Some(Stamp::Created(ms)),
         }
@@ -312,10 +329,14 @@ impl OldestRecords {
 
     /// Of each stretch of unknown places: its outer ends while they are open, its middle once both sides are known.
     fn ask_about(&self, needs: &[RecordNeed], wanted: &mut Vec<RecordWanted>) {
-        let is_known = |need: &RecordNeed| {
-            let told = self.told(need.place, need.end);
-            told.is_some()
-                && (!need.only_markers || told == Some(RecordKnown::Nothing) || self.found.contains_key(&need.place))
+        let found = needs.first().map_or(&[][..], |need| self.found.of(need.place.slot, need.place.partition));
+        // One record far back tells for all places before it that what they leave is not markers alone.
+        let is_known = |need: &RecordNeed| match self.told(found, need.place, need.end) {
+            told if need.only_markers => {
+                told == Some(RecordKnown::Nothing)
+                    || found.last().is_some_and(|one| one.from.max(one.offset) >= need.place.offset)
+            }
+            told => told.is_some(),
         };
         let mut ask = |index: usize| {
             if let Some(&need) = needs.get(index) {
@@ -329,6 +350,11 @@ impl OldestRecords {
             let (first, last) = (begin, begin + stretch.len() - 1);
             begin += stretch.len();
             if stretch.first() == Some(&true) {
+                continue;
+            }
+            let of_markers = needs.get(first..=last).is_some_and(|stretch| stretch.iter().all(|need| need.only_markers));
+            if of_markers {
+                ask(last);
                 continue;
             }
             if first > 0 && last + 1 < needs.len() {

@@ -134,8 +134,9 @@ pub struct GroupSnapshot {
     pub protocol: String,
     pub coordinator: Option<i32>,
     pub members: Reading<Vec<Member>>,
-    /// Every offset that the group has committed. Partitions that failed one by one stand in `unreadable`.
-    pub committed: Reading<Vec<CommittedOffset>>,
+    /// Every offset that the group has committed, shared with the collection before while none changes. Partitions that
+    /// failed one by one stand in `unreadable`.
+    pub committed: Reading<Arc<[CommittedOffset]>>,
     pub unreadable: BTreeMap<TopicPartition, UnknownReason>,
     /// For a share group, whose `committed` are start offsets: what its coordinator says is left. Sorted.
     pub share_lag: Vec<ShareLag>,

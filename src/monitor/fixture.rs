@@ -26,7 +26,7 @@ pub fn view(now: DateTime<Utc>) -> View {
     let mut unknown = reading(unknown, vec![("orders", vec![unknown_pair(0)])]);
     unknown.topics = vec![GroupTopicView {
         lag: Reading::Unknown(UnknownReason::Timeout),
-        expired: None,
+        troubles: TopicTroubles { expired: None, ..TopicTroubles::default() }.boxed(),
         drain: Drain::Unknown,
         retention_risk: Reading::Unknown(UnknownReason::Timeout),
         unassigned: Reading::Unknown(UnknownReason::NotAuthorized),
@@ -154,6 +154,7 @@ pub fn group(id: &str) -> GroupView {
             own: false,
         },
         topics: Vec::new(),
+        summed: Default::default(),
         spark: Spark::default(),
         details: Details(Arc::new(FixedDetails::default())),
     }
@@ -177,7 +178,7 @@ impl GroupDetails for FixedDetails {
 pub fn reading(group: GroupView, topics: Vec<(&str, Vec<PartitionView>)>) -> GroupView {
     let kind = group.kind;
     let summed = topics.iter().map(|(topic, partitions)| GroupTopicView {
-        counted: partitions.iter().filter_map(|partition| counted_lag(kind, partition)).reduce(|sum, lag| sum + lag),
+        counted: partitions.iter().filter_map(|one| counted_lag(kind, one)).reduce(|sum, lag| sum + lag).map(Count::new),
         ..group_topic(topic, partitions.clone())
     });
     let summed = summed.collect();
@@ -194,25 +195,23 @@ pub fn group_topic(topic: &str, partitions: Vec<PartitionView>) -> GroupTopicVie
     let known = partitions.iter().filter_map(|partition| partition.lag.known());
     let ages = partitions.iter().filter_map(|partition| partition.time_lag.known());
     let counted = partitions.iter().filter_map(|partition| counted_lag(GroupKind::Classic, partition));
+    let beyond_end = partitions.iter().filter_map(|partition| partition.beyond_end).reduce(|sum, by| sum + by);
     GroupTopicView {
         topic: Arc::from(topic),
-        partitions: partitions.len(),
-        is_committed: partitions.iter().any(|partition| partition.committed.is_known()),
-        status: Status::Ok,
         lag: Reading::Known(known.sum()),
-        counted: counted.reduce(|sum, lag| sum + lag),
-        time_lag: ages.max_by_key(|time_lag| time_lag.age),
+        counted: counted.reduce(|sum, lag| sum + lag).map(Count::new),
+        age: ages.max_by_key(|time_lag| time_lag.age).map(Age::new),
+        drain: Drain::In(Duration::from_millis(2_500)),
+        retention_risk: Reading::Known(0.000_005),
+        consumed_total: 88,
+        troubles: TopicTroubles { beyond_end, ..TopicTroubles::default() }.boxed(),
+        partitions: partitions.len() as u32,
+        unassigned: Reading::Known(0),
+        status: Status::Ok,
+        is_committed: partitions.iter().any(|partition| partition.committed.is_known()),
         knows_ages: partitions
             .iter()
             .all(|partition| partition.time_lag.reason().is_none_or(|reason| reason == UnknownReason::NeverCommitted)),
-        consumed_total: 88,
-        rewound_total: 0,
-        lost_total: 0,
-        expired: Some(0),
-        beyond_end: partitions.iter().filter_map(|partition| partition.beyond_end).reduce(|sum, by| sum + by),
-        drain: Drain::In(Duration::from_millis(2_500)),
-        retention_risk: Reading::Known(0.000_005),
-        unassigned: Reading::Known(0),
         unsubscribed: false,
     }
 }

@@ -30,7 +30,7 @@ impl Gone {
     ) {
         let mut now = now.peekable();
         for name in before {
-            while now.next_if(|known| *known < name).is_some() {}
+            while now.next_if(|known| !Arc::ptr_eq(known, name) && *known < name).is_some() {}
             if now.peek() != Some(&name) {
                 self.seen.push_back((Arc::clone(name), last));
             }

@@ -3,15 +3,18 @@
 //! Pages, JSON, CSV, `/metrics` and alerts read this and nothing else: never Kafka, never Redis. It knows no I/O. A value
 //! that could not be read is a [`Reading::Unknown`] with its reason.
 mod alerts;
+mod compact;
 mod groups;
 mod ledger;
 mod letters;
 mod series;
+mod sums;
 
 pub use alerts::{AlertState, AlertView, AlertsLeftOut, Severity, TimelineEntry, TimelineKind, Tone};
+pub use compact::{Age, Count};
 pub use groups::{
     DetailedGroup, DetailedTopic, Details, GroupDetails, GroupTopicView, GroupView, GroupWords, LastKnown, MemberView, Note,
-    PartitionView, counted_lag,
+    PartitionView, TopicTroubles, counted_lag,
 };
 pub use ledger::{
     BUCKET_IDS_MAX, DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Place, Repeats, SagaState, SagaView,
@@ -19,10 +22,11 @@ pub use ledger::{
 };
 pub use letters::LetterBox;
 pub use series::{GroupSeries, HeatRow, SeriesPoint};
+pub use sums::GroupSums;
 
 use super::Gone;
 use crate::lag::{Broker, LogRange, OpenTransaction, ReadFailure, Reading, Replication, Retention};
-pub use crate::lag::{Drain, SPARK_POINTS, Spark};
+pub use crate::lag::{Drain, SPARK_POINTS, Spark, TimeLag};
 pub use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

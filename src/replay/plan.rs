@@ -88,7 +88,7 @@ pub fn partitions(snapshot: &ClusterSnapshot, group: &GroupSnapshot, named: &[St
     for topic in snapshot.topics.iter().filter(|topic| named.iter().any(|name| **name == *topic.name)) {
         found.extend((0..).zip(&topic.partitions).map(|(partition, _)| ((Arc::clone(&topic.name), partition), None)));
     }
-    for offset in group.committed.as_ref().known().into_iter().flatten() {
+    for offset in group.committed.as_ref().known().into_iter().flat_map(|offsets| offsets.iter()) {
         let Some(topic) = snapshot.topics.get(offset.topic as usize) else { continue };
         if named.is_empty() || named.iter().any(|name| **name == *topic.name) {
             found.insert((Arc::clone(&topic.name), offset.partition), Some(offset.offset.get()));

@@ -72,7 +72,7 @@ fn group_rows<'a>(
     }
     match &group.committed {
         Reading::Known(offsets) => {
-            for offset in offsets {
+            for offset in offsets.iter() {
                 if let Some(topic) = snapshot.topics.get(offset.topic as usize) {
                     committed.insert((&topic.name, offset.partition), Reading::Known(offset.offset));
                 }
@@ -197,7 +197,7 @@ mod tests {
                 protocol: "range".into(),
                 coordinator: Some(1),
                 members: Reading::Known(vec![member]),
-                committed: Reading::Known(vec![CommittedOffset { topic: 0, partition: 0, offset: Offset::new(10) }]),
+                committed: Reading::Known([CommittedOffset { topic: 0, partition: 0, offset: Offset::new(10) }].into()),
                 unreadable: BTreeMap::new(),
                 share_lag: Vec::new(),
             }],

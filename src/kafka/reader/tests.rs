@@ -46,7 +46,7 @@ fn reasons(snapshot: &ClusterSnapshot) -> Vec<(&str, UnknownReason, usize)> {
 
 const RANGE: LogRange = LogRange { start: Offset::new(1), end: Offset::new(10), last_stable: Some(Offset::new(9)) };
 
-fn offsets(pairs: &[(u32, i32, u64)]) -> Reading<Vec<CommittedOffset>> {
+fn offsets(pairs: &[(u32, i32, u64)]) -> Reading<Arc<[CommittedOffset]>> {
     let offset =
         |&(topic, partition, offset): &(u32, i32, u64)| CommittedOffset { topic, partition, offset: Offset::new(offset) };
     Reading::Known(pairs.iter().map(offset).collect())

@@ -38,14 +38,14 @@ impl History {
             self.groups.values_mut().for_each(|group| {
                 group.forget_before(moment, self.limits.horizon);
             });
-            self.group_bytes = self.groups.values().map(GroupTrack::bytes).sum();
+            self.group_bytes = self.groups.values().map(|group| group.bytes()).sum();
         }
         self.bytes = self.group_bytes + self.topic_bytes();
         if self.bytes > self.limits.budget_bytes.max(self.incompressible + self.incompressible / 8) {
             let enough = (self.limits.budget_bytes as f64 * THIN_DOWN_TO) as u64;
             for thinning in ORDER {
                 while self.bytes > enough && self.thin(thinning) {
-                    self.group_bytes = self.groups.values().map(GroupTrack::bytes).sum();
+                    self.group_bytes = self.groups.values().map(|group| group.bytes()).sum();
                     self.bytes = self.group_bytes + self.topic_bytes();
                 }
             }

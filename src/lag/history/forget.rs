@@ -81,6 +81,7 @@ impl History {
         for (index, topic) in (0..).zip(self.topics.iter_mut()) {
             if let Some(freed) = topic.take_if(|_| dead(TopicSlot(index))) {
                 any = true;
+                self.free_from = self.free_from.min(index as usize);
                 if self.slots.get(freed.name()).is_some_and(|&slot| slot == TopicSlot(index)) {
                     self.slots.remove(freed.name());
                     changes.push(Change::TopicGone { topic: freed.name().clone() });

@@ -85,10 +85,13 @@ pub struct History {
     /// Whether a collection has failed since the last one.
     missed: bool,
     topics: Vec<Option<TopicTrack>>,
+    /// No slot before this one is free.
+    free_from: usize,
     slots: HashMap<Arc<str>, TopicSlot>,
     /// Topics that were found to have been made again when their slots were opened; told with the next collection.
     made_again: Vec<Arc<str>>,
-    groups: HashMap<Arc<str>, GroupTrack>,
+    /// Boxed: a table has a third of its places free, and is there twice while it grows.
+    groups: HashMap<Arc<str>, Box<GroupTrack>>,
     /// The most groups that one listing named.
     most_listed: usize,
     /// Of all groups' tracks.
@@ -168,6 +171,7 @@ impl History {
             previous: None,
             missed: false,
             topics: Vec::new(),
+            free_from: 0,
             slots: HashMap::new(),
             made_again: Vec::new(),
             groups: HashMap::new(),
@@ -201,7 +205,7 @@ impl History {
         let mut changes: Vec<_> = made_again.collect();
         self.observe_topics(snapshot, moment, &slots);
         for (_, group) in snapshot.groups.iter().enumerate().filter(|(index, _)| begins_anew || moved(*index)) {
-            let former = self.groups.get(&group.id).map_or(0, GroupTrack::bytes);
+            let former = self.groups.get(&group.id).map_or(0, |track| track.bytes());
             self.observe_group(snapshot, group, &slots, &mut changes);
             let present = self.groups.get_mut(&group.id).map_or(0, |track| track.forget_before(moment, self.limits.horizon));
             self.group_bytes = (self.group_bytes + present).saturating_sub(former);
@@ -255,7 +259,7 @@ impl History {
 
     /// The group's track as it was last looked at or settled.
     pub fn group(&self, id: &str) -> Option<&GroupTrack> {
-        self.groups.get(id)
+        self.groups.get(id).map(Box::as_ref)
     }
 
     /// The group's track up to the last collection.
@@ -265,7 +269,7 @@ impl History {
         if track.reaches(now) {
             return Some(Cow::Borrowed(track));
         }
-        let mut settled = track.clone();
+        let mut settled = GroupTrack::clone(track);
         settled.stand_until(now, self.limits.spark_bucket);
         Some(Cow::Owned(settled))
     }
@@ -365,16 +369,17 @@ impl History {
 
     fn open_slot(&mut self, name: Arc<str>, id: Option<uuid::Uuid>) -> TopicSlot {
         let track = Some(TopicTrack::new(name.clone(), id));
-        let index = match self.topics.iter().position(Option::is_none) {
+        let index = match self.topics.iter().skip(self.free_from).position(Option::is_none) {
             Some(free) => {
-                self.topics[free] = track;
-                free
+                self.topics[self.free_from + free] = track;
+                self.free_from + free
             }
             None => {
                 self.topics.push(track);
                 self.topics.len() - 1
             }
         };
+        self.free_from = index + 1;
         // More than 2^32 topics do not exist: Kafka's own limit is far below.
         let slot = TopicSlot(u32::try_from(index).unwrap_or(u32::MAX));
         self.slots.insert(name, slot);
@@ -402,7 +407,7 @@ impl History {
         let Reading::Known(committed) = &group.committed else { return };
         track.read = track.seen;
         let mut fresh = Vec::new();
-        for offset in committed {
+        for offset in committed.iter() {
             let Some(&slot) = slots.get(offset.topic as usize) else { continue };
             let range = snapshot.range(offset.topic, offset.partition);
             let lag = group.lag(offset.topic, offset.partition, Reading::Known(offset.offset), range);

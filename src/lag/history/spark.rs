@@ -1,7 +1,7 @@
 //! A small trend line: the last value of each of a fixed number of buckets of time.
 
 use crate::lag::Tick;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Points in every small trend line.
 pub const SPARK_POINTS: usize = 48;
@@ -11,65 +11,113 @@ pub const SPARK_POINTS: usize = 48;
 pub struct Spark {
     /// Number of the bucket that was written last.
     current: u32,
-    /// A ring: bucket `n` stands at `n % SPARK_POINTS`. Empty until the first value; not a number where nothing was known.
-    values: Option<Box<[f32; SPARK_POINTS]>>,
+    line: Line,
+}
+
+#[derive(Clone, Debug, Default)]
+enum Line {
+    /// Nothing was ever known.
+    #[default]
+    Empty,
+    /// The same in every bucket from this one on: most groups of a large cluster stand still.
+    Flat { from: u32, value: f32 },
+    /// A ring: bucket `n` stands at `n % SPARK_POINTS`; not a number where nothing was known. Views share it until the next
+    /// value.
+    Drawn(Arc<[f32; SPARK_POINTS]>),
 }
 
 impl Spark {
     /// Notes `value` at `at`; the last value of a bucket stays. `None` leaves the bucket as it is.
     pub fn record(&mut self, at: Tick, bucket: Duration, value: Option<f64>) {
         let number = bucket_number(at, bucket);
-        let Some(values) = &mut self.values else {
-            if let Some(value) = value {
-                let mut values = Box::new([f32::NAN; SPARK_POINTS]);
-                values[number as usize % SPARK_POINTS] = value as f32;
-                *self = Self { current: number, values: Some(values) };
+        let known = value.map(|value| value as f32);
+        match (&self.line, known) {
+            (Line::Empty, None) => return,
+            (Line::Empty, Some(value)) => {
+                *self = Self { current: number, line: Line::Flat { from: number, value } };
+                return;
             }
-            return;
-        };
+            (Line::Flat { .. }, None) if number <= self.current => return,
+            (Line::Flat { value, .. }, Some(known)) if is_same(*value, known) && number <= self.current + 1 => {
+                self.current = self.current.max(number);
+                return;
+            }
+            (Line::Flat { .. } | Line::Drawn(_), _) => {}
+        }
         // A gap longer than the line empties all of it once.
-        for skipped in (self.current + 1..=number).rev().take(SPARK_POINTS) {
-            values[skipped as usize % SPARK_POINTS] = f32::NAN;
-        }
+        let skipped = (self.current + 1..=number).rev().take(SPARK_POINTS).map(|skipped| (skipped, f32::NAN));
+        self.draw(skipped.chain(known.map(|known| (number, known))));
         self.current = self.current.max(number);
-        if let Some(value) = value {
-            values[number as usize % SPARK_POINTS] = value as f32;
-        }
     }
 
     /// Notes that it was `value` all the time up to `at`.
     pub fn hold(&mut self, at: Tick, bucket: Duration, value: f64) {
-        let number = bucket_number(at, bucket);
-        if let Some(values) = &mut self.values {
-            for held in (self.current + 1..=number).rev().take(SPARK_POINTS) {
-                values[held as usize % SPARK_POINTS] = value as f32;
+        let (number, held) = (bucket_number(at, bucket), value as f32);
+        match &self.line {
+            Line::Empty => return,
+            Line::Flat { value, .. } if is_same(*value, held) => {}
+            Line::Flat { .. } | Line::Drawn(_) => {
+                self.draw((self.current + 1..=number).rev().take(SPARK_POINTS).map(|bucket| (bucket, held)));
             }
-            self.current = self.current.max(number);
+        }
+        self.current = self.current.max(number);
+    }
+
+    /// Writes values into buckets.
+    fn draw(&mut self, written: impl Iterator<Item = (u32, f32)>) {
+        if let Line::Flat { from, value } = self.line {
+            let mut values = [f32::NAN; SPARK_POINTS];
+            for bucket in (from..=self.current).rev().take(SPARK_POINTS) {
+                values[bucket as usize % SPARK_POINTS] = value;
+            }
+            self.line = Line::Drawn(Arc::new(values));
+        }
+        let Line::Drawn(values) = &mut self.line else { return };
+        for (bucket, value) in written {
+            let place = bucket as usize % SPARK_POINTS;
+            // What does not change stays shared.
+            if !is_same(values[place], value) {
+                Arc::make_mut(values)[place] = value;
+            }
         }
     }
 
     /// A line of these points, oldest first: the last [`SPARK_POINTS`] of them.
     pub fn of(points: &[Option<f64>]) -> Self {
-        let mut values = Box::new([f32::NAN; SPARK_POINTS]);
+        let mut values = [f32::NAN; SPARK_POINTS];
         for (value, point) in values.iter_mut().rev().zip(points.iter().rev()) {
             *value = point.map_or(f32::NAN, |point| point as f32);
         }
-        Self { current: SPARK_POINTS as u32 - 1, values: Some(values) }
+        Self { current: SPARK_POINTS as u32 - 1, line: Line::Drawn(Arc::new(values)) }
     }
 
     /// The points of the line, oldest first.
     pub fn points(&self) -> Vec<Option<f64>> {
-        let Some(values) = &self.values else { return Vec::new() };
+        let at = |bucket: usize| match &self.line {
+            Line::Empty => f32::NAN,
+            // Buckets are counted one line ahead, so that none lies before the first.
+            Line::Flat { from, value } if bucket >= *from as usize + SPARK_POINTS => *value,
+            Line::Flat { .. } => f32::NAN,
+            Line::Drawn(values) => values[bucket % SPARK_POINTS],
+        };
+        if matches!(self.line, Line::Empty) {
+            return Vec::new();
+        }
         let oldest = self.current as usize + 1;
-        (0..SPARK_POINTS)
-            .map(|index| values[(oldest + index) % SPARK_POINTS])
-            .map(|value| (!value.is_nan()).then_some(f64::from(value)))
-            .collect()
+        let values = (oldest..oldest + SPARK_POINTS).map(at);
+        values.map(|value| (!value.is_nan()).then_some(f64::from(value))).collect()
     }
 
     pub(super) fn heap_bytes(&self) -> u64 {
-        self.values.as_ref().map_or(0, |values| size_of_val(values.as_ref()) as u64)
+        match &self.line {
+            Line::Empty | Line::Flat { .. } => 0,
+            Line::Drawn(values) => size_of_val(values.as_ref()) as u64,
+        }
     }
+}
+
+fn is_same(one: f32, other: f32) -> bool {
+    one.to_bits() == other.to_bits()
 }
 
 fn bucket_number(at: Tick, bucket: Duration) -> u32 {
@@ -80,6 +128,7 @@ fn bucket_number(at: Tick, bucket: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const BUCKET: Duration = Duration::from_secs(10);
 
@@ -98,6 +147,41 @@ mod tests {
         let points = spark.points();
         assert_eq!(points.len(), SPARK_POINTS);
         assert_eq!(points[SPARK_POINTS - 4..], [None, Some(2.0), None, Some(3.0)]);
+    }
+
+    proptest! {
+        /// Whether it is flat or drawn makes no difference.
+        #[test]
+        fn a_line_that_stands_is_as_one_that_is_drawn(
+            steps in prop::collection::vec((0..1_500_u64, prop::option::of(0..2_u8), prop::bool::ANY), 1..40),
+        ) {
+            let (mut spark, mut drawn, mut seconds) = (Spark::default(), Spark::default(), 0);
+            for (step, value, holds) in steps {
+                seconds += step;
+                let value = value.map(f64::from);
+                for line in [&mut spark, &mut drawn] {
+                    match value {
+                        Some(value) if holds => line.hold(at(seconds), BUCKET, value),
+                        _ => line.record(at(seconds), BUCKET, value),
+                    }
+                }
+                drawn.draw(std::iter::empty());
+                prop_assert!(!matches!(drawn.line, Line::Flat { .. }));
+                prop_assert_eq!(spark.points(), drawn.points());
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_stays_takes_no_room() {
+        let mut spark = Spark::default();
+        for seconds in 0..10_000 {
+            spark.record(at(seconds), BUCKET, Some(7.0));
+        }
+        assert_eq!((spark.heap_bytes(), spark.points()), (0, vec![Some(7.0); SPARK_POINTS]));
+        spark.record(at(10_000), BUCKET, Some(8.0));
+        let points = spark.points();
+        assert_eq!((spark.heap_bytes(), points[0], points[SPARK_POINTS - 1]), (192, Some(7.0), Some(8.0)));
     }
 
     #[test]

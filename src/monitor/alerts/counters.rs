@@ -128,9 +128,9 @@ impl Counters {
                 }
             };
             see(None, Counter::Rebalances, group.rebalances_total);
-            for topic in &group.topics {
-                see(Some(&topic.topic), Counter::Lost, topic.lost_total);
-                see(Some(&topic.topic), Counter::Rewound, topic.rewound_total);
+            for topic in group.topics.iter().filter(|_| group.sums().counted) {
+                see(Some(&topic.topic), Counter::Lost, topic.lost_total());
+                see(Some(&topic.topic), Counter::Rewound, topic.rewound_total());
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::{
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -86,7 +86,7 @@ struct InstanceKey {
     severity: Severity,
     cluster: Arc<str>,
     group: Option<Arc<str>>,
-    labels: BTreeMap<&'static str, String>,
+    label: Option<(&'static str, Arc<str>)>,
 }
 
 /// The alerts of one view, and what changed since the last one.
@@ -106,13 +106,12 @@ pub struct Evaluation {
 pub fn evaluate(view: &View, engine: &mut Engine, now: DateTime<Utc>) -> Evaluation {
     engine.counters.observe(view, now);
     engine.round += 1;
-    let holding = findings(view, &engine.counters, now);
     let mut evaluation = Evaluation::default();
-    engine.mark(&holding);
+    let begun = engine.take_in(view, now, &mut evaluation);
     engine.end_others(view, now, &mut evaluation);
     let mut kept = engine.kept();
-    for held in holding {
-        engine.advance(held, now, &mut kept, &mut evaluation);
+    for held in begun {
+        engine.begin(held, now, &mut kept, &mut evaluation);
     }
     evaluation.alerts = engine.instances.values().map(|instance| instance.alert.clone()).collect();
     evaluation.alerts.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.labels.cmp(&b.labels)));
@@ -121,38 +120,44 @@ pub fn evaluate(view: &View, engine: &mut Engine, now: DateTime<Utc>) -> Evaluat
     evaluation
 }
 
-/// A condition that holds. Where thousands of groups are in trouble there are thousands of these in every view, and few of
-/// them are kept.
+/// A condition that holds.
 struct Held {
     key: InstanceKey,
     definition: &'static Definition,
     value: f64,
 }
 
-fn findings(view: &View, counters: &Counters, now: DateTime<Utc>) -> Vec<Held> {
-    let scene = Scene::new(view, now, counters);
-    let (mut holding, mut found) = (Vec::new(), Vec::new());
-    for definition in definitions() {
-        let Some(predicate) = definition.predicate else { continue };
-        predicate(&scene, &mut found);
-        holding.extend(found.drain(..).map(|Finding { cluster, group, labels, severity, value }| {
-            let severity = match definition.severity {
-                SeverityRule::Fixed(severity) => severity,
-                SeverityRule::OfThreshold => severity.unwrap_or(Severity::Warning),
-            };
-            Held { key: InstanceKey { name: definition.name, severity, cluster, group, labels }, definition, value }
-        }));
-    }
-    holding
+fn held(definition: &'static Definition, finding: Finding) -> Held {
+    let Finding { cluster, group, label, severity, value } = finding;
+    let severity = match definition.severity {
+        SeverityRule::Fixed(severity) => severity,
+        SeverityRule::OfThreshold => severity.unwrap_or(Severity::Warning),
+    };
+    Held { key: InstanceKey { name: definition.name, severity, cluster, group, label }, definition, value }
 }
 
 impl Engine {
-    fn mark(&mut self, holding: &[Held]) {
-        for held in holding {
-            if let Some(instance) = self.instances.get_mut(&held.key) {
-                instance.held_in = self.round;
-            }
+    /// Judges the view. What is known goes on; what has begun is given, as far as there can be room for it: where thousands
+    /// of groups are in trouble, thousands of conditions hold in every view, and few are kept.
+    fn take_in(&mut self, view: &View, now: DateTime<Utc>, evaluation: &mut Evaluation) -> Vec<Held> {
+        let scene = Scene::new(view, now, &self.counters);
+        let mut begun = Vec::new();
+        for definition in definitions() {
+            let Some(predicate) = definition.predicate else { continue };
+            let (hold, of_others) = (self.settings.hold.unwrap_or(definition.hold), begun.len());
+            predicate(&scene, &mut |finding| {
+                let held = held(definition, finding);
+                match self.instances.get_mut(&held.key) {
+                    Some(instance) => {
+                        instance.held_in = self.round;
+                        instance.go_on(definition, (held.value, hold), now, evaluation);
+                    }
+                    None if begun.len() - of_others < self.settings.max_of_rule => begun.push(held),
+                    None => *evaluation.left_out.entry((held.key.name, held.key.severity)).or_default() += 1,
+                }
+            });
         }
+        begun
     }
 
     /// Resolves what fired and holds no more, drops what was only pending, forgets what was resolved long ago. What fired
@@ -182,7 +187,8 @@ impl Engine {
         kept
     }
 
-    fn advance(
+    /// Takes up a condition that did not hold before, while there is room.
+    fn begin(
         &mut self,
         held: Held,
         now: DateTime<Utc>,
@@ -205,14 +211,27 @@ impl Engine {
                 free.insert(Instance { alert, held_in: self.round })
             }
         };
-        let alert = &mut instance.alert;
+        let hold = self.settings.hold.unwrap_or(definition.hold);
+        instance.go_on(definition, (value, hold), now, evaluation);
+    }
+}
+
+impl Instance {
+    /// Its condition holds now, with this value; it fires once it has held for `hold`.
+    fn go_on(
+        &mut self,
+        definition: &Definition,
+        (value, hold): (f64, Duration),
+        now: DateTime<Utc>,
+        evaluation: &mut Evaluation,
+    ) {
+        let alert = &mut self.alert;
         if alert.state == AlertState::Resolved {
             (alert.state, alert.active_since, alert.resolved_at) = (AlertState::Pending, now, None);
         }
         if alert.value.to_bits() != value.to_bits() {
             alert.tell(definition, value);
         }
-        let hold = self.settings.hold.unwrap_or(definition.hold);
         if alert.state == AlertState::Pending && since(alert.active_since, now) >= hold {
             alert.state = AlertState::Firing;
             evaluation.changed.push(alert.clone());
@@ -228,7 +247,7 @@ fn begun(key: &InstanceKey, definition: &Definition, value: f64, now: DateTime<U
         state: AlertState::Pending,
         cluster: Arc::clone(&key.cluster),
         group: key.group.clone(),
-        labels: key.labels.clone(),
+        labels: key.label.iter().map(|(name, value)| (*name, value.to_string())).collect(),
         value,
         summary: String::new(),
         description: String::new(),
@@ -274,7 +293,7 @@ fn is_hidden(key: &InstanceKey, view: &View) -> bool {
     let Some(id) = key.group.as_ref().filter(|_| OF_LAG.contains(&key.name)) else { return false };
     let groups = view.clusters.iter().filter(|cluster| cluster.name == key.cluster).flat_map(|cluster| &cluster.groups);
     groups.filter(|group| group.id == *id).any(|group| {
-        let topic = key.labels.get("topic");
+        let topic = key.label.as_ref().filter(|(name, _)| *name == "topic").map(|(_, topic)| topic);
         let counted = |of: &GroupTopicView| !of.unsubscribed && topic.is_none_or(|topic| **topic == *of.topic);
         let of_age = matches!(key.name, "KafkaConsumerTimeLagHigh" | "KafkaConsumerRetentionRisk");
         let hides = |partition: &PartitionView| {

@@ -21,6 +21,6 @@ mod words;
 pub use counters::Counters;
 pub use engine::{Engine, EngineSettings, Evaluation, evaluate};
 pub use notify::Notifier;
-pub use predicates::{Finding, Scene};
+pub use predicates::{Finding, Found, Scene};
 pub use rules::{DEFAULT_RUNBOOK_BASE, rules_yaml, rules_yaml_with};
 pub use table::{Definition, Predicate, RuleGroup, SeverityRule, definition, definitions};

@@ -97,21 +97,21 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
     let late = behind("late", Status::Ok, PartitionView { time_lag, ..pair(0, Some(999_960), 1_000_000) });
     let mut bounded = judged("bounded", Status::Ok, 40, true);
     if during(5, 25) {
-        (bounded.topics[0].time_lag, bounded.topics[0].knows_ages) = (None, false);
+        (bounded.topics[0].age, bounded.topics[0].knows_ages) = (None, false);
         bounded.time_lag_at_least = Some(Duration::from_secs(95));
     }
     let mut risky = judged("risky", Status::Ok, 40, true);
     risky.topics[0].retention_risk = Reading::Known(if during(5, 25) { 0.9 } else { 0.3 });
     let mut lost = judged("lost", Status::Ok, 0, true);
-    lost.topics[0].lost_total = if minute >= 10 { 7 } else { 0 };
+    lost.topics[0].troubles.get_or_insert_default().lost_total = if minute >= 10 { 7 } else { 0 };
     let mut expired = judged("expired", Status::Ok, 0, true);
-    expired.topics[0].expired = Some(if during(5, 15) { 20 } else { 0 });
+    expired.topics[0].troubles.get_or_insert_default().expired = Some(if during(5, 15) { 20 } else { 0 });
     let mut beyond = judged("beyond", Status::Unknown, 0, true);
-    beyond.topics[0].beyond_end = during(5, 25).then_some(75);
+    beyond.topics[0].troubles.get_or_insert_default().beyond_end = during(5, 25).then_some(75);
     let mut storm = judged("storm", Status::Ok, 0, true);
     storm.rebalances_total = if minute < 30 { minute as u64 } else { 30 };
     let mut rewound = judged("rewound", Status::Ok, 0, true);
-    rewound.topics[0].rewound_total = if minute >= 10 { 100 } else { 0 };
+    rewound.topics[0].troubles.get_or_insert_default().rewound_total = if minute >= 10 { 100 } else { 0 };
     vec![
         judged("many", Status::Ok, lag_of(during(5, 20), 1_200), true),
         judged("far-too-many", Status::Ok, lag_of(during(5, 30), 12_000), true),
@@ -133,7 +133,8 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
 fn quiet_groups() -> Vec<GroupView> {
     let with = |id: &str, topic: &str, pairs: Vec<PartitionView>| reading(group(id), vec![(topic, pairs)]);
     let mut unsubscribed = with("ok-unsubscribed", "orders", vec![pair(0, Some(1), 90_000)]);
-    (unsubscribed.topics[0].unsubscribed, unsubscribed.topics[0].expired) = (true, Some(5));
+    unsubscribed.topics[0].unsubscribed = true;
+    unsubscribed.topics[0].troubles.get_or_insert_default().expired = Some(5);
     unsubscribed.topics[0].retention_risk = Reading::Known(0.99);
     let mut drained = with("ok-drained", "orders", vec![pair(0, Some(5), 5)]);
     drained.status = Status::NoMembers;

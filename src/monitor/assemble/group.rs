@@ -17,10 +17,12 @@ use crate::lag::{
 use crate::monitor::{
     memory::Memory,
     timeline,
-    view::{GroupTopicView, GroupView, GroupWords, Note, PartitionView, TimelineEntry, counted_lag},
+    view::{
+        Age, Count, GroupTopicView, GroupView, GroupWords, Note, PartitionView, TimelineEntry, TopicTroubles, counted_lag,
+    },
 };
 use chrono::{DateTime, Utc};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One row on its way into the view.
 pub(super) struct Judged<'a> {
@@ -140,7 +142,7 @@ fn view(
         time_lag: sums::time_lag(counted),
         time_lag_at_least: sums::oldest_unread(counted).at_least(),
         // Of a group whose offsets were never read no topic is known.
-        expired: sums::expired(subscribed().map(|topic| topic.expired))
+        expired: sums::expired(subscribed().map(GroupTopicView::expired))
             .filter(|_| group.committed.is_known() || !topics.is_empty()),
         produced_per_second: partition::speed(evidence.produced_per_second),
         consumed_per_second: partition::speed(evidence.consumed_per_second),
@@ -155,6 +157,7 @@ fn view(
         as_of: at.now,
         thresholds: scene.settings.thresholds.for_group(&group.id),
         topics,
+        summed: OnceLock::new(),
         spark: track.map(|track| track.spark.clone()).unwrap_or_default(),
         details: at.watched.details.clone(),
     }
@@ -353,27 +356,37 @@ fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTra
     let unowned = rows.iter().filter(|one| is_there(one) && one.row.owner.is_none()).count();
     let hides_age = |one: &Judged<'_>| one.view.time_lag.reason().is_some_and(|why| why != UnknownReason::NeverCommitted);
     let ages = rows.iter().filter_map(|one| one.view.time_lag.known());
-    GroupTopicView {
-        topic: scene.snapshot.topics.get(topic as usize).map_or_else(|| Arc::from(""), |topic| topic.name.clone()),
-        partitions: rows.len(),
-        is_committed: rows.iter().any(|one| one.view.committed.reason() != Some(UnknownReason::NeverCommitted)),
-        status: worst(rows.iter().map(|one| one.verdict)).status,
-        lag: sums::lag(&all),
-        counted: rows.iter().filter_map(|one| counted_lag(group.kind, &one.view)).reduce(u64::saturating_add),
-        time_lag: ages.reduce(|one, other| if other.age > one.age { other } else { one }),
-        knows_ages: !rows.iter().any(hides_age),
-        consumed_total: totals.map_or(0, |totals| totals.consumed),
+    let counted = rows.iter().filter_map(|one| counted_lag(group.kind, &one.view)).reduce(u64::saturating_add);
+    let oldest = ages.reduce(|one, other| if other.age > one.age { other } else { one });
+    let troubles = TopicTroubles {
         rewound_total: totals.map_or(0, |totals| totals.rewound),
         lost_total: totals.map_or(0, |totals| totals.lost),
         expired: sums::expired_of(rows),
         beyond_end: rows.iter().filter_map(|one| one.view.beyond_end).reduce(u64::saturating_add),
+    };
+    GroupTopicView {
+        topic: scene.snapshot.topics.get(topic as usize).map_or_else(|| Arc::from(""), |topic| topic.name.clone()),
+        lag: sums::lag(&all),
+        counted: counted.map(Count::new),
+        age: oldest.map(Age::new),
         drain: sums::drain(&all),
         retention_risk: sums::certain_risk(scene, &all),
+        consumed_total: totals.map_or(0, |totals| totals.consumed),
+        troubles: troubles.boxed(),
+        partitions: small(rows.len()),
         unassigned: if members::are_moving(group) {
             Reading::Unknown(UnknownReason::NotReadYet)
         } else {
-            group.members.as_ref().map(|_| unowned)
+            group.members.as_ref().map(|_| small(unowned))
         },
+        status: worst(rows.iter().map(|one| one.verdict)).status,
+        is_committed: rows.iter().any(|one| one.view.committed.reason() != Some(UnknownReason::NeverCommitted)),
+        knows_ages: !rows.iter().any(hides_age),
         unsubscribed: rows.first().is_some_and(|one| one.left_out),
     }
+}
+
+/// A number of partitions; they are numbered with 31 bits.
+fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -133,6 +133,7 @@ impl Live {
         let is_open = if all_stand {
             records.begin_again(&ahead)
         } else {
+            self.needs = Arc::default();
             let needs = needed_records(&ahead, records.tolerance(), settings.markers_after());
             records.begin(&needs, &ahead);
             self.needs = Arc::new(needs);

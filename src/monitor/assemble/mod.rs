@@ -162,7 +162,12 @@ impl<'a> Scene<'a> {
 
 /// Groups that this listing does not name and of which no listing has said that they are gone: they stay, unknown.
 fn unlisted_groups(snapshot: &ClusterSnapshot, history: &History, memory: &Memory) -> Vec<GroupSnapshot> {
-    let is_named = |id: &Arc<str>| snapshot.groups.binary_search_by(|group| group.id.cmp(id)).is_ok();
+    let mut named = snapshot.groups.iter().map(|group| &group.id).peekable();
+    // Both are sorted, and share the names of groups that stay.
+    let mut is_named = |id: &Arc<str>| {
+        while named.next_if(|name| !Arc::ptr_eq(name, id) && **name < *id).is_some() {}
+        named.peek() == Some(&id)
+    };
     let unlisted = memory.groups().filter(|(id, _)| !is_named(id) && history.group(id).is_some());
     unlisted.map(|(id, known)| unlisted_group(snapshot, id, known)).collect()
 }

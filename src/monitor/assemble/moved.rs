@@ -5,7 +5,7 @@
 
 use super::live::Standing;
 use crate::lag::{ClusterSnapshot, GroupSnapshot, Tick, TopicSnapshot};
-use std::cmp::Ordering;
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
@@ -64,8 +64,8 @@ pub(super) fn looks(
     let Some(before) = before.filter(|_| topics.same) else { return vec![(Look::Moved, None); now.groups.len()] };
     let (mut former, mut place) = (0, 0);
     let look = |group: &GroupSnapshot| {
-        former = skip(former, &before.groups, |one| one.id.cmp(&group.id));
-        place = skip(place, standing, |one| one.view.id.cmp(&group.id));
+        former = skip(former, &before.groups, |one| lies_before(&one.id, &group.id));
+        place = skip(place, standing, |one| lies_before(&one.view.id, &group.id));
         let Some(stands) = standing.get(place).filter(|stands| stands.view.id == group.id) else {
             return (Look::Moved, None);
         };
@@ -82,6 +82,11 @@ pub(super) fn looks(
 }
 
 /// The first place from `from` on that does not lie before what is looked for.
-fn skip<T>(from: usize, sorted: &[T], order: impl Fn(&T) -> Ordering) -> usize {
-    from + sorted[from..].iter().take_while(|one| order(one) == Ordering::Less).count()
+fn skip<T>(from: usize, sorted: &[T], lies_before: impl Fn(&T) -> bool) -> usize {
+    from + sorted[from..].iter().take_while(|one| lies_before(one)).count()
+}
+
+/// Names are shared from one collection to the next, so that most of them need not be read to be compared.
+fn lies_before(one: &Arc<str>, other: &Arc<str>) -> bool {
+    !Arc::ptr_eq(one, other) && one < other
 }

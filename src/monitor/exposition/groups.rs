@@ -89,8 +89,8 @@ fn write_offsets(out: &mut TextWriter, clusters: &[Prepared<'_>]) {
 
 fn for_each_pair(clusters: &[Prepared<'_>], mut each: impl FnMut(&GroupView, Joined<'_>, &GroupTopicView, &PartitionView)) {
     for group in current_groups(clusters) {
-        for topic in &group.topics {
-            for partition in &topic.partitions {
+        for topic in group.topics() {
+            for partition in topic.partitions {
                 each(group.view, group.labels.and(topic.label), topic.view, partition);
             }
         }
@@ -165,14 +165,14 @@ fn write_levelled<P, T, F>(
         });
     }
     for group in current_groups(clusters) {
-        let of_topic = |topic: &PreparedTopic<'_>| (value.of_topic)(group.view, topic.view);
+        let of_topic = |topic: PreparedTopic<'_>| (value.of_topic)(group.view, topic.view);
         if level == Level::Topic {
-            for topic in &group.topics {
+            for topic in group.topics() {
                 if let Some(value) = of_topic(topic) {
                     out.float(&group.labels.and(topic.label), value);
                 }
             }
-        } else if let Some(value) = group.topics.iter().filter_map(of_topic).reduce(&value.fold) {
+        } else if let Some(value) = group.topics().filter_map(of_topic).reduce(&value.fold) {
             out.float(&group.labels, value);
         }
     }
@@ -189,10 +189,10 @@ fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>], now: DateTime<U
         Drain::Unknown => None,
     });
     write_each_topic(out, family::GROUP_CONSUMED_MESSAGES, clusters, |topic| Some(topic.consumed_total as f64));
-    write_each_topic(out, family::GROUP_REWOUND_MESSAGES, clusters, |topic| Some(topic.rewound_total as f64));
-    write_each_topic(out, family::GROUP_EXPIRED_MESSAGES, clusters, |topic| topic.expired.map(|expired| expired as f64));
-    write_each_topic(out, family::GROUP_BEYOND_END_MESSAGES, clusters, |topic| topic.beyond_end.map(|by| by as f64));
-    write_each_topic(out, family::GROUP_LOST_MESSAGES, clusters, |topic| Some(topic.lost_total as f64));
+    write_each_topic(out, family::GROUP_REWOUND_MESSAGES, clusters, |topic| Some(topic.rewound_total() as f64));
+    write_each_topic(out, family::GROUP_EXPIRED_MESSAGES, clusters, |topic| topic.expired().map(|expired| expired as f64));
+    write_each_topic(out, family::GROUP_BEYOND_END_MESSAGES, clusters, |topic| topic.beyond_end().map(|by| by as f64));
+    write_each_topic(out, family::GROUP_LOST_MESSAGES, clusters, |topic| Some(topic.lost_total() as f64));
     write_each(out, family::GROUP_RETENTION_RISK_RATIO, clusters, |group, topic| {
         topic.retention_risk_at(group, now).known()
     });
@@ -218,7 +218,7 @@ fn write_each(
     let stays = family.kind == Kind::Counter;
     let clusters = clusters.iter().filter(|cluster| cluster.current || stays);
     for group in clusters.flat_map(|cluster| &cluster.groups) {
-        for topic in &group.topics {
+        for topic in group.topics() {
             if let Some(value) = value(group.view, topic.view).filter(|_| !topic.view.unsubscribed) {
                 out.float(&group.labels.and(topic.label), value);
             }

@@ -6,9 +6,7 @@ use super::{Level, Naming};
 use crate::{
     lag::{LogRange, Retention},
     metrics::{Family, Labels, TextWriter, family},
-    monitor::view::{
-        ClusterView, DetailedTopic, GroupTopicView, GroupView, PartitionView, TopicPartitionView, TopicView, View,
-    },
+    monitor::view::{ClusterView, GroupTopicView, GroupView, PartitionView, TopicPartitionView, TopicView, View},
 };
 use std::{collections::HashMap, sync::Arc};
 
@@ -45,15 +43,29 @@ pub(super) struct Prepared<'v> {
 pub(super) struct PreparedGroup<'v> {
     pub labels: Labels,
     pub view: &'v GroupView,
-    pub topics: Vec<PreparedTopic<'v>>,
+    /// By index of its topics; empty where nothing is named.
+    names: Vec<&'v Labels>,
+    /// By index of its topics; empty where no series of partitions are written.
+    partitions: Vec<Vec<PartitionView>>,
 }
 
-pub(super) struct PreparedTopic<'v> {
+#[derive(Clone, Copy)]
+pub(super) struct PreparedTopic<'a> {
     /// Beside those of the group.
-    pub label: &'v Labels,
-    pub view: &'v GroupTopicView,
+    pub label: &'a Labels,
+    pub view: &'a GroupTopicView,
     /// Only where series of partitions are written.
-    pub partitions: Vec<PartitionView>,
+    pub partitions: &'a [PartitionView],
+}
+
+impl PreparedGroup<'_> {
+    pub fn topics(&self) -> impl Iterator<Item = PreparedTopic<'_>> {
+        self.view.topics.iter().enumerate().map(|(at, view)| PreparedTopic {
+            label: self.names.get(at).copied().unwrap_or(Labels::none()),
+            view,
+            partitions: self.partitions.get(at).map_or(&[], Vec::as_slice),
+        })
+    }
 }
 
 impl<'v> Prepared<'v> {
@@ -64,20 +76,15 @@ impl<'v> Prepared<'v> {
         };
         let labels = Labels::new(&[("cluster_name", &cluster.name)]);
         let topics = cluster.topics.iter().map(|topic| (named(&labels, "topic", &topic.name), topic.as_ref())).collect();
-        let topic = |of: DetailedTopic<'v>| PreparedTopic {
-            label: names.get(&of.view.topic),
-            view: of.view,
-            partitions: of.partitions,
-        };
-        let group = |group: &'v Arc<GroupView>| {
-            let topics = match level {
-                Level::Partition => group.detailed().topics.into_iter().map(topic).collect(),
-                Level::Topic | Level::Group | Level::GroupOnly => {
-                    let plain = |view| topic(DetailedTopic { view, partitions: Vec::new() });
-                    group.topics.iter().map(plain).collect()
-                }
-            };
-            PreparedGroup { labels: named(&labels, "group", &group.id), topics, view: group }
+        let of_topics = naming == Naming::Names && level < Level::GroupOnly;
+        let group = |group: &'v Arc<GroupView>| PreparedGroup {
+            labels: named(&labels, "group", &group.id),
+            view: group,
+            names: if of_topics { group.topics.iter().map(|topic| names.get(&topic.topic)).collect() } else { Vec::new() },
+            partitions: match level {
+                Level::Partition => group.detailed().topics.into_iter().map(|topic| topic.partitions).collect(),
+                Level::Topic | Level::Group | Level::GroupOnly => Vec::new(),
+            },
         };
         let groups = cluster.groups.iter().map(group).collect();
         Self { labels, topics, groups, current: !matches!(cluster.last_result, Some(Err(_))) }

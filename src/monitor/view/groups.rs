@@ -1,11 +1,17 @@
 //! Consumer groups, their topics, partitions and members.
 
+use super::{Age, Count, GroupSums};
 use crate::lag::{
     Drain, GroupKind, GroupState, LogRange, Offset, Reading, Spark, Status, Thresholds, TimeLag, TimeLagSource,
     UnknownReason, read_committed_lag,
 };
 use chrono::{DateTime, Utc};
-use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 #[derive(Clone, Debug)]
 pub struct GroupView {
@@ -53,6 +59,8 @@ pub struct GroupView {
     pub thresholds: Thresholds,
     /// Sorted by topic.
     pub topics: Vec<GroupTopicView>,
+    /// What they come to, once somebody has asked: see [`Self::sums`].
+    pub summed: OnceLock<GroupSums>,
     /// Lag over time.
     pub spark: Spark,
     /// Whom to ask for the rest.
@@ -99,7 +107,12 @@ impl GroupView {
     }
 
     pub fn partition_count(&self) -> usize {
-        self.topics.iter().map(|topic| topic.partitions).sum()
+        self.topics.iter().map(|topic| topic.partitions as usize).sum()
+    }
+
+    /// What the topics come to.
+    pub fn sums(&self) -> &GroupSums {
+        self.summed.get_or_init(|| GroupSums::of(self))
     }
 
     /// The verdict in words, put together now: ask once.
@@ -132,7 +145,7 @@ impl GroupView {
     }
 
     /// Time since the view was put together.
-    fn age(&self, now: DateTime<Utc>) -> Duration {
+    pub(super) fn age(&self, now: DateTime<Utc>) -> Duration {
         (now - self.as_of).to_std().unwrap_or_default()
     }
 
@@ -218,21 +231,34 @@ pub struct MemberView {
 #[derive(Clone, Debug)]
 pub struct GroupTopicView {
     pub topic: Arc<str>,
-    /// Partitions with a committed offset or an owner.
-    pub partitions: usize,
-    /// Whether the group has a committed offset here.
-    pub is_committed: bool,
-    /// The worst of its partitions'.
-    pub status: Status,
     /// Sum over the partitions that are known; unknown when none is.
     pub lag: Reading<u64>,
     /// The lag as metrics and alerts count it: absent where nothing was committed, or no part of it is known.
-    pub counted: Option<u64>,
+    pub counted: Option<Count>,
     /// The largest time lag that is known.
-    pub time_lag: Option<TimeLag>,
+    pub age: Option<Age>,
+    pub drain: Drain,
+    pub retention_risk: Reading<f64>,
+    pub consumed_total: u64,
+    /// What most topics have nothing of.
+    pub troubles: Option<Box<TopicTroubles>>,
+    /// Partitions with a committed offset or an owner.
+    pub partitions: u32,
+    /// Partitions with a committed offset that no member owns; unknown when the members are.
+    pub unassigned: Reading<u32>,
+    /// The worst of its partitions'.
+    pub status: Status,
+    /// Whether the group has a committed offset here.
+    pub is_committed: bool,
     /// Whether no age is unknown, so that the largest one that is known is the largest.
     pub knows_ages: bool,
-    pub consumed_total: u64,
+    /// No member of a stable group subscribes to the topic: shown, but left out of sums, verdicts and alerts.
+    pub unsubscribed: bool,
+}
+
+/// What few topics have anything of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicTroubles {
     pub rewound_total: u64,
     /// Deleted before they were read, counted since the monitor started.
     pub lost_total: u64,
@@ -240,24 +266,60 @@ pub struct GroupTopicView {
     pub expired: Option<u64>,
     /// Records by which committed offsets lie beyond the ends of their logs; `None` where none does.
     pub beyond_end: Option<u64>,
-    pub drain: Drain,
-    pub retention_risk: Reading<f64>,
-    /// Partitions with a committed offset that no member owns; unknown when the members are.
-    pub unassigned: Reading<usize>,
-    /// No member of a stable group subscribes to the topic: shown, but left out of sums, verdicts and alerts.
-    pub unsubscribed: bool,
+}
+
+impl Default for TopicTroubles {
+    fn default() -> Self {
+        Self { rewound_total: 0, lost_total: 0, expired: Some(0), beyond_end: None }
+    }
+}
+
+impl TopicTroubles {
+    /// Nothing where there is nothing.
+    pub fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
 }
 
 impl GroupTopicView {
+    pub fn rewound_total(&self) -> u64 {
+        self.troubles.as_ref().map_or(0, |troubles| troubles.rewound_total)
+    }
+
+    /// Deleted before they were read, counted since the monitor started.
+    pub fn lost_total(&self) -> u64 {
+        self.troubles.as_ref().map_or(0, |troubles| troubles.lost_total)
+    }
+
+    /// As [`GroupView::expired`].
+    pub fn expired(&self) -> Option<u64> {
+        self.troubles.as_ref().map_or(Some(0), |troubles| troubles.expired)
+    }
+
+    /// Records by which committed offsets lie beyond the ends of their logs; `None` where none does.
+    pub fn beyond_end(&self) -> Option<u64> {
+        self.troubles.as_ref().and_then(|troubles| troubles.beyond_end)
+    }
+
+    /// The largest time lag that is known.
+    pub fn time_lag(&self) -> Option<TimeLag> {
+        self.age.map(Age::get)
+    }
+
+    /// The lag as metrics and alerts count it, whether somebody in the group subscribes to the topic or not.
+    pub fn counted(&self) -> Option<u64> {
+        self.counted.map(Count::get)
+    }
+
     /// The lag as metrics and alerts count it; not of topics that nobody in the group subscribes to.
     pub fn counted_lag(&self) -> Option<u64> {
-        self.counted.filter(|_| !self.unsubscribed)
+        self.counted().filter(|_| !self.unsubscribed)
     }
 
     /// The retention risk at `now`: it grows with the age that it is made of. A bound of an age stays as it was found.
     pub fn retention_risk_at(&self, group: &GroupView, now: DateTime<Utc>) -> Reading<f64> {
         let growth = self
-            .time_lag
+            .time_lag()
             .filter(|time_lag| !time_lag.age.is_zero())
             .map_or(1.0, |time_lag| group.grown(time_lag, now).age.as_secs_f64() / time_lag.age.as_secs_f64());
         self.retention_risk.map(|risk| risk * growth)
@@ -265,7 +327,7 @@ impl GroupTopicView {
 
     /// The time lag as metrics and alerts count it.
     pub fn counted_time_lag(&self) -> Option<TimeLag> {
-        self.time_lag.filter(|_| !self.unsubscribed)
+        self.time_lag().filter(|_| !self.unsubscribed)
     }
 }
 

@@ -71,7 +71,7 @@ fn reader(f: &Frame, group: &GroupView, topic: &str) -> Option<ReaderRow> {
         tone: tone_class(verdict::status_tone(status)),
         word: verdict::status_word(status),
         lag: Cell::count(&read.lag),
-        expired: match read.expired {
+        expired: match read.expired() {
             Some(0) => Cell::Quiet("0".to_owned()),
             Some(expired) => Cell::Toned(expired.to_string(), Tone::Bad),
             None => Cell::Unknown("Unknown: it could not be read".to_owned()),

@@ -1,6 +1,6 @@
 //! Conditions over the ledger: duplicates, its books, outboxes and sagas.
 
-use super::{Finding, Scene};
+use super::{Finding, Found, Scene};
 use crate::{
     monitor::{
         alerts::counters::Counter,
@@ -27,20 +27,20 @@ fn current_books<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a Arc<Cluster
         .filter(|(_, group)| group.state.is_ok())
 }
 
-pub fn duplicate_processing(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn duplicate_processing(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, group) in books(scene) {
         for cause in DuplicateCause::ALL {
             let counter = Counter::Duplicates(cause, DuplicateOutcome::Executed);
             let grown = scene.growth(&cluster.name, &group.group, None, counter);
             if grown > 0 {
                 let finding = Finding::of_group(&cluster.name, &group.group, grown as f64);
-                found.push(finding.with("cause", cause.label()));
+                found(finding.with("cause", cause.label()));
             }
         }
     }
 }
 
-pub fn event_id_conflict(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn event_id_conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, group) in books(scene) {
         let grown: u64 = DuplicateOutcome::ALL
             .iter()
@@ -48,7 +48,7 @@ pub fn event_id_conflict(scene: &Scene<'_>, found: &mut Vec<Finding>) {
             .map(|counter| scene.growth(&cluster.name, &group.group, None, counter))
             .sum();
         if grown > 0 {
-            found.push(Finding::of_group(&cluster.name, &group.group, grown as f64));
+            found(Finding::of_group(&cluster.name, &group.group, grown as f64));
         }
     }
 }
@@ -56,7 +56,7 @@ pub fn event_id_conflict(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 /// Rebalances and restarts repeat a few records; more than 1 in 100 has another cause.
 const HIGH_RATIO: f64 = 0.01;
 
-pub fn duplicate_ratio_high(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn duplicate_ratio_high(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, group) in books(scene) {
         let grown = |counter| scene.growth(&cluster.name, &group.group, None, counter);
         let reported = grown(Counter::Reported);
@@ -67,7 +67,7 @@ pub fn duplicate_ratio_high(scene: &Scene<'_>, found: &mut Vec<Finding>) {
             .sum();
         let ratio = repeats as f64 / reported as f64;
         if reported > 0 && ratio > HIGH_RATIO {
-            found.push(Finding::of_group(&cluster.name, &group.group, ratio));
+            found(Finding::of_group(&cluster.name, &group.group, ratio));
         }
     }
 }
@@ -75,7 +75,7 @@ pub fn duplicate_ratio_high(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 /// A bound of the histogram: the quantile exceeds it only if repeats really are that late.
 const NEAR_END_OF_WINDOW: f64 = 0.8;
 
-pub fn window_nearly_exceeded(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn window_nearly_exceeded(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, group) in books(scene) {
         let grown: Vec<(f64, u64)> = group
             .gap_buckets
@@ -84,7 +84,7 @@ pub fn window_nearly_exceeded(scene: &Scene<'_>, found: &mut Vec<Finding>) {
             .map(|(index, bucket)| (bucket.0, scene.growth(&cluster.name, &group.group, None, Counter::Gap(index))))
             .collect();
         if let Some(gap) = quantile(0.99, &grown).filter(|gap| *gap > NEAR_END_OF_WINDOW * group.window.as_secs_f64()) {
-            found.push(Finding::of_group(&cluster.name, &group.group, gap));
+            found(Finding::of_group(&cluster.name, &group.group, gap));
         }
     }
 }
@@ -107,66 +107,66 @@ fn quantile(q: f64, buckets: &[(f64, u64)]) -> Option<f64> {
     Some(lower + (upper - lower) * (rank - below as f64) / within)
 }
 
-pub fn window_shorter_than_retention(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn window_shorter_than_retention(scene: &Scene<'_>, found: &mut Found<'_>) {
     exposed_topics(scene, found, |coverage| coverage.kept());
 }
 
 /// Kept for ever: the retention in the metrics is +Inf.
-pub fn window_cannot_cover(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn window_cannot_cover(scene: &Scene<'_>, found: &mut Found<'_>) {
     exposed_topics(scene, found, |coverage| coverage.kept().is_none().then_some(Duration::MAX));
 }
 
-fn exposed_topics(scene: &Scene<'_>, found: &mut Vec<Finding>, kept: impl Fn(Coverage) -> Option<Duration>) {
+fn exposed_topics(scene: &Scene<'_>, found: &mut Found<'_>, kept: impl Fn(Coverage) -> Option<Duration>) {
     for (cluster, books) in books(scene) {
         let exposed = audit(cluster, books).into_iter().flatten().filter(|topic| topic.coverage.is_exposed());
         for topic in exposed {
             let Some(kept) = kept(topic.coverage) else { continue };
             let seconds = if kept == Duration::MAX { f64::INFINITY } else { kept.as_secs_f64() };
-            found.push(Finding::of_group(&cluster.name, &books.group, seconds).with("topic", &topic.topic));
+            found(Finding::of_group(&cluster.name, &books.group, seconds).with("topic", Arc::clone(&topic.topic)));
         }
     }
 }
 
-pub fn ledger_down(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn ledger_down(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, ledger) in ledgers(scene) {
         // Before the first cycle has ended nobody has asked it.
         if ledger.last_result.is_err() && cluster.collections > 0 {
-            found.push(Finding::of_cluster(&cluster.name, 0.0));
+            found(Finding::of_cluster(&cluster.name, 0.0));
         }
     }
 }
 
-pub fn ledger_forgot(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn ledger_forgot(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, ledger) in ledgers(scene).filter(|(_, ledger)| ledger.last_result.is_ok()) {
         for group in ledger.groups.iter().filter(|group| group.state.is_err()) {
-            found.push(Finding::of_group(&cluster.name, &group.group, 0.0));
+            found(Finding::of_group(&cluster.name, &group.group, 0.0));
         }
     }
 }
 
-pub fn imbalance(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn imbalance(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, group) in current_books(scene).filter(|(_, group)| group.imbalance != 0) {
-        found.push(Finding::of_group(&cluster.name, &group.group, group.imbalance as f64));
+        found(Finding::of_group(&cluster.name, &group.group, group.imbalance as f64));
     }
 }
 
 /// Four leases of 15 s: by then the record should have been delivered again and taken over.
 const OVERDUE_SECONDS: f64 = 60.0;
 
-pub fn grant_overdue(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn grant_overdue(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, group) in current_books(scene) {
         let overdue = group.overdue.as_secs_f64();
         if overdue > OVERDUE_SECONDS {
-            found.push(Finding::of_group(&cluster.name, &group.group, overdue));
+            found(Finding::of_group(&cluster.name, &group.group, overdue));
         }
     }
 }
 
-pub fn lost_calls(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn lost_calls(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, group) in books(scene) {
         let grown = scene.growth(&cluster.name, &group.group, None, Counter::LostCalls);
         if grown > 0 {
-            found.push(Finding::of_group(&cluster.name, &group.group, grown as f64));
+            found(Finding::of_group(&cluster.name, &group.group, grown as f64));
         }
     }
 }
@@ -174,28 +174,28 @@ pub fn lost_calls(scene: &Scene<'_>, found: &mut Vec<Finding>) {
 /// The relay empties an outbox in well under a second while Kafka answers.
 const OLD_OUTBOX_SECONDS: f64 = 60.0;
 
-pub fn outbox_not_draining(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn outbox_not_draining(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, group) in current_books(scene) {
         let oldest = group.outbox_oldest.as_secs_f64();
         if oldest > OLD_OUTBOX_SECONDS {
-            found.push(Finding::of_group(&cluster.name, &group.group, oldest));
+            found(Finding::of_group(&cluster.name, &group.group, oldest));
         }
     }
 }
 
-pub fn saga_stuck(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn saga_stuck(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, ledger) in ledgers(scene).filter(|(_, ledger)| ledger.last_result.is_ok()) {
         let ahead = ledger.saga.stuck_by_step.iter().filter(|(step, _)| step.as_str() != SagaStep::Refund.name());
         for (step, count) in ahead.filter(|(_, count)| **count > 0) {
-            found.push(Finding::of_cluster(&cluster.name, *count as f64).with("step", step));
+            found(Finding::of_cluster(&cluster.name, *count as f64).with("step", step.as_str()));
         }
     }
 }
 
-pub fn saga_needs_human(scene: &Scene<'_>, found: &mut Vec<Finding>) {
+pub fn saga_needs_human(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (cluster, ledger) in ledgers(scene).filter(|(_, ledger)| ledger.last_result.is_ok()) {
         if let Some(count) = ledger.saga.count_of(SagaState::NeedsHuman).filter(|count| *count > 0) {
-            found.push(Finding::of_cluster(&cluster.name, count as f64));
+            found(Finding::of_cluster(&cluster.name, count as f64));
         }
     }
 }

@@ -7,7 +7,7 @@ pub(super) mod monitor;
 use super::counters::{Counter, Counters};
 use crate::monitor::view::{GroupView, Severity, View};
 use chrono::{DateTime, Utc};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// What a predicate may look at.
 pub struct Scene<'a> {
@@ -24,34 +24,29 @@ pub struct Summed<'a> {
     pub lag: Option<f64>,
     /// The largest time lag of its partitions in seconds.
     pub time_lag: Option<f64>,
-    /// The largest retention risk that is known.
-    pub risk: f64,
-    /// Whether records were deleted unread, as far as is known.
-    pub expired: bool,
+    /// No retention risk that is known is more than this.
+    pub risk_at_most: f64,
 }
 
 impl<'a> Summed<'a> {
     fn of(group: &'a GroupView, now: DateTime<Utc>) -> Self {
-        let (mut lag, mut time_lag, mut risk, mut expired) = (None, None, 0.0_f64, false);
-        for topic in group.topics.iter().filter(|topic| !topic.unsubscribed) {
-            lag = topic.counted.map(|counted| counted.saturating_add(lag.unwrap_or(0))).or(lag);
-            let age = topic.time_lag.map(|time_lag| group.grown(time_lag, now).age);
-            time_lag = time_lag.max(age);
-            risk = topic.retention_risk_at(group, now).known().map_or(risk, |known| known.max(risk));
-            expired |= topic.expired.is_some_and(|expired| expired > 0);
-        }
+        let sums = group.sums();
         // A bound counts as well.
-        let time_lag = time_lag.max(group.time_lag_at_least_at(now)).map(|age| age.as_secs_f64());
-        Self { group, lag: lag.map(|lag| lag as f64), time_lag, risk, expired }
+        let time_lag = sums.time_lag_at(group, now).max(group.time_lag_at_least_at(now)).map(|age| age.as_secs_f64());
+        Self { group, lag: sums.lag.map(|lag| lag as f64), time_lag, risk_at_most: sums.risk_at_most(group, now) }
     }
 }
+
+/// Takes the findings of a condition, one by one: thousands of groups may be in trouble at once.
+pub type Found<'a> = dyn FnMut(Finding) + 'a;
 
 /// One subject for which a condition holds now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     pub cluster: Arc<str>,
     pub group: Option<Arc<str>>,
-    pub labels: BTreeMap<&'static str, String>,
+    /// What else tells it apart: a topic, a cause, a step.
+    pub label: Option<(&'static str, Arc<str>)>,
     /// Where the severity is not that of the definition but of the threshold that was passed.
     pub severity: Option<Severity>,
     pub value: f64,
@@ -59,16 +54,15 @@ pub struct Finding {
 
 impl Finding {
     fn of_cluster(cluster: &Arc<str>, value: f64) -> Self {
-        Self { cluster: Arc::clone(cluster), group: None, labels: BTreeMap::new(), severity: None, value }
+        Self { cluster: Arc::clone(cluster), group: None, label: None, severity: None, value }
     }
 
     fn of_group(cluster: &Arc<str>, group: &Arc<str>, value: f64) -> Self {
         Self { group: Some(Arc::clone(group)), ..Self::of_cluster(cluster, value) }
     }
 
-    fn with(mut self, label: &'static str, value: impl ToString) -> Self {
-        self.labels.insert(label, value.to_string());
-        self
+    fn with(self, name: &'static str, value: impl Into<Arc<str>>) -> Self {
+        Self { label: Some((name, value.into())), ..self }
     }
 
     fn at_severity(mut self, severity: Severity) -> Self {

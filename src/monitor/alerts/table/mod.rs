@@ -4,12 +4,12 @@ mod idempotency;
 mod lag;
 mod own;
 
-use super::{Finding, Scene};
+use super::{Found, Scene};
 use crate::monitor::view::Severity;
 use std::{sync::LazyLock, time::Duration};
 
 /// Adds a finding for every subject for which the condition holds.
-pub type Predicate = fn(&Scene<'_>, &mut Vec<Finding>);
+pub type Predicate = fn(&Scene<'_>, &mut Found<'_>);
 
 /// The groups of the rules file, in its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

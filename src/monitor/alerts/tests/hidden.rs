@@ -7,7 +7,7 @@ fn records_that_were_lost_are_no_less_lost_while_their_log_cannot_be_read() {
     let mut engine = Engine::new(EngineSettings::default());
     let mut states = |minute: i64, partition, expired| {
         let mut reader = reading(group("g"), vec![("orders", vec![partition])]);
-        reader.topics[0].expired = expired;
+        reader.topics[0].troubles.get_or_insert_default().expired = expired;
         let mut cluster = fixture::cluster("c", at(60 * minute), vec![reader]);
         cluster.ledger = None;
         let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(60 * minute)) };

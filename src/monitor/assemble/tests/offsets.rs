@@ -8,7 +8,7 @@ fn a_group_behind_log_start_shows_lag_and_expired_records_apart() {
     let mut see = |snapshot: ClusterSnapshot| {
         watch.see(&snapshot.group("g", &[("orders", 0, 10)]));
         let group = watch.group("g");
-        (group.lag.known(), group.expired, group.topics[0].lost_total)
+        (group.lag.known(), group.expired, group.topics[0].lost_total())
     };
     let log = |seconds, start| cluster(seconds).topic("orders", 1, &[(start, 100)]);
     assert_eq!(see(log(0, 60)), (Some(40), Some(50), 0), "they were gone before we watched");
@@ -17,7 +17,7 @@ fn a_group_behind_log_start_shows_lag_and_expired_records_apart() {
     let without_leader = see(log(30, 80).without_log(0, UnknownReason::NoLeader));
     assert_eq!(without_leader, (None, None, 20), "nobody knows, so it is not zero");
     let pair = watch.partition("g", 0);
-    assert_eq!((pair.expired, watch.group("g").topics[0].expired), (Reading::Unknown(UnknownReason::NoLeader), None));
+    assert_eq!((pair.expired, watch.group("g").topics[0].expired()), (Reading::Unknown(UnknownReason::NoLeader), None));
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn what_is_certain_of_the_expired_records_is_told_though_another_part_is_unknown
     let logs = cluster(0).topic("orders", 1, &[(60, 100), (0, 100), (7, 9)]).without_log(1, UnknownReason::NoLeader);
     let group = logs.group("g", &[("orders", 0, 10), ("orders", 1, 10)]).member("g", "w", "orders", &[0, 1, 2]);
     watch.see(&group);
-    assert_eq!((watch.group("g").expired, watch.group("g").topics[0].expired), (Some(50), Some(50)));
+    assert_eq!((watch.group("g").expired, watch.group("g").topics[0].expired()), (Some(50), Some(50)));
     assert_eq!(watch.partition("g", 2).expired, Reading::Unknown(UnknownReason::NeverCommitted));
 }
 
@@ -133,7 +133,8 @@ fn offsets_that_go_with_their_topic_are_not_lost() {
     let group = |snapshot: ClusterSnapshot| snapshot.group("g", &[("orders", 0, 90)]);
     watch.see(&group(logs(0).topic("t", 2, &[(0, 50)])).change_group("g", |group| {
         let Reading::Known(committed) = &mut group.committed else { panic!("they were read") };
-        committed.push(CommittedOffset { topic: 1, partition: 0, offset: Offset::new(40) });
+        let gone = CommittedOffset { topic: 1, partition: 0, offset: Offset::new(40) };
+        *committed = committed.iter().copied().chain([gone]).collect();
     }));
     // The coordinator has dropped the offsets, and one answer without the topic does not end it.
     watch.see(&group(logs(10).topic("t", 2, &[(0, 0)]).without_log(0, UnknownReason::LeftOut)));

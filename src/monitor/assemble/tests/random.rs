@@ -113,7 +113,7 @@ fn shown(watch: &Watch, now: DateTime<Utc>) -> Vec<String> {
             .topics
             .iter()
             .map(|topic| GroupTopicView {
-                time_lag: topic.time_lag.map(|time_lag| group.grown(time_lag, now)),
+                age: topic.time_lag().map(|time_lag| crate::monitor::view::Age::new(group.grown(time_lag, now))),
                 retention_risk: Reading::Unknown(UnknownReason::NotReadYet),
                 ..topic.clone()
             })
@@ -126,6 +126,7 @@ fn shown(watch: &Watch, now: DateTime<Utc>) -> Vec<String> {
             as_of: now,
             spark: Default::default(),
             topics,
+            summed: Default::default(),
             ..GroupView::clone(group)
         };
         let history = &live.history;

@@ -43,10 +43,10 @@ fn topic(cluster: &ClusterView, group: &GroupView, topic: &GroupTopicView, parts
     json!({
         "topic": &*topic.topic,
         "lag": topic.lag.known(),
-        "expired": topic.expired,
-        "lost_total": topic.lost_total,
+        "expired": topic.expired(),
+        "lost_total": topic.lost_total(),
         "consumed_total": topic.consumed_total,
-        "rewound_total": topic.rewound_total,
+        "rewound_total": topic.rewound_total(),
         "unsubscribed": topic.unsubscribed,
         "partitions": own.map(|(_, p)| partition(group, p, held(p), now)).collect::<Vec<_>>(),
     })
