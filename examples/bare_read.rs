@@ -25,7 +25,7 @@ async fn main() {
         let begun = Instant::now();
         let snapshot = reader.collect().await.expect("the cluster answers");
         let committed = snapshot.groups.iter().filter_map(|group| group.committed.as_ref().known());
-        let offsets: usize = committed.map(Vec::len).sum();
+        let offsets: usize = committed.map(|offsets| offsets.len()).sum();
         println!("{number} groups {} offsets {offsets} ms {}", snapshot.groups.len(), begun.elapsed().as_millis());
     }
 }

@@ -29,8 +29,9 @@ use std::time::Duration;
 const COMMIT_VERSION: i16 = 7;
 /// Requests that are under way at the same time.
 const PIPELINED: usize = 64;
-/// How often refused groups are asked again, 200 ms apart.
+/// How often a broker that is not ready is asked again, and how far apart.
 const ROUNDS: usize = 100;
+const PAUSE: Duration = Duration::from_millis(200);
 
 struct Plan {
     bootstrap: String,
@@ -145,12 +146,13 @@ fn commit(plan: &Plan) -> i64 {
             return lag;
         }
         left = refused;
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(PAUSE);
     }
     panic!("{} groups are still refused: is {} the only broker?", left.len(), plan.bootstrap);
 }
 
-/// Asks for a coordinator, which makes a new broker create the topic of offsets.
+/// Asks for a coordinator, which makes a new broker create the topic of offsets. Until its partitions have leaders, the broker
+/// says that it is none.
 fn wake_coordinator(plan: &Plan) {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &plan.bootstrap)
@@ -159,7 +161,14 @@ fn wake_coordinator(plan: &Plan) {
         .expect("a consumer");
     let mut list = TopicPartitionList::new();
     list.add_partition(&plan.topic(0), 0);
-    consumer.committed_offsets(list, Duration::from_secs(60)).expect("a coordinator");
+    for _ in 0..ROUNDS {
+        match consumer.committed_offsets(list.clone(), Duration::from_secs(60)) {
+            Ok(_) => return,
+            Err(error) => eprintln!("no coordinator yet: {error}"),
+        }
+        std::thread::sleep(PAUSE);
+    }
+    panic!("no coordinator: is {} the only broker?", plan.bootstrap);
 }
 
 fn request_of(plan: &Plan, group: usize) -> (BytesMut, i64) {

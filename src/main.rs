@@ -4,7 +4,7 @@ use clap::Parser;
 use std::process::ExitCode;
 use tidemark::{cli::Cli, shutdown, telemetry};
 
-/// The system's allocator gives each thread an arena of its own and hardly anything back.
+/// Gives back what a collection needed for a moment, which the system's allocator hardly does: see ARCHITECTURE.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
