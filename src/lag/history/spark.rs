@@ -166,7 +166,8 @@ mod tests {
                     }
                 }
                 drawn.draw(std::iter::empty());
-                prop_assert!(!matches!(drawn.line, Line::Flat { .. }));
+                let is_flat = matches!(drawn.line, Line::Flat { .. });
+                prop_assert!(!is_flat);
                 prop_assert_eq!(spark.points(), drawn.points());
             }
         }
