@@ -111,13 +111,15 @@ async fn both_ends_are_read_also_where_records_were_deleted_and_a_transaction_is
 
 #[tokio::test]
 async fn sizes_and_retention_are_those_of_the_broker() {
-    let (kept, forever) = (unique("it-topic"), unique("it-topic"));
+    let [kept, forever, compacted] = [(); 3].map(|()| unique("it-topic"));
     kafka().create_topic(&kept, 1, &[("retention.ms", "123000")]).await;
-    kafka().create_topic(&forever, 1, &[("cleanup.policy", "compact")]).await;
+    kafka().create_topic(&forever, 1, &[("retention.ms", "-1")]).await;
+    kafka().create_topic(&compacted, 1, &[("cleanup.policy", "compact")]).await;
     kafka().produce(&kept, &[Record::of(vec![7; 10_000])]).await;
     let snapshot = reader(kafka()).collect().await.unwrap();
     assert_eq!(topic(&snapshot, &kept).retention, Reading::Known(Retention::Time(Duration::from_secs(123))));
     assert_eq!(topic(&snapshot, &forever).retention, Reading::Known(Retention::Forever));
+    assert_eq!(topic(&snapshot, &compacted).retention, Reading::Known(Retention::Compacted));
     let bytes = topic(&snapshot, &kept).bytes.known().expect("the size is read");
     assert!((10_000..11_000).contains(&bytes), "{bytes}");
     assert_eq!(topic(&snapshot, &forever).bytes, Reading::Known(0));

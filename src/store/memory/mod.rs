@@ -95,13 +95,17 @@ impl MemoryStore {
         call: impl FnOnce(&mut ShardModel, shard::Now) -> T,
     ) -> StoreResult<T> {
         self.look(at, |shard, server| {
-            let now = shard.enter(server.us)?;
+            let now = shard.now(server.us)?;
             let lane = at.lane.filter(|lane| lane.number != LaneNumber::NONE);
-            let Some(lane) = lane else { return Ok(call(shard, now)) };
+            let Some(lane) = lane else {
+                shard.begin_call(now);
+                return Ok(call(shard, now));
+            };
             let asked = asked();
             if let Some(reply) = shard.lanes.find(lane, &asked, server.ms())? {
                 return Ok(reply);
             }
+            shard.begin_call(now);
             let reply = call(shard, now);
             shard.lanes.keep(lane, asked, reply.clone(), now.ms());
             Ok(reply)

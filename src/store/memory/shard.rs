@@ -101,13 +101,17 @@ impl ShardModel {
         self.incarnation.shape().window_millis()
     }
 
-    /// Begins a call: the clock must not be far behind the last grant; time and generation never go back.
-    pub(super) fn enter(&mut self, server_us: u64) -> StoreResult<Now> {
+    /// The time of a call: the clock must not be far behind the last grant, and time never goes back.
+    pub(super) fn now(&self, server_us: u64) -> StoreResult<Now> {
         if self.fence > server_us + CLOCK_SLACK_US {
             return Err(StoreError::Clock);
         }
-        let us = server_us.max(self.fence);
-        let generation = us / (self.window_ms() * 1_000);
+        Ok(Now { us: server_us.max(self.fence) })
+    }
+
+    /// Begins a call that is not one of before: the generation never goes back.
+    pub(super) fn begin_call(&mut self, now: Now) {
+        let generation = now.us / (self.window_ms() * 1_000);
         if generation > self.generation {
             let last = std::mem::take(&mut self.current);
             self.before = if generation == self.generation + 1 { last } else { Generation::default() };
@@ -115,7 +119,6 @@ impl ShardModel {
         }
         self.notes_left = [NOTES_PER_CALL; 2];
         self.remembered_in_call = 0;
-        Ok(Now { us })
     }
 
     pub(super) fn next_fence(&mut self, now: Now) -> FencingToken {

@@ -319,12 +319,30 @@ fn run_case(bench: &Bench, ops: &[Op]) -> Result<(), TestCaseError> {
     })
 }
 
+fn bench() -> Bench {
+    Bench { runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(), side: Cell::new(None) }
+}
+
+#[test]
+fn a_call_that_comes_again_begins_no_generation_for_a_clock_that_then_falls_back() {
+    let claim = |event| Op::Claim { who: 0, lease_ms: 0, intent: 0, events: vec![(event, 0, 0, false)] };
+    let laned = |lane, number, op| Op::Laned { lane, number, op: Box::new(op) };
+    let ops = [
+        laned(1, Numbering::Next, claim(0)),
+        Op::Pass { ms: 990_000 },
+        laned(1, Numbering::Next, claim(0)),
+        Op::Seen { who: 0, report: 0, intent: 0, events: vec![(2, 0, 0, false)] },
+        Op::Pass { ms: 16_000 },
+        laned(1, Numbering::Again, claim(0)),
+        Op::Pass { ms: -70_000 },
+        laned(0, Numbering::Next, claim(2)),
+    ];
+    run_case(&bench(), &ops).unwrap();
+}
+
 #[test]
 fn redis_and_the_model_answer_alike_and_the_books_balance_after_every_call() {
-    let bench = Bench {
-        runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-        side: Cell::new(None),
-    };
+    let bench = bench();
     let config = ProptestConfig { failure_persistence: None, max_shrink_iters: 4_000, ..ProptestConfig::default() };
     // PROPTEST_CASES sets another number.
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { config.cases } else { 1_000 };

@@ -208,17 +208,18 @@ pub async fn by_query(State(dashboard): State<DashboardState>, visit: Visit) -> 
 async fn respond(dashboard: &DashboardState, visit: &Visit, id: &str) -> Response {
     let dossier = ask(dashboard, visit, id).await;
     let view = dashboard.published.latest();
-    if visit.params.get("format") == "json" {
-        let mut response = reply::json(&dossier.to_json());
-        if dossier.is_absent() {
-            *response.status_mut() = StatusCode::NOT_FOUND;
-        }
-        return response;
-    }
-    if dossier.is_absent() {
+    let as_json = visit.params.get("format") == "json";
+    if dossier.is_absent() && !as_json {
         return not_found(dashboard, &view, visit);
     }
-    reply::html(&build(dashboard, &view, visit, &dossier))
+    let mut response = match as_json {
+        true => reply::json(&dossier.to_json()),
+        false => reply::html(&build(dashboard, &view, visit, &dossier)),
+    };
+    if dossier.is_absent() || dashboard.look_up.is_none() {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
 }
 
 fn not_found(dashboard: &DashboardState, view: &View, visit: &Visit) -> Response {
