@@ -203,9 +203,17 @@ fn stands_until(scene: &Scene<'_>, standpoint: Standpoint<'_>, judged: &[Judged<
         }
         let begun = [one.row.pair.map(|pair| pair.first_seen()), one.pair.log.map(|log| log.ends().oldest().first)];
         for begun in begun.into_iter().flatten() {
-            let spans = [settings.markers_after(), settings.spans.stalled_after].into_iter();
-            let ahead = spans.filter(|&span| now.since(begun) <= span);
-            until = ahead.map(|span| begun.plus(span).next()).fold(until, Tick::min);
+            let watched_for = now.since(begun);
+            if watched_for <= margin {
+                return now;
+            }
+            for span in [settings.markers_after(), settings.spans.stalled_after] {
+                if watched_for <= span {
+                    until = until.min(begun.plus(span).next());
+                } else if watched_for <= span + margin {
+                    return now;
+                }
+            }
         }
     }
     until
