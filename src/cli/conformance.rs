@@ -2,8 +2,7 @@
 
 mod peer;
 
-use super::Failure;
-use crate::cli::out::say;
+use super::{Failure, out::say};
 use crate::store::{PlayedCase, VECTORS, play_scripts};
 use anyhow::Context;
 use clap::Args;

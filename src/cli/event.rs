@@ -1,6 +1,6 @@
 //! `tidemark event`: the passport of one event over all consumer groups, as `/events/{id}` shows it, and its order's saga.
 
-use super::{Failure, dlt::printable, ledger::open_store};
+use super::{Failure, dlt::printable, ledger::open_store, out};
 use crate::{
     config::{ConfigError, FileConfig, args::ConnectionArgs},
     lag::words,
@@ -15,7 +15,7 @@ use crate::{
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, ValueEnum};
-use std::{fmt::Write as _, io::Write as _, process::ExitCode, time::Duration};
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
 /// How long the ledger may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -81,7 +81,7 @@ pub async fn run(args: EventArgs) -> Result<ExitCode, Failure> {
         Output::Text if dossier.is_absent() => String::new(),
         Output::Text => written(&dossier, Utc::now()),
     };
-    std::io::stdout().write_all(text.as_bytes()).context("standard output")?;
+    out::print(format_args!("{text}"));
     if dossier.is_absent() {
         eprintln!(
             "nobody knows {}: no consumer group has brought it to the ledger of namespace {namespace} within its window, and no order has this id",

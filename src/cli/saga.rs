@@ -1,6 +1,6 @@
 //! `tidemark saga settle`: a human's word about an order that no rule can settle, written into the ledger.
 
-use super::{Failure, dlt::printable, ledger::open_store};
+use super::{Failure, dlt::printable, ledger::open_store, out::say};
 use crate::{
     config::{ConfigError, FileConfig, args::ConnectionArgs},
     consumer::{Word, settle_order},
@@ -100,7 +100,7 @@ async fn settle(args: SettleArgs) -> Result<ExitCode, Failure> {
     let word = Word { outcome: args.outcome.outcome(), by, reason: reason.to_owned() };
     let settled = settle_order(&store, &namespace, &args.order, &word, Utc::now()).await;
     let order = settled.map_err(|error| anyhow!("{error} (ledger at {})", store.address()))?;
-    println!(
+    say!(
         "order {}: settled as {} by {}; its status is {}, its saga {}",
         order.order_id,
         word.outcome.name(),

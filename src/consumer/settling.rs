@@ -98,7 +98,7 @@ async fn write<S: Store>(
     let delivery = Delivery {
         event: EventKey::new(OPERATOR_SOURCE, &event_id.to_string()),
         place: RecordPlace { topic, partition: 0, offset: version },
-        payload: PayloadHash::from_bytes([0, 0]),
+        payload: PayloadHash::NONE,
         waited: false,
     };
     let terms = Terms { owner: word.by.clone(), lease: LEASE, intent: Intent::Normal };
