@@ -93,6 +93,16 @@ pub struct ClusterView {
     pub ledger: Option<Arc<LedgerView>>,
 }
 
+impl ClusterView {
+    pub fn topic(&self, name: &str) -> Option<&TopicView> {
+        self.topics.binary_search_by(|topic| (*topic.name).cmp(name)).ok().map(|at| self.topics[at].as_ref())
+    }
+
+    pub fn group(&self, id: &str) -> Option<&GroupView> {
+        self.groups.binary_search_by(|group| (*group.id).cmp(id)).ok().map(|at| self.groups[at].as_ref())
+    }
+}
+
 /// What was read for time lag since the monitor started, where the history of offsets did not tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordReads {

@@ -105,13 +105,13 @@ pub fn sentences(audits: &[TopicAudit], most: usize, shown: impl Fn(&str) -> Str
 
 /// The topics that the group reads, in their order. `None` where it is not known which they are, or how long the window is.
 pub fn audit(cluster: &ClusterView, books: &LedgerGroupView) -> Option<Vec<TopicAudit>> {
-    let group = cluster.groups.iter().find(|group| group.id == books.group)?;
+    let group = cluster.group(&books.group)?;
     if books.window.is_zero() {
         return None;
     }
     let read = group.topics.iter().filter(|topic| !topic.unsubscribed);
     let audits = read.map(|read| {
-        let retention = cluster.topics.iter().find(|topic| topic.name == read.topic).map(|topic| topic.retention);
+        let retention = cluster.topic(&read.topic).map(|topic| topic.retention);
         let retention = retention.unwrap_or(Reading::Unknown(UnknownReason::NotReadYet));
         TopicAudit { topic: Arc::clone(&read.topic), window: books.window, coverage: coverage(retention, books.window) }
     });

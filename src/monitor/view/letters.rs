@@ -2,6 +2,7 @@
 
 use super::{ClusterView, TopicView};
 use crate::lag::Reading;
+use std::collections::BTreeMap;
 
 const ENDING: &str = ".dlt";
 
@@ -35,10 +36,10 @@ impl ClusterView {
 
     /// Topic and group, both of which may hold dots: by a group and a topic that are known, then by either.
     fn origin<'a>(&'a self, name: &'a str) -> Option<(&'a str, &'a str)> {
-        let has_topic = |name: &str| self.topics.binary_search_by(|topic| (*topic.name).cmp(name)).is_ok();
+        let has_topic = |name: &str| self.topic(name).is_some();
         let has_group = |name: &str| {
             let in_ledger = || self.ledger.as_ref().is_some_and(|l| l.groups.iter().any(|books| &*books.group == name));
-            self.groups.binary_search_by(|group| (*group.id).cmp(name)).is_ok() || in_ledger()
+            self.group(name).is_some() || in_ledger()
         };
         let splits = || name.match_indices('.').map(|(at, _)| (&name[..at], &name[at + 1..]));
         splits()
@@ -47,13 +48,24 @@ impl ClusterView {
             .or_else(|| splits().find(|(topic, _)| has_topic(topic)))
     }
 
-    /// Letters of one group: `None` where it has no dead-letter topic, unknown where one of them is.
+    /// Letters of each group that has a dead-letter topic; unknown where one of its topics is. Looks at every topic of the
+    /// cluster: who asks for many groups asks once.
+    pub fn letters_by_group(&self) -> BTreeMap<&str, Reading<u64>> {
+        let mut sums = BTreeMap::new();
+        for one in self.letter_boxes() {
+            let Some(group) = one.group else { continue };
+            let sum = sums.entry(group).or_insert(Reading::Known(0));
+            *sum = match (*sum, one.letters()) {
+                (Reading::Known(sum), Reading::Known(one)) => Reading::Known(sum + one),
+                (Reading::Unknown(why), _) | (_, Reading::Unknown(why)) => Reading::Unknown(why),
+            };
+        }
+        sums
+    }
+
+    /// Letters of one group: `None` where it has no dead-letter topic.
     pub fn letters_of(&self, group: &str) -> Option<Reading<u64>> {
-        let own = self.letter_boxes().into_iter().filter(|one| one.group == Some(group)).map(|one| one.letters());
-        own.reduce(|sum, one| match (sum, one) {
-            (Reading::Known(sum), Reading::Known(one)) => Reading::Known(sum + one),
-            (Reading::Unknown(why), _) | (_, Reading::Unknown(why)) => Reading::Unknown(why),
-        })
+        self.letters_by_group().remove(group)
     }
 }
 

@@ -69,8 +69,7 @@ impl<'v> Scene<'v> {
 
 impl<'v> Shown<'v> {
     pub fn topic(&self, name: &str) -> Option<&'v TopicView> {
-        let topics = &self.view.topics;
-        topics.binary_search_by(|topic| topic.name.as_ref().cmp(name)).ok().map(|index| topics[index].as_ref())
+        self.view.topic(name)
     }
 }
 

@@ -23,7 +23,7 @@ pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
     let books = cluster.ledger.as_ref().and_then(|ledger| ledger.groups.iter().find(|books| books.group == group.id));
     let (parts, now) = (group.partitions(), cluster.collected_at.unwrap_or(group.as_of));
     json!({
-        "group": GroupJson::new(links, cluster, group),
+        "group": GroupJson::new(links, cluster, group, cluster.letters_of(&group.id)),
         "topics": group.topics.iter().map(|one| topic(cluster, group, one, &parts, now)).collect::<Vec<_>>(),
         "members": members,
         "window_audit": books.map(|books| audit_json(cluster, books)),

@@ -59,7 +59,8 @@ pub struct GroupJson<'a> {
 }
 
 impl<'a> GroupJson<'a> {
-    pub fn new(links: &Links, cluster: &ClusterView, group: &'a GroupView) -> Self {
+    /// `letters` are those of the group's dead-letter topics, where it has some.
+    pub fn new(links: &Links, cluster: &ClusterView, group: &'a GroupView, letters: Option<Reading<u64>>) -> Self {
         let mut unknown = BTreeMap::new();
         fn note<T>(unknown: &mut BTreeMap<&'static str, &'static str>, field: &'static str, reading: &Reading<T>) {
             if let Some(reason) = reading.reason() {
@@ -79,7 +80,7 @@ impl<'a> GroupJson<'a> {
                 unknown.insert(field, why.label());
             }
         }
-        match cluster.letters_of(&group.id) {
+        match letters {
             None => drop(unknown.insert("dead_letters", "no_dead_letter_topic")),
             Some(letters) => note(&mut unknown, "dead_letters", &letters),
         }
@@ -117,7 +118,7 @@ impl<'a> GroupJson<'a> {
             duplicates_suppressed: repeats.map(|repeats| repeats.suppressed),
             id_conflicts: repeats.map(|repeats| repeats.conflicts),
             repeats_of_dead_letters: repeats.map(|repeats| repeats.dead),
-            dead_letters: cluster.letters_of(&group.id).and_then(Reading::known),
+            dead_letters: letters.and_then(Reading::known),
             url: links.group(&group.cluster, &group.id),
             unknown,
         }
@@ -140,7 +141,14 @@ pub fn drain_json(drain: Drain) -> (&'static str, Option<f64>) {
 }
 
 pub fn json(dashboard: &DashboardState, groups: &[(&ClusterView, &GroupView)]) -> Response {
-    let groups: Vec<_> = groups.iter().map(|(cluster, group)| GroupJson::new(&dashboard.links, cluster, group)).collect();
+    let mut letters = BTreeMap::new();
+    let groups: Vec<_> = groups
+        .iter()
+        .map(|&(cluster, group)| {
+            let of_cluster = letters.entry(&*cluster.name).or_insert_with(|| cluster.letters_by_group());
+            GroupJson::new(&dashboard.links, cluster, group, of_cluster.get(&*group.id).copied())
+        })
+        .collect();
     reply::json(&serde_json::json!({ "total": groups.len(), "groups": groups }))
 }
 
