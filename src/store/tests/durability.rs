@@ -37,6 +37,15 @@ async fn ledger(store: &RedisStore) -> (Ledger, ServerId) {
     (created(store.init(&ledger_name(), shape(1)).await.unwrap()), store.server().await.unwrap())
 }
 
+/// A primary, the replica that follows it, a store that waits for the replica, and its ledger.
+async fn replicated() -> (TestRedis, TestRedis, RedisStore, (Ledger, ServerId)) {
+    let (primary, replica) = (TestRedis::start_with_port(), TestRedis::start_with_port());
+    follow(&replica, &primary).await;
+    let store = store(&primary, Durability::Replica);
+    let ledger = ledger(&store).await;
+    (primary, replica, store, ledger)
+}
+
 /// Waits for the replica, however busy the machine is; any other answer than "not yet" fails.
 async fn until_confirmed(store: &RedisStore, ledger: &Ledger, id: &ServerId) {
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -63,10 +72,7 @@ fn a_server_without_a_replica_is_not_waited_for() {
 #[test]
 fn what_no_replica_confirms_is_not_safe_until_one_does() {
     run(async {
-        let (primary, replica) = (TestRedis::start_with_port(), TestRedis::start_with_port());
-        follow(&replica, &primary).await;
-        let store = store(&primary, Durability::Replica);
-        let (ledger, id) = ledger(&store).await;
+        let (primary, replica, store, (ledger, id)) = replicated().await;
         until_confirmed(&store, &ledger, &id).await;
         replica.freeze(true);
         let at = At::new(&ledger, ShardNumber::new(0));
@@ -89,10 +95,7 @@ fn what_no_replica_confirms_is_not_safe_until_one_does() {
 #[test]
 fn the_wait_covers_what_another_connection_wrote() {
     run(async {
-        let (primary, replica) = (TestRedis::start_with_port(), TestRedis::start_with_port());
-        follow(&replica, &primary).await;
-        let store = store(&primary, Durability::Replica);
-        let (ledger, id) = ledger(&store).await;
+        let (_primary, replica, store, (ledger, id)) = replicated().await;
         for n in 0..50_u32 {
             store.claim(At::new(&ledger, ShardNumber::new(0)), &terms("w1"), &[record(&format!("e{n}"), 1)]).await.unwrap();
             until_confirmed(&store, &ledger, &id).await;
@@ -111,10 +114,7 @@ fn calls(server: &TestRedis, command: &str) -> u64 {
 #[test]
 fn many_that_wait_at_once_share_a_wait_and_each_is_safe_when_it_was_told_so() {
     run(async {
-        let (primary, replica) = (TestRedis::start_with_port(), TestRedis::start_with_port());
-        follow(&replica, &primary).await;
-        let store = store(&primary, Durability::Replica);
-        let (ledger, id) = ledger(&store).await;
+        let (primary, replica, store, (ledger, id)) = replicated().await;
         until_confirmed(&store, &ledger, &id).await;
         let at = At::new(&ledger, ShardNumber::new(0));
         let write_and_wait = async |n: u32| {

@@ -139,20 +139,26 @@ fn a_lane_ends_an_hour_after_its_last_call_and_no_lane_leaves_no_trace() {
     });
 }
 
+/// A store that took back three calls which a later one met, and one that nobody has asked after.
+async fn with_calls_taken_back() -> World<RedisStore> {
+    let mut w = World::on_redis().await;
+    for n in 0..3 {
+        w.grant("w1", &record(&format!("e{n}"), n)).await;
+    }
+    let key = lane_keys(&mut w).pop().unwrap();
+    raw(&mut w, &["DEL", &key]);
+    let lost = w.store.claim(w.at(), &terms("w1"), &[record("e9", 9)]).await;
+    assert_eq!(lost, Err(StoreError::Lost { last: 0 }));
+    w.grant("w1", &record("e9", 9)).await;
+    let key = lane_keys(&mut w).pop().unwrap();
+    raw(&mut w, &["DEL", &key]);
+    w
+}
+
 #[test]
 fn calls_that_the_store_took_back_are_noticed_counted_and_their_lanes_given_up() {
     run(async {
-        let mut w = World::on_redis().await;
-        for n in 0..3 {
-            w.grant("w1", &record(&format!("e{n}"), n)).await;
-        }
-        let key = lane_keys(&mut w).pop().unwrap();
-        raw(&mut w, &["DEL", &key]);
-        let lost = w.store.claim(w.at(), &terms("w1"), &[record("e9", 9)]).await;
-        assert_eq!(lost, Err(StoreError::Lost { last: 0 }));
-        w.grant("w1", &record("e9", 9)).await;
-        let key = lane_keys(&mut w).pop().unwrap();
-        raw(&mut w, &["DEL", &key]);
+        let w = with_calls_taken_back().await;
         assert_eq!(w.store.take_stock(w.at()).await, Ok(4), "three that a call met, and one that nobody has asked after");
         assert_eq!(w.store.take_stock(w.at()).await, Ok(0));
         assert_eq!(w.books().await.counters.lost_calls, 4);
@@ -169,17 +175,7 @@ fn calls_that_the_store_took_back_are_noticed_counted_and_their_lanes_given_up()
 #[test]
 fn what_the_store_took_back_is_not_forgotten_when_it_could_not_be_written_into_the_books() {
     run(async {
-        let mut w = World::on_redis().await;
-        for n in 0..3 {
-            w.grant("w1", &record(&format!("e{n}"), n)).await;
-        }
-        let key = lane_keys(&mut w).pop().unwrap();
-        raw(&mut w, &["DEL", &key]);
-        let lost = w.store.claim(w.at(), &terms("w1"), &[record("e9", 9)]).await;
-        assert_eq!(lost, Err(StoreError::Lost { last: 0 }));
-        w.grant("w1", &record("e9", 9)).await;
-        let key = lane_keys(&mut w).pop().unwrap();
-        raw(&mut w, &["DEL", &key]);
+        let mut w = with_calls_taken_back().await;
         w.pass(-61.0);
         for _ in 0..2 {
             assert_eq!(w.store.take_stock(w.at()).await, Err(StoreError::Clock));
