@@ -40,7 +40,7 @@ pub fn facts(
     let unread_note = match last {
         Some(last) => {
             let ago = words::duration(words::between(last.at, now));
-            format!("{unread_note}; the whole was {} {ago} ago", words::count(last.lag))
+            format!("{unread_note}; the whole was {}, {ago} ago", words::count(last.lag))
         }
         None => unread_note,
     };
