@@ -14,7 +14,7 @@ pub struct Fault {
     /// What to look at meanwhile.
     pub look_at: &'static str,
     pub act: Act,
-    /// The group that it disturbs. Faults of different groups may overlap; `None` disturbs nobody.
+    /// The service that it disturbs. Faults of different groups may overlap; `None` disturbs none of them.
     pub service: Option<Service>,
     /// How long the disturbance itself lasts; before a rewind, how long the group goes on.
     pub hold: Duration,
@@ -41,6 +41,8 @@ pub enum Act {
     PayloadsConflict,
     /// A record that is no event, and an event whose processing always fails.
     PoisonArrives,
+    /// A consumer that tells the ledger after its work begins again at older offsets.
+    OffsetsAreLost,
     /// Orders that payment declines and whose delivery fails.
     CustomersProvoke,
 }
@@ -50,7 +52,7 @@ const fn s(seconds: u64) -> Duration {
 }
 
 /// Every fault, in the order in which the tour plays them.
-pub const FAULTS: [Fault; 8] = [
+pub const FAULTS: [Fault; 9] = [
     Fault {
         name: "payment stops",
         sentence: "payment is stopped: orders are still accepted, its lag grows, then the verdict turns and the alert fires",
@@ -112,6 +114,16 @@ pub const FAULTS: [Fault; 8] = [
         extra: s(2),
     },
     Fault {
+        name: "mails are sent twice",
+        sentence: "mail-service tells the ledger only after its work, and loses its offsets: up to 25 mails a partition go out a second time",
+        look_at: "/duplicates: executed twice; /alerts: DuplicateProcessing; the services beside it suppress what they read again",
+        act: Act::OffsetsAreLost,
+        service: None,
+        hold: s(3),
+        hold_short: s(1),
+        extra: s(2),
+    },
+    Fault {
         name: "poison messages",
         sentence: "a record that is no event and an event that always fails arrive: the one goes to the dead-letter topic at once, the other after 5 attempts",
         look_at: "/flow: dead letters; the partition waits meanwhile, nothing is skipped",
@@ -134,6 +146,14 @@ pub const FAULTS: [Fault; 8] = [
 ];
 
 impl Fault {
+    /// The group that it disturbs: one of the services', or that of the mail service.
+    pub fn disturbs(&self) -> Option<&'static str> {
+        match self.act {
+            Act::OffsetsAreLost => Some(super::mail::GROUP),
+            _ => self.service.map(Service::group),
+        }
+    }
+
     /// Time that it is planned to take.
     pub const fn planned(&self, pace: Pace) -> Duration {
         let hold = self.hold(pace);
@@ -161,7 +181,7 @@ pub enum Pace {
 pub fn side_by_side() -> Vec<Vec<Fault>> {
     let mut rows: Vec<Vec<Fault>> = Vec::new();
     for fault in FAULTS {
-        match rows.iter_mut().find(|row| row.iter().any(|other| other.service == fault.service)) {
+        match rows.iter_mut().find(|row| row.iter().any(|other| other.disturbs() == fault.disturbs())) {
             Some(row) => row.push(fault),
             None => rows.push(vec![fault]),
         }
@@ -190,10 +210,10 @@ mod tests {
         let rows = side_by_side();
         assert_eq!(rows.iter().map(Vec::len).sum::<usize>(), FAULTS.len());
         for row in &rows {
-            assert!(row.iter().all(|fault| fault.service == row[0].service));
+            assert!(row.iter().all(|fault| fault.disturbs() == row[0].disturbs()));
         }
-        let services: BTreeSet<_> = rows.iter().map(|row| row[0].service).collect();
-        assert_eq!(services.len(), rows.len());
+        let groups: BTreeSet<_> = rows.iter().map(|row| row[0].disturbs()).collect();
+        assert_eq!(groups.len(), rows.len());
     }
 
     #[test]

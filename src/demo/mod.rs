@@ -4,7 +4,7 @@
 //! Without `--kafka` and `--redis` it runs on the embedded Kafka and the in-memory ledger.
 //!
 //! ```text
-//! traffic --POST--> shop (order, payment, delivery) <--disturbs-- stage <-- tour <-- faults (data)
+//! traffic --POST--> shop (order, payment, delivery), mail <--disturbs-- stage <-- tour <-- faults (data)
 //!                      |                                             |
 //!                    topics --> witness --> summary <-- books        '--says--> announcer --> the page
 //! ```
@@ -13,6 +13,7 @@ mod ports;
 mod run;
 mod settings;
 
+mod mail;
 mod shop;
 mod slow;
 mod traffic;

@@ -4,6 +4,7 @@ use super::{
     announcer::Announcer,
     books::{BooksRead, read_books},
     injector::Injector,
+    mail::{MailCounts, MailService},
     ports::Ports,
     settings::{ALERT_HOLD, Backend, DemoSettings, LEASE, NOTICE},
     shop::{Shop, ShopSettings},
@@ -106,11 +107,13 @@ async fn run_on<S: Store>(
     };
     let listeners = [(Service::Order, ports.order), (Service::Payment, ports.payment), (Service::Delivery, ports.delivery)];
     let shop = Shop::open(shop_settings, store.clone(), slow.clone(), listeners)?;
+    let mail = MailService::start(&connection, store.clone(), &namespace, settings.ledger().shape()?);
     let customers = Customers::new(shop.address(Service::Order).context("the order service's address")?)?;
     let stage = Stage {
         shop,
         customers: customers.clone(),
         injector: Injector::new(&connection, store.clone(), namespace.clone())?,
+        mail,
         witness: Arc::clone(&witness),
         slow,
         announcer: Announcer::new(&cluster.name, published),
@@ -120,10 +123,15 @@ async fn run_on<S: Store>(
     let faults = play(&stage, &settings, &stop).await;
     drain(&stage, &store, &namespace).await;
     let lasted = start.elapsed();
-    let Stage { shop, .. } = stage;
+    let Stage { shop, mail, .. } = stage;
     let ended_badly = shop.close().await;
+    let mails = mail.close().await;
     let (books, mut unread) = read_books(&store, &namespace).await.since(&before);
     unread.extend(ended_badly);
+    let mails = mails.unwrap_or_else(|error| {
+        unread.push(format!("{error:#}"));
+        MailCounts::default()
+    });
     pages_stop.cancel();
     tasks.wait().await;
     watching.await.context("watching the topics")?;
@@ -135,6 +143,7 @@ async fn run_on<S: Store>(
         orders: customers.counts(),
         topics: witness.totals().clone(),
         open: witness.open(),
+        mails,
         books,
         faults,
         unread,

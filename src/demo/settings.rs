@@ -1,5 +1,6 @@
 //! What the demo runs with: what the command line says, and the short times that make faults visible in seconds.
 
+use super::mail;
 use crate::{
     config::{
         ConfigError, LedgerConfig, MonitorConfig, ThresholdTable,
@@ -73,7 +74,7 @@ impl DemoSettings {
             window: Some(WINDOW.to_owned()),
             history_bytes: Some(HISTORY_BYTES),
             filter: FilterArgs {
-                group: Service::ALL.map(|service| service.group().to_owned()).to_vec(),
+                group: Service::ALL.map(Service::group).into_iter().chain([mail::GROUP]).map(str::to_owned).collect(),
                 ..FilterArgs::default()
             },
             ..CollectionArgs::default()
@@ -142,7 +143,7 @@ mod tests {
         let config = settings.monitor("127.0.0.1:9").unwrap();
         let seconds = [config.interval, config.stalled_after, config.window].map(|time| time.as_secs());
         assert_eq!((seconds, config.clusters[0].bootstrap.as_str()), ([1, 5, 60], "127.0.0.1:9"));
-        assert_eq!(config.groups, ["order-service", "payment-service", "delivery-service"]);
+        assert_eq!(config.groups, ["order-service", "payment-service", "delivery-service", "mail-service"]);
         assert!(config.thresholds.for_group("payment-service").lag_messages.warning < 100.0);
         assert_eq!((settings.run_for, settings.listen().unwrap().port()), (Some(Duration::from_secs(30)), 8720));
     }

@@ -4,6 +4,7 @@ use super::{
     announcer::Announcer,
     faults::{Act, Fault, Pace},
     injector::Injector,
+    mail::MailService,
     shop::Shop,
     slow::SlowPartition,
     traffic::{Customers, Fate},
@@ -40,12 +41,15 @@ const JOIN_TIME: Duration = Duration::from_secs(20);
 
 /// Longest time until the first order has gone through a service.
 const FIRST_EVENT_TIME: Duration = Duration::from_secs(10);
+/// Longest time until the first order is delivered, which payment may have to come back for.
+const FIRST_MAIL_TIME: Duration = Duration::from_secs(40);
 
 /// The shop as faults see it.
 pub struct Stage<S> {
     pub shop: Shop<S>,
     pub customers: Customers,
     pub injector: Injector<S>,
+    pub mail: MailService,
     pub witness: Arc<Mutex<Witness>>,
     pub slow: SlowPartition,
     pub announcer: Announcer,
@@ -58,7 +62,7 @@ impl<S: Store> Stage<S> {
     /// # Errors
     /// It could not be played as it should. The shop runs as before all the same, as far as that is possible.
     pub async fn play(&self, fault: &Fault, pace: Pace, stop: &CancellationToken) -> anyhow::Result<()> {
-        let group = fault.service.map(Service::group);
+        let group = fault.disturbs();
         self.announcer.say(
             Tone::Warn,
             group,
@@ -73,6 +77,7 @@ impl<S: Store> Stage<S> {
             (Act::ProducerRepeats, _) => self.producer_repeats(hold, stop).await?,
             (Act::PayloadsConflict, _) => self.payloads_conflict(hold, stop).await?,
             (Act::PoisonArrives, _) => self.poison_arrives(hold, stop).await?,
+            (Act::OffsetsAreLost, _) => self.offsets_are_lost(hold, stop).await?,
             (Act::CustomersProvoke, _) => self.customers_provoke(hold, stop).await,
             (Act::ServiceStops | Act::MemberCrashes | Act::OffsetsGoBack, None) => {
                 anyhow::bail!("{} needs a service", fault.name)
@@ -175,6 +180,19 @@ impl<S: Store> Stage<S> {
         self.injector.failing().await?;
         pause(hold, stop).await;
         Ok("both were given up and lie in dead-letter topics; the records behind them went on".to_owned())
+    }
+
+    async fn offsets_are_lost(&self, hold: Duration, stop: &CancellationToken) -> anyhow::Result<String> {
+        let deadline = tokio::time::Instant::now() + FIRST_MAIL_TIME;
+        loop {
+            let again = self.mail.lose_offsets(REWOUND, hold).await?;
+            if again > 0 {
+                return Ok(format!("{again} mails went out a second time: nobody was asked before"));
+            }
+            // Early in a run nothing was mailed yet.
+            anyhow::ensure!(tokio::time::Instant::now() < deadline && !stop.is_cancelled(), "nothing was mailed yet");
+            pause(Duration::from_millis(200), stop).await;
+        }
     }
 
     async fn customers_provoke(&self, hold: Duration, stop: &CancellationToken) -> String {

@@ -1,6 +1,9 @@
 //! What a run of the demo came to, as text on standard output and as an exit code. Pure.
 
-use super::witness::Totals;
+use super::{
+    mail::{self, MailCounts},
+    witness::Totals,
+};
 use crate::store::{Counters, DuplicateCause, DuplicateOutcome, GrantKind};
 use std::{fmt, time::Duration};
 
@@ -14,6 +17,7 @@ pub struct Summary {
     pub topics: Totals,
     /// Orders that were created and had not ended when the run did.
     pub open: usize,
+    pub mails: MailCounts,
     /// One of each group, sorted by group.
     pub books: Vec<GroupBooks>,
     pub faults: FaultCounts,
@@ -70,13 +74,25 @@ impl Summary {
         self.topics.paid_twice.max(committed.saturating_sub(self.topics.paid))
     }
 
-    pub fn executed_twice(&self) -> u64 {
-        DuplicateCause::ALL.iter().map(|&cause| self.duplicates(cause, DuplicateOutcome::Executed)).sum()
+    /// By the services, which ask the ledger before they work, and by the one that tells it afterwards.
+    pub fn executed_twice(&self) -> (u64, u64) {
+        let of = |books: &GroupBooks| -> u64 {
+            DuplicateCause::ALL.iter().map(|&cause| books.counters.duplicates_of(cause, DuplicateOutcome::Executed)).sum()
+        };
+        self.books.iter().fold((0, 0), |(services, mails), books| match books.group == mail::GROUP {
+            true => (services, mails + of(books)),
+            false => (services + of(books), mails),
+        })
+    }
+
+    /// Whether the ledger shows each mail that went out twice, and no other.
+    fn shows_every_mail(&self) -> bool {
+        self.executed_twice().1 == self.mails.twice
     }
 
     /// Whether the run has shown what it is meant to show.
     pub fn is_good(&self) -> bool {
-        self.balanced() && self.paid_twice() == 0
+        self.balanced() && self.paid_twice() == 0 && self.shows_every_mail()
     }
 
     fn duplicates(&self, cause: DuplicateCause, outcome: DuplicateOutcome) -> u64 {
@@ -128,7 +144,10 @@ impl fmt::Display for Summary {
             ),
         )?;
         self.write_duplicates(f)?;
-        row(f, "executed twice", &self.executed_twice().to_string())?;
+        let (by_services, by_mail) = self.executed_twice();
+        let MailCounts { sent, twice } = self.mails;
+        row(f, "mails", &format!("{sent} sent by {}, {twice} of them a second time", mail::GROUP))?;
+        row(f, "executed twice", &format!("{by_services} by the services, {by_mail} by {}", mail::GROUP))?;
         row(f, "dead letters", &listed(topics.dead_letters.iter().map(|(reason, count)| format!("{count} {reason}"))))?;
         self.write_books(f)?;
         self.write_faults(f)?;
@@ -187,6 +206,9 @@ impl Summary {
 
     fn words(&self) -> &'static str {
         match (self.balanced(), self.paid_twice()) {
+            (true, 0) if !self.shows_every_mail() => {
+                "BAD: mails went out twice that the ledger does not show, or the other way round"
+            }
             (true, 0) => "good: the books balance and no order was paid twice",
             (true, _) => "BAD: an order was paid twice",
             (false, 0) => "BAD: the books do not balance, or could not be read",
@@ -227,6 +249,7 @@ mod tests {
             orders: OrderCounts { accepted: 7, repeated: 1, refused: 0 },
             topics: Totals { records: 40, copies: 3, created: 7, paid: 6, completed: 5, cancelled: 2, ..Totals::default() },
             open: 0,
+            mails: MailCounts { sent: 5, twice: 0 },
             books: vec![GroupBooks { group: "payment-service".to_owned(), counters: counters(6), ..GroupBooks::default() }],
             faults: FaultCounts { played: 1, names: vec!["payment stops"], ..FaultCounts::default() },
             unread: Vec::new(),
@@ -246,12 +269,26 @@ tidemark demo: 30s on embedded Kafka, ledger in memory
   duplicates, concurrent  0 suppressed, 0 executed
   duplicates, dead        0 suppressed, 0 executed
   duplicates, conflict    0 suppressed, 0 executed
-  executed twice          0
+  mails                   5 sent by mail-service, 0 of them a second time
+  executed twice          0 by the services, 0 by mail-service
   dead letters            none
   books, payment-service  balanced: granted 11 (retry 1, takeover 0) = completed 10 + released 1 + failed 0 + superseded 0 + abandoned 0 + in flight 0
   faults                  1 played: payment stops
   result                  good: the books balance and no order was paid twice
         ");
+    }
+
+    #[test]
+    fn mails_that_went_out_twice_are_expected_where_the_ledger_shows_each() {
+        let mut summary = summary();
+        let mut books = GroupBooks { group: mail::GROUP.to_owned(), ..GroupBooks::default() };
+        books.counters.duplicates[DuplicateCause::Redelivery as usize][DuplicateOutcome::Executed as usize] = 3;
+        summary.books.push(books);
+        summary.mails.twice = 3;
+        assert!(summary.is_good() && summary.executed_twice() == (0, 3));
+        assert!(summary.to_string().contains("0 by the services, 3 by mail-service"), "{summary}");
+        summary.mails.twice = 2;
+        assert!(!summary.is_good(), "one more than went out");
     }
 
     #[test]
@@ -265,9 +302,11 @@ tidemark demo: 30s on embedded Kafka, ledger in memory
         committed_twice.topics.paid = 5;
         let mut forgotten = summary();
         forgotten.books[0].forgotten = true;
+        let mut unseen = summary();
+        unseen.mails.twice = 2;
         let mut unread = summary();
         unread.unread.push("the books of order-service: timeout".to_owned());
-        for bad in [unbalanced, twice, committed_twice, forgotten, unread] {
+        for bad in [unbalanced, twice, committed_twice, forgotten, unseen, unread] {
             assert!(!bad.is_good(), "{bad}");
             assert!(bad.to_string().contains("BAD"), "{bad}");
         }
