@@ -14,6 +14,7 @@ use axum::{
 };
 use chrono::{TimeDelta, Utc};
 use fixture::{MadeUpCharts, Scenario, view};
+use secrecy::SecretString;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,14 +23,16 @@ use std::{
     time::Duration,
 };
 use tidemark::{
+    config::ReceiverConfig,
     metrics::{ProcessMetrics, TextWriter},
     monitor::{
         Published,
+        alerts::Notifier,
         lookup::{
-            Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpFuture, OrderStep, OrderTimeline,
-            SagaPassport, SagaWait,
+            Answer, Asked, ConsumerPassport, EntryState, EventFound, EventPassport, EventQuery, LookUp, LookUpError,
+            LookUpFuture, OrderStep, OrderTimeline, RecordTold, SagaPassport, SagaWait,
         },
-        view::SagaState,
+        view::{Place, SagaState},
     },
     web::{DashboardState, PreparedMetrics, SettingRow, Settings, router},
 };
@@ -37,7 +40,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 const TICK: Duration = Duration::from_secs(1);
 
@@ -45,7 +48,7 @@ const TICK: Duration = Duration::from_secs(1);
 struct MadeUpLookUp(Arc<Published>);
 
 impl LookUp for MadeUpLookUp {
-    fn event(&self, query: EventQuery) -> LookUpFuture<Option<EventPassport>> {
+    fn event(&self, query: EventQuery) -> LookUpFuture<EventFound> {
         let latest = self.0.latest();
         Box::pin(async move {
             if query.id == "slow" {
@@ -54,8 +57,11 @@ impl LookUp for MadeUpLookUp {
             let entries =
                 latest.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref()).flat_map(|ledger| &ledger.duplicates);
             let repeats: Vec<_> = entries.filter(|entry| entry.event_id == query.id).cloned().collect();
-            let Some(first) = repeats.first().cloned() else { return Ok(None) };
-            Ok(Some(EventPassport {
+            let sources = ["/tidemark/delivery", "/tidemark/operator", "/tidemark/order", "/tidemark/payment"];
+            let sources = query.source.clone().map_or_else(|| sources.map(str::to_owned).into(), |source| [source].into());
+            let asked = Asked { sources, left_out: Vec::new() };
+            let Some(first) = repeats.first().cloned() else { return Ok(EventFound { asked, passport: None }) };
+            let passport = EventPassport {
                 event_id: query.id.clone(),
                 source: Some(first.source.clone()),
                 consumers: vec![
@@ -68,8 +74,6 @@ impl LookUp for MadeUpLookUp {
                         fence: first.first_at.and_then(|at| u64::try_from(at.timestamp_micros()).ok()),
                         claimed_at: first.first_at,
                         place: first.first_place.clone(),
-                        owner: Some(first.owner.clone()),
-                        attempts: Some(1),
                         until: Some(Utc::now() + TimeDelta::days(9)),
                         repeats,
                         ..ConsumerPassport::silent(&first.group, EntryState::Completed, String::new())
@@ -78,8 +82,15 @@ impl LookUp for MadeUpLookUp {
                 order: Answer::Found(order("0192f3c1-7d00-7abc-8def-000012345678", &query.id)),
                 window: Duration::from_secs(604_800),
                 unanswered_shards: 0,
-            }))
+                cluster: "local".to_owned(),
+                key: None,
+            };
+            Ok(EventFound { asked, passport: Some(passport) })
         })
+    }
+
+    fn record(&self, _: String, place: Place, _: String) -> LookUpFuture<RecordTold> {
+        Box::pin(async move { Err(LookUpError::Record(format!("the record {place} is not kept any more"))) })
     }
 
     fn order(&self, order_id: String) -> LookUpFuture<Option<OrderTimeline>> {
@@ -157,13 +168,21 @@ async fn main() -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let published = Published::new(view(Scenario::Normal, 1, Utc::now()), Box::new(MadeUpCharts));
     let process = ProcessMetrics::new().context("metrics")?;
+    // Nobody listens there: a test of it fails, which the page says.
+    let receiver = ReceiverConfig {
+        name: "on-call".to_owned(),
+        url: SecretString::from("http://127.0.0.1:9/".to_owned()),
+        send_resolved: true,
+    };
+    let receivers = Notifier::start(&[receiver], None, &process, &TaskTracker::new(), &stop)?;
     let dashboard = DashboardState::new(published.clone(), settings(&prefix), process.clone(), stop.clone())
         .with_look_up(Arc::new(MadeUpLookUp(published.clone())))
+        .with_receivers(Arc::new(receivers))
         .with_metrics(|| {
             let mut out = TextWriter::compressing();
             out.text("# made up\n");
             let (gzip, text_bytes) = out.finish_compressed();
-            Box::pin(async move { PreparedMetrics { gzip, text_bytes } })
+            Box::pin(async move { PreparedMetrics { gzip, text_bytes, series: 0, dropped: 0 } })
         });
 
     let scenario = Arc::new(Mutex::new(Scenario::Normal));

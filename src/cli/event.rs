@@ -2,10 +2,11 @@
 
 use super::{Failure, dlt::printable, ledger::open_store, out};
 use crate::{
-    config::{ConfigError, FileConfig, args::ConnectionArgs},
+    config::{ClusterConfig, ConfigError, FileConfig, args::ConnectionArgs, defaults},
+    kafka::Connection,
     lag::words,
     monitor::{
-        Dossier, LedgerLookUp, RecentRepeats, WatchedLedger,
+        Deadlines, Dossier, LedgerLookUp, LedgerToAsk, RecentRepeats, WatchedLedger,
         lookup::{Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, OrderTimeline},
         saga_sentence,
         view::{DuplicateCause, DuplicateEntry, DuplicateOutcome},
@@ -17,8 +18,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, ValueEnum};
 use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
-/// How long the ledger may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long the ledger may take, and Kafka for one record.
+const DEADLINES: Deadlines = Deadlines { ledger: Duration::from_secs(10), record: Duration::from_secs(10) };
 /// Recent repeats that are read of each group, of either kind: all that its shards keep, if they are four.
 const REPEATS_READ: usize = 4_000;
 /// Repeats of one group that are printed; JSON has all that were read.
@@ -32,6 +33,8 @@ Examples:
       what each consumer group did with it, and the order that waits for more of it
   tidemark event ORDER-ID --redis redis://localhost:6379
       an order: its events, its saga, what it waits for
+  tidemark event EVENT-ID --redis redis://localhost:6379 --kafka localhost:9092
+      the order of an event as well, which its record names
   tidemark event evt-1 --source /mail --key customer-7 --redis redis://localhost:6379 --namespace mail -o json
       an event of a producer of one's own
 
@@ -48,7 +51,7 @@ pub struct EventArgs {
     /// Its ce_source [default: those of the services, and those of recent repeats of this id]
     #[arg(long, value_name = "SOURCE")]
     source: Option<String>,
-    /// Key of its record, which is the order's id: asks one shard of each group, and finds the order when it has ended
+    /// Key of its record, which is the order's id: asks one shard of each group, and finds the order without asking Kafka
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// How to print it
@@ -70,9 +73,11 @@ pub async fn run(args: EventArgs) -> Result<ExitCode, Failure> {
     let (store, namespace) = open_store(&args.connection, &file)?;
     let address = store.address();
     let watched = WatchedLedger { store, namespace: namespace.clone() };
-    let look_up = LedgerLookUp::new(vec![(String::new(), watched)], RecentRepeats::Store { most: REPEATS_READ });
+    let (cluster, kafka) = kafka(&args.connection, &file)?;
+    let to_ask = LedgerToAsk { cluster, ledger: watched, kafka };
+    let look_up = LedgerLookUp::new(vec![to_ask], RecentRepeats::Store { most: REPEATS_READ });
     let query = EventQuery { cluster: None, id: args.id, source: args.source, key: args.key };
-    let dossier = Dossier::gather(&look_up, query, DEADLINE).await;
+    let dossier = Dossier::gather(&look_up, query, DEADLINES).await;
     if let Some(why) = unanswered(&dossier) {
         return Err(anyhow!("{why} (asked: {address})").into());
     }
@@ -85,11 +90,36 @@ pub async fn run(args: EventArgs) -> Result<ExitCode, Failure> {
     if dossier.is_absent() {
         eprintln!(
             "nobody knows {}: no consumer group has brought it to the ledger of namespace {namespace} within its window, and no order has this id",
-            printable(&dossier.id, MOST_SHOWN)
+            shown(&dossier.id)
         );
+        eprintln!("asked for under {}; an event of another producer is found with --source", shown(&sources(&dossier)));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn sources(dossier: &Dossier) -> String {
+    match dossier.asked.sources.is_empty() {
+        true => "no source".to_owned(),
+        false => format!("the source {}", dossier.asked.sources_in_words()),
+    }
+}
+
+/// The cluster's name, and the way to its records: Kafka is optional here.
+fn kafka(args: &ConnectionArgs, file: &FileConfig) -> Result<(String, Result<Connection, String>), Failure> {
+    if args.kafka.is_none() && file.kafka.is_none() {
+        let name =
+            args.cluster_name.clone().or(file.cluster_name.clone()).unwrap_or_else(|| defaults::CLUSTER_NAME.to_owned());
+        return Ok((
+            name,
+            Err("give --kafka, so that the event's record can be read, or the order's id with --key".to_owned()),
+        ));
+    }
+    let cluster = args.clusters()?.into_iter().next();
+    let ClusterConfig { name, bootstrap, properties, .. } =
+        cluster.ok_or_else(|| ConfigError::missing("kafka", "is needed: HOST:PORT"))?;
+    let connection = Connection::new(bootstrap, properties).map_err(anyhow::Error::from)?;
+    Ok((name, Ok(connection)))
 }
 
 /// Why nothing can be said at all.
@@ -135,25 +165,31 @@ impl Lines {
 fn written(dossier: &Dossier, now: DateTime<Utc>) -> String {
     let mut lines = Lines(String::new());
     match &dossier.event {
-        Answer::Found(passport) => event(&mut lines, passport, now),
+        Answer::Found(passport) => event(&mut lines, (passport, dossier.asked.left_out_in_words()), now),
         Answer::Absent => {}
         Answer::Unknown(why) => lines.title(&format!("event {}: not known: {why}", shown(&dossier.id))),
     }
     match dossier.order() {
         Answer::Found(found) => order(&mut lines, found, &dossier.id, now),
-        Answer::Absent => lines.title("order: not known; give its id with --key"),
-        Answer::Unknown(why) => lines.title(&format!("order: not known: {why}")),
+        Answer::Absent => lines.title(&match &dossier.event {
+            Answer::Found(EventPassport { key: Some(key), .. }) => format!("order: none is known by the key {}", shown(key)),
+            Answer::Found(_) | Answer::Absent | Answer::Unknown(_) => "order: none that is known".to_owned(),
+        }),
+        Answer::Unknown(why) => lines.title(&format!("order: {}", shown(&why))),
     }
     lines.0
 }
 
-fn event(lines: &mut Lines, passport: &EventPassport, now: DateTime<Utc>) {
+fn event(lines: &mut Lines, (passport, left_out): (&EventPassport, Option<String>), now: DateTime<Utc>) {
     let source = passport.source.as_deref().map(|source| format!(" of {}", shown(source))).unwrap_or_default();
     lines.title(&format!("event {}{source}", shown(&passport.event_id)));
     lines.line("remembered", &format!("for {} at least", words::duration(passport.window)));
+    lines.line_if("key", passport.key.as_deref().map(shown));
     if passport.unanswered_shards > 0 {
-        lines.line("not asked", &words::counted(passport.unanswered_shards as u64, "shard did not answer, shard"));
+        let shards = words::counted(passport.unanswered_shards as u64, "shard");
+        lines.line("unanswered", &format!("{shards}: further groups may know this event"));
     }
+    lines.line_if("", left_out.as_deref().map(shown));
     for consumer in &passport.consumers {
         group(lines, consumer, &passport.event_id, now);
     }
@@ -248,7 +284,7 @@ fn order(lines: &mut Lines, order: &OrderTimeline, id: &str, now: DateTime<Utc>)
 mod tests {
     use super::*;
     use crate::monitor::{
-        lookup::{OrderStep, SagaPassport, SagaWait},
+        lookup::{Asked, OrderStep, SagaPassport, SagaWait},
         view::{Place, SagaState},
     };
 
@@ -311,8 +347,11 @@ mod tests {
             order: Answer::Found(order),
             window: Duration::from_secs(604_800),
             unanswered_shards: 0,
+            cluster: "local".into(),
+            key: Some("o1".into()),
         };
-        Dossier { id: "e1".into(), event: Answer::Found(passport), named_order: Answer::Absent }
+        let asked = Asked::default();
+        Dossier { id: "e1".into(), asked, event: Answer::Found(passport), named_order: Answer::Absent }
     }
 
     #[test]
@@ -320,6 +359,7 @@ mod tests {
         insta::assert_snapshot!(written(&dossier(), at(30)), @r"
         event e1 of /shop
           remembered   for 7 d at least
+          key          o1
 
         audit  not known: not brought
 
@@ -341,6 +381,23 @@ mod tests {
           deadline     2025-11-24T15:59:45.000Z
                        2025-11-24T15:59:00.000Z PAYMENT_COMPLETED  e1  <- this one
         ");
+    }
+
+    #[test]
+    fn groups_past_the_bound_and_an_order_that_was_not_looked_for_are_said() {
+        let mut dossier = dossier();
+        dossier.asked.left_out = (0..7).map(|n| format!("g{n}").into()).collect();
+        let Answer::Found(passport) = &mut dossier.event else { panic!("found") };
+        passport.unanswered_shards = 28;
+        passport.order = Answer::Unknown("not looked for: orders/3@17 is not kept any more".into());
+        let text = written(&dossier, at(30));
+        for words in [
+            "28 shards: further groups may know this event",
+            "7 groups not asked, being past the bound of a look-up: g0, g1, g2, g3, g4 and 2 more",
+            "order: not looked for: orders/3@17 is not kept any more",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
     }
 
     #[test]

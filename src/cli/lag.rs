@@ -20,7 +20,7 @@ use futures_util::future::join_all;
 use rows::{Row, rows_of};
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 use sums::{Sum, sums};
-pub(super) use text::inert;
+pub(super) use text::{inert, layout};
 use tokio_util::sync::CancellationToken;
 
 /// Between two looks of `--watch`.

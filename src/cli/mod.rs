@@ -4,6 +4,7 @@ mod campaign;
 mod conformance;
 mod demo;
 mod dlt;
+mod duplicates;
 mod event;
 mod healthcheck;
 mod lab;
@@ -78,6 +79,8 @@ enum Command {
     Ledger(ledger::LedgerCommand),
     /// Print what every consumer group did with one event, and where its order's saga stands
     Event(Box<event::EventArgs>),
+    /// List the newest repeats with their causes, and count them by group
+    Duplicates(duplicates::DuplicatesArgs),
     /// List, show and send again what consumers gave up
     Dlt(Box<dlt::DltCommand>),
     /// Settle an order that needs a human, and write down who says so and why
@@ -145,6 +148,7 @@ impl Cli {
             Command::Lag(args) => lag::run(args, stop).await,
             Command::Ledger(command) => ledger::run(command).await,
             Command::Event(args) => event::run(*args).await,
+            Command::Duplicates(args) => duplicates::run(args).await,
             Command::Dlt(command) => dlt::run(*command, stop).await,
             Command::Saga(command) => saga::run(*command).await,
             Command::Preview(args) => preview::run(*args, stop).await,

@@ -45,6 +45,11 @@ impl<'a> RecordView<'a> {
         self.headers.iter().rev().find(|(header, _)| *header == name).map(|(_, value)| *value)
     }
 
+    /// The order that the event says to belong to, if it does.
+    pub fn correlation_id(&self) -> Option<&'a str> {
+        self.text(CE_CORRELATION_ID).ok().flatten()
+    }
+
     fn text(&self, name: &'static str) -> Result<Option<&'a str>, EnvelopeError> {
         self.header(name).map(|value| std::str::from_utf8(value).map_err(|_| EnvelopeError::NotText(name))).transpose()
     }

@@ -149,6 +149,9 @@ families! {
             again), summed over partitions; absent where none does.";
     GROUP_LOST_MESSAGES = Counter "tidemark_group_lost_messages_total" ["cluster_name" "group" "topic"]
         "Messages that were deleted before the group read them, counted since the monitor started.";
+    GROUP_DEAD_LETTERS = Gauge "tidemark_group_dead_letters" ["cluster_name" "group"]
+        "Letters that lie in the dead-letter topics of the group, those that were sent again included: log end minus \
+            log start. Absent where it has no such topic, or one of them cannot be read.";
     GROUP_RETENTION_RISK_RATIO = Gauge "tidemark_group_retention_risk_ratio" ["cluster_name" "group" "topic"]
         "Age of the oldest unread record divided by the topic's retention.ms, for the worst partition (at 1 \
             it may be deleted unread). Absent where retention does not delete.";

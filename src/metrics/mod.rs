@@ -14,5 +14,5 @@ mod text;
 
 pub use family::{Family, Kind};
 pub use label::{Joined, Labels, SeriesLabels};
-pub use process::ProcessMetrics;
+pub use process::{ProcessMetrics, resident_bytes};
 pub use text::{CONTENT_TYPE, TextWriter};

@@ -77,6 +77,17 @@ impl ProcessMetrics {
     }
 }
 
+/// Memory of this process that is in use and not swapped out; `None` where the system does not tell it as Linux does.
+pub fn resident_bytes() -> Option<u64> {
+    resident_in(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn resident_in(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1_024)
+}
+
 fn opts(family: super::Family) -> Opts {
     debug_assert!(family.kind != Kind::Histogram || family.name.ends_with("_seconds"));
     Opts::new(family.name, family.help)
@@ -96,6 +107,13 @@ mod tests {
         let text = metrics.encode().unwrap().0;
         assert!(text.contains("tidemark_notifications_total{receiver=\"hook\"} 2"));
         assert!(text.contains("tidemark_notification_failures_total{receiver=\"hook\"} 1"));
+    }
+
+    #[test]
+    fn resident_memory_is_read_as_the_kernel_writes_it() {
+        assert_eq!(resident_in("Name:\tx\nVmRSS:\t   35408 kB\nVmSwap:\t 0 kB\n"), Some(36_257_792));
+        assert_eq!(resident_in("VmRSS: many kB"), None);
+        assert_eq!(resident_in(""), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ const TIMELINE_MAX: usize = 500;
 pub(super) struct Board {
     state: Mutex<State>,
     published: Arc<Published>,
-    notifier: Option<Notifier>,
+    notifier: Option<Arc<Notifier>>,
     clock: Clock,
 }
 
@@ -46,7 +46,7 @@ impl Board {
         clusters: Vec<ClusterView>,
         settings: &Settings,
         published: Arc<Published>,
-        notifier: Option<Notifier>,
+        notifier: Option<Arc<Notifier>>,
         clock: Clock,
     ) -> Self {
         let history = vec![HistoryUse::default(); clusters.len()];

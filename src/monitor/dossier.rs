@@ -1,8 +1,11 @@
 //! All that can be told about one id, gathered once for `/events/{id}` and for `tidemark event`, and written as JSON.
 
 use super::{
-    lookup::{Answer, ConsumerPassport, EventPassport, EventQuery, LookUp, LookUpError, OrderTimeline, SagaPassport},
-    view::{DuplicateCause, DuplicateOutcome},
+    lookup::{
+        Answer, Asked, ConsumerPassport, EventFound, EventPassport, EventQuery, LookUp, LookUpError, LookUpFuture,
+        OrderTimeline, RecordTold, SagaPassport,
+    },
+    view::{DuplicateCause, DuplicateOutcome, Place},
 };
 use crate::{lag::words, services::HUMAN_STEP};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -13,23 +16,67 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Dossier {
     pub id: String,
+    pub asked: Asked,
     pub event: Answer<EventPassport>,
     /// The order of this very id.
     pub named_order: Answer<OrderTimeline>,
 }
 
+/// How long the answers may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    pub ledger: Duration,
+    /// For the one record that is read to find an event's order.
+    pub record: Duration,
+}
+
 impl Dossier {
-    /// Asks for both at once; what has not come by the deadline is unknown.
-    pub async fn gather(look_up: &dyn LookUp, query: EventQuery, deadline: Duration) -> Self {
-        let id = query.id.clone();
+    /// Asks for both at once; what has not come by the deadline is unknown. The order of an event that the ledger does not
+    /// tell is looked for by the event's record.
+    pub async fn gather(look_up: &dyn LookUp, query: EventQuery, deadlines: Deadlines) -> Self {
+        let (id, has_key) = (query.id.clone(), query.key.is_some());
         let (event, order) = (look_up.event(query), look_up.order(id.clone()));
-        let (event, named_order) = tokio::join!(within(deadline, event), within(deadline, order));
-        Self { id, event, named_order }
+        let (event, named_order) =
+            tokio::join!(within(deadlines.ledger, async { event.await.map(Some) }), within(deadlines.ledger, order));
+        let (asked, event) = match event {
+            Answer::Found(EventFound { asked, passport }) => (asked, passport.map_or(Answer::Absent, Answer::Found)),
+            Answer::Absent => (Asked::default(), Answer::Absent),
+            Answer::Unknown(why) => (Asked::default(), Answer::Unknown(why)),
+        };
+        let mut dossier = Self { id, asked, event, named_order };
+        if !has_key && matches!(dossier.order(), Answer::Absent) {
+            dossier.ask_the_record(look_up, deadlines.record).await;
+        }
+        dossier
+    }
+
+    /// The ledger keeps no key of an event, so that its order is found by the record alone.
+    async fn ask_the_record(&mut self, look_up: &dyn LookUp, deadline: Duration) {
+        let Answer::Found(passport) = &mut self.event else { return };
+        let Some(place) = passport.place().cloned() else {
+            passport.order =
+                Answer::Unknown("not looked for: the ledger does not know where the event's record lies".to_owned());
+            return;
+        };
+        let told =
+            told_within(deadline, look_up.record(passport.cluster.clone(), place.clone(), self.id.clone()), &place).await;
+        match told {
+            Ok(RecordTold { key, order }) => {
+                passport.key = key;
+                passport.order = order.map_or(Answer::Absent, Answer::Found);
+            }
+            Err(why) => passport.order = Answer::Unknown(why),
+        }
     }
 
     /// Nothing could be asked.
     pub fn unknown(id: &str, why: &str) -> Self {
-        Self { id: id.to_owned(), event: Answer::Unknown(why.to_owned()), named_order: Answer::Unknown(why.to_owned()) }
+        Self {
+            id: id.to_owned(),
+            asked: Asked::default(),
+            event: Answer::Unknown(why.to_owned()),
+            named_order: Answer::Unknown(why.to_owned()),
+        }
     }
 
     /// The order of this id, else the one that the event belongs to.
@@ -50,11 +97,14 @@ impl Dossier {
     }
 
     pub fn to_json(&self) -> Value {
-        let mut body = json!({ "event_id": self.id, "known": null, "consumers": null, "order": null });
+        let mut body = json!({ "event_id": self.id, "known": null, "consumers": null, "order": null,
+            "sources_asked": self.asked.sources, "groups_not_asked": self.asked.left_out.iter().map(|group| &**group).collect::<Vec<_>>() });
         match &self.event {
             Answer::Found(passport) => {
                 body["known"] = true.into();
                 body["source"] = passport.source.clone().into();
+                body["cluster"] = Some(&passport.cluster).filter(|name| !name.is_empty()).cloned().into();
+                body["key"] = passport.key.clone().into();
                 body["consumers"] = passport.consumers.iter().map(consumer).collect();
                 body["window_seconds"] = passport.window.as_secs_f64().into();
                 body["unanswered_shards"] = passport.unanswered_shards.into();
@@ -93,8 +143,19 @@ async fn within<T>(deadline: Duration, look_up: impl Future<Output = Result<Opti
         Ok(Ok(None)) => Answer::Absent,
         Ok(Err(LookUpError::Unreachable(cause))) => Answer::Unknown(format!("the ledger does not answer: {cause}")),
         Ok(Err(LookUpError::Forgot(cause))) => Answer::Unknown(format!("the ledger forgot: {cause}")),
+        Ok(Err(LookUpError::NotAsked(why) | LookUpError::Record(why))) => Answer::Unknown(why),
         Err(_) => Answer::Unknown(format!("the ledger did not answer within {}", words::duration_fine(deadline))),
     }
+}
+
+async fn told_within(deadline: Duration, read: LookUpFuture<RecordTold>, place: &Place) -> Result<RecordTold, String> {
+    let why = match tokio::time::timeout(deadline, read).await {
+        Ok(Ok(told)) => return Ok(told),
+        Ok(Err(LookUpError::Unreachable(cause))) => format!("the ledger does not answer: {cause}"),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("Kafka did not give {place} within {}", words::duration_fine(deadline)),
+    };
+    Err(format!("not looked for: {why}"))
 }
 
 fn iso(at: DateTime<Utc>) -> String {

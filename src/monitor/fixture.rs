@@ -37,7 +37,12 @@ pub fn view(now: DateTime<Utc>) -> View {
     let beyond =
         PartitionView { beyond_end: Some(75), lag: Reading::Unknown(UnknownReason::BeyondEnd), ..pair(1, Some(100), 100) };
     let ok = reading(group("billing"), vec![("orders", vec![pair(0, Some(100), 100), beyond])]);
-    View { clusters: vec![Arc::new(cluster("local", now, vec![ok, unknown, share, behind]))], ..empty_view(now) }
+    let mut local = cluster("local", now, vec![ok, unknown, share, behind]);
+    local
+        .topics
+        .push(Arc::new(TopicView { retained_messages: Reading::Known(12), ..topic("orders.payment-service.dlt", 1) }));
+    local.topics.sort_by(|a, b| a.name.cmp(&b.name));
+    View { clusters: vec![Arc::new(local)], ..empty_view(now) }
 }
 
 pub fn empty_view(now: DateTime<Utc>) -> View {

@@ -1,20 +1,23 @@
 //! Look-ups of single events and orders in the ledgers: one bounded read per shard, no writing.
 //!
 //! An id is looked up under the source that is asked for; without one, under the sources that are known: those of the
-//! services, and those that recent duplicates of this id came with.
+//! services, and those that recent duplicates of this id came with. Kafka is asked for one record, to find an event's order.
 
 mod orders;
+mod record;
 
 use super::{
     Published,
     books::{WatchedLedger, entry as duplicate_entry},
     lookup::{
-        Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpError, LookUpFuture, OrderTimeline,
+        Answer, Asked, ConsumerPassport, EntryState, EventFound, EventPassport, EventQuery, LookUp, LookUpError,
+        LookUpFuture, OrderTimeline, RecordTold,
     },
     view::{DuplicateEntry, Place},
 };
 use crate::{
     consumer::OPERATOR_SOURCE,
+    kafka::Connection,
     lag::words,
     services::Service,
     store::{EventDigest, Ledger, LedgerEntry, Passport, PassportState, ShardNumber, Store, StoreError, TopicNumber},
@@ -30,9 +33,17 @@ use std::{
 
 /// The ledgers of all watched clusters, as one thing to ask.
 pub struct LedgerLookUp<S> {
-    /// By the name of their cluster.
-    ledgers: Vec<(String, WatchedLedger<S>)>,
+    ledgers: Vec<LedgerToAsk<S>>,
     repeats: RecentRepeats,
+}
+
+/// A cluster's ledger, and where the records lie that it tells of.
+#[derive(Clone)]
+pub struct LedgerToAsk<S> {
+    pub cluster: String,
+    pub ledger: WatchedLedger<S>,
+    /// Or why no record can be read.
+    pub kafka: Result<Connection, String>,
 }
 
 /// Where the recent repeats of an event are looked for.
@@ -50,38 +61,67 @@ const GROUPS_MAX: usize = 100;
 type Topics = BTreeMap<TopicNumber, Arc<str>>;
 
 impl<S: Store> LedgerLookUp<S> {
-    pub const fn new(ledgers: Vec<(String, WatchedLedger<S>)>, repeats: RecentRepeats) -> Self {
+    pub const fn new(ledgers: Vec<LedgerToAsk<S>>, repeats: RecentRepeats) -> Self {
         Self { ledgers, repeats }
     }
 }
 
 impl<S: Store> LookUp for LedgerLookUp<S> {
-    fn event(&self, query: EventQuery) -> LookUpFuture<Option<EventPassport>> {
+    fn event(&self, query: EventQuery) -> LookUpFuture<EventFound> {
         let wanted = |cluster: &str| query.cluster.as_deref().is_none_or(|name| name == cluster);
-        let ledgers: Vec<_> = self.ledgers.iter().filter(|(cluster, _)| wanted(cluster)).cloned().collect();
+        let ledgers: Vec<_> = self.ledgers.iter().filter(|to_ask| wanted(&to_ask.cluster)).cloned().collect();
         let repeats = self.repeats.clone();
         Box::pin(async move {
-            let mut failure = None;
-            for (_, ledger) in &ledgers {
-                match find_event(ledger, &query, &repeats).await {
-                    Ok(Some(passport)) => return Ok(Some(passport)),
+            let (mut failure, mut all) = (None, Asked::default());
+            for LedgerToAsk { cluster, ledger, .. } in &ledgers {
+                let mut asked = Asked::default();
+                match find_event(ledger, &query, &repeats, &mut asked).await {
+                    Ok(Some(passport)) => {
+                        let passport = EventPassport { cluster: cluster.clone(), ..passport };
+                        return Ok(EventFound { asked, passport: Some(passport) });
+                    }
                     Ok(None) => {}
                     Err(error) => failure = Some(error),
                 }
+                all.sources.extend(asked.sources);
+                all.left_out.extend(asked.left_out);
             }
-            failure.map_or(Ok(None), |error| Err(in_words(error)))
+            if let Some(error) = failure {
+                return Err(in_words(error));
+            }
+            if let Some(left_out) = all.left_out_in_words() {
+                return Err(LookUpError::NotAsked(format!("nobody who was asked knows it; {left_out}")));
+            }
+            Ok(EventFound { asked: all, passport: None })
         })
     }
 
     fn order(&self, order_id: String) -> LookUpFuture<Option<OrderTimeline>> {
         let ledgers = self.ledgers.clone();
         Box::pin(async move {
-            for (_, ledger) in &ledgers {
+            for LedgerToAsk { ledger, .. } in &ledgers {
                 if let Some(timeline) = find_order(ledger, &order_id).await.map_err(in_words)? {
                     return Ok(Some(timeline));
                 }
             }
             Ok(None)
+        })
+    }
+
+    fn record(&self, cluster: String, place: Place, event_id: String) -> LookUpFuture<RecordTold> {
+        let found = self.ledgers.iter().find(|to_ask| to_ask.cluster == cluster).cloned();
+        Box::pin(async move {
+            let no_such = || LookUpError::Record(format!("no ledger of a cluster named {cluster}"));
+            let LedgerToAsk { ledger, kafka, .. } = found.ok_or_else(no_such)?;
+            let connection = kafka.map_err(LookUpError::Record)?;
+            let mut told = RecordTold { key: None, order: None };
+            for name in record::names_in(&connection, &place, &event_id, &mut told.key).await? {
+                told.order = find_order(&ledger, &name).await.map_err(in_words)?;
+                if told.order.is_some() {
+                    break;
+                }
+            }
+            Ok(told)
         })
     }
 }
@@ -137,22 +177,26 @@ async fn find_event<S: Store>(
     watched: &WatchedLedger<S>,
     query: &EventQuery,
     repeats: &RecentRepeats,
+    asked: &mut Asked,
 ) -> Result<Option<EventPassport>, StoreError> {
     let topics = watched.store.topics(&watched.namespace).await?;
     let topics: Topics = topics.into_iter().map(|(number, name)| (number, name.into())).collect();
     let mut entries = watched.store.ledgers(&watched.namespace).await?;
-    entries.truncate(GROUPS_MAX);
+    let past_the_bound = entries.split_off(entries.len().min(GROUPS_MAX));
+    asked.left_out = past_the_bound.iter().map(|entry| Arc::clone(&entry.name.group)).collect();
     let repeats = repeats.of(&query.id, watched, &entries, &topics).await;
-    let sources = sources(query, &repeats);
+    asked.sources = sources(query, &repeats);
     let now = Utc::now();
-    let asking = entries.iter().map(|entry| ask_group(watched, entry, query, &sources));
+    let asking = entries.iter().map(|entry| ask_group(watched, entry, query, &asked.sources));
     let mut event = EventPassport {
         event_id: query.id.clone(),
         source: None,
+        cluster: String::new(),
+        key: query.key.clone(),
         consumers: Vec::new(),
         order: Answer::Absent,
         window: Duration::ZERO,
-        unanswered_shards: 0,
+        unanswered_shards: past_the_bound.iter().map(|entry| usize::try_from(entry.shards).unwrap_or(usize::MAX)).sum(),
     };
     let mut failure = None;
     for (answer, entry) in join_all(asking).await.into_iter().zip(&entries) {

@@ -5,7 +5,7 @@
 //! [`Dossier`](super::Dossier) is what a page and the command show.
 
 use super::view::{DuplicateCause, DuplicateEntry, DuplicateOutcome, Place, SagaState};
-use crate::events::dead_letter_topic;
+use crate::{events::dead_letter_topic, lag::words};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -25,6 +25,10 @@ pub struct EventQuery {
 pub struct EventPassport {
     pub event_id: String,
     pub source: Option<String>,
+    /// The cluster whose ledger knows it.
+    pub cluster: String,
+    /// Key of its record, which is an order's id in the shop; `None` where the record was not read.
+    pub key: Option<String>,
     /// One entry per consumer group with a ledger, sorted by group; also those that do not know the event.
     pub consumers: Vec<ConsumerPassport>,
     /// The order that the event belongs to, where that can be told.
@@ -40,6 +44,55 @@ impl EventPassport {
     pub fn known(&self) -> impl Iterator<Item = &ConsumerPassport> {
         self.consumers.iter().filter(|consumer| consumer.state.is_known())
     }
+
+    /// Where a record of it lies: where it was granted.
+    pub fn place(&self) -> Option<&Place> {
+        self.known().find_map(|consumer| consumer.place.as_ref())
+    }
+}
+
+/// Who was asked about an event, and under which names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// An id is known under its source alone: an event of another one would not have been found.
+    pub sources: BTreeSet<String>,
+    /// Groups past the bound, which were not asked.
+    pub left_out: Vec<Arc<str>>,
+}
+
+impl Asked {
+    /// The sources, for a sentence: `/tidemark/order, /tidemark/payment`.
+    pub fn sources_in_words(&self) -> String {
+        self.sources.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// What the bound left out, with a few names; `None` where everybody was asked.
+    pub fn left_out_in_words(&self) -> Option<String> {
+        let (some, rest) = self.left_out.split_at(self.left_out.len().min(LEFT_OUT_NAMED));
+        let names = some.join(", ");
+        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", words::count(rest.len() as u64)) };
+        let groups = words::counted(self.left_out.len() as u64, "group");
+        (!self.left_out.is_empty()).then(|| format!("{groups} not asked, being past the bound of a look-up: {names}{more}"))
+    }
+}
+
+/// Groups that are named of those that were not asked.
+const LEFT_OUT_NAMED: usize = 5;
+
+/// What asking for an event gave, and who was asked.
+#[derive(Clone, Debug)]
+pub struct EventFound {
+    pub asked: Asked,
+    /// `None` when everybody answered and nobody knows the id.
+    pub passport: Option<EventPassport>,
+}
+
+/// What an event's record says of where the event belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordTold {
+    pub key: Option<String>,
+    /// `None` when neither the key nor the correlation id is an order that is known.
+    pub order: Option<OrderTimeline>,
 }
 
 /// What one consumer group did with the event.
@@ -200,15 +253,23 @@ pub enum LookUpError {
     Unreachable(String),
     #[error("the ledger forgot: {0}")]
     Forgot(String),
+    /// Of those that were asked nobody knows the id, and not everybody was.
+    #[error("{0}")]
+    NotAsked(String),
+    /// The event's record tells nothing.
+    #[error("{0}")]
+    Record(String),
 }
 
 pub type LookUpFuture<T> = Pin<Box<dyn Future<Output = Result<T, LookUpError>> + Send>>;
 
 /// Reads single things out of the ledger. Dropping a future gives the look-up up.
 pub trait LookUp: Send + Sync {
-    /// `None` when every shard answered and none knows the id.
-    fn event(&self, query: EventQuery) -> LookUpFuture<Option<EventPassport>>;
+    fn event(&self, query: EventQuery) -> LookUpFuture<EventFound>;
 
     /// `None` when there is no such order (any more).
     fn order(&self, order_id: String) -> LookUpFuture<Option<OrderTimeline>>;
+
+    /// Reads the one record of Kafka at this place of a cluster, which has to be the event's, and looks for its order.
+    fn record(&self, cluster: String, place: Place, event_id: String) -> LookUpFuture<RecordTold>;
 }

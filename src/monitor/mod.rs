@@ -30,9 +30,9 @@ pub mod view;
 pub mod window_audit;
 
 pub use books::WatchedLedger;
-pub use dossier::{Dossier, saga_sentence};
+pub use dossier::{Deadlines, Dossier, saga_sentence};
 pub use gone::Gone;
-pub use ledger_look_up::{LedgerLookUp, RecentRepeats};
+pub use ledger_look_up::{LedgerLookUp, LedgerToAsk, RecentRepeats};
 pub use published::{Charts, Published};
 pub use run::{Monitor, WatchedCluster};
 pub use settings::Settings;

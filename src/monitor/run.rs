@@ -31,7 +31,7 @@ pub struct Monitor<S> {
     pub clusters: Vec<WatchedCluster<S>>,
     pub settings: Settings,
     /// Told of alerts that begin to fire or are resolved.
-    pub notifier: Option<Notifier>,
+    pub notifier: Option<Arc<Notifier>>,
     pub clock: Clock,
 }
 

@@ -3,10 +3,10 @@
 use crate::{
     clock::Clock,
     config::{ClusterConfig, EffectiveSetting, MonitorConfig, WebConfig},
-    kafka::{ClientProperties, PropertyError, ReaderConfig},
+    kafka::{ClientProperties, Connection, PropertyError, ReaderConfig},
     metrics::ProcessMetrics,
     monitor::{
-        LedgerLookUp, Monitor, Published, RecentRepeats, Settings, WatchedCluster, WatchedLedger,
+        LedgerLookUp, LedgerToAsk, Monitor, Published, RecentRepeats, Settings, WatchedCluster, WatchedLedger,
         alerts::Notifier,
         exposition::{Exporter, ExpositionSettings, formats::FormatPages},
         lookup::LookUp,
@@ -54,10 +54,12 @@ pub fn start_monitor<S: Store>(
     let notifier = if config.receivers.is_empty() {
         None
     } else {
-        Some(Notifier::start(&config.receivers, config.web.external_url.as_deref(), &process, tasks, stop)?)
+        let external_url = config.web.external_url.as_deref();
+        Some(Arc::new(Notifier::start(&config.receivers, external_url, &process, tasks, stop)?))
     };
-    let named = config.clusters.iter().map(|cluster| cluster.name.clone());
-    let watched: Vec<_> = named.zip(&ledgers).filter_map(|(name, ledger)| Some((name, ledger.clone()?))).collect();
+    let to_ask =
+        |(cluster, ledger): (&ClusterConfig, &Option<WatchedLedger<S>>)| Some(ledger_to_ask(cluster, ledger.clone()?));
+    let watched: Vec<_> = config.clusters.iter().zip(&ledgers).filter_map(to_ask).collect();
     let mut clusters = Vec::with_capacity(config.clusters.len());
     for (cluster, ledger) in config.clusters.iter().zip(ledgers) {
         clusters.push(WatchedCluster {
@@ -67,7 +69,7 @@ pub fn start_monitor<S: Store>(
             ledger,
         });
     }
-    let published = Monitor { clusters, settings, notifier, clock: options.clock }.start(tasks, stop);
+    let published = Monitor { clusters, settings, notifier: notifier.clone(), clock: options.clock }.start(tasks, stop);
     let exposition = ExpositionSettings { granularity: config.granularity, max_series: config.max_series };
     let exporter = Exporter::new(exposition, process.clone(), Arc::clone(&published));
     tasks.spawn(Arc::clone(&exporter).run(stop.clone()));
@@ -93,6 +95,10 @@ pub fn start_monitor<S: Store>(
         Some(look_up) => dashboard.with_look_up(look_up),
         None => dashboard,
     };
+    let dashboard = match notifier {
+        Some(notifier) => dashboard.with_receivers(notifier),
+        None => dashboard,
+    };
     let address = listener.local_addr().ok();
     tracing::info!(?address, clusters = config.clusters.len(), "the monitor serves its pages");
     let (router, stop) = (web::router(dashboard), stop.clone());
@@ -106,11 +112,17 @@ pub fn start_monitor<S: Store>(
 }
 
 /// Without a ledger there is nowhere to look, which pages say in other words than that an id is not known.
-fn look_up<S: Store>(watched: Vec<(String, WatchedLedger<S>)>, published: &Arc<Published>) -> Option<Arc<dyn LookUp>> {
+fn look_up<S: Store>(watched: Vec<LedgerToAsk<S>>, published: &Arc<Published>) -> Option<Arc<dyn LookUp>> {
     if watched.is_empty() {
         return None;
     }
     Some(Arc::new(LedgerLookUp::new(watched, RecentRepeats::Published(Arc::clone(published)))))
+}
+
+/// A cluster's ledger, with the way to the records that it tells of.
+pub fn ledger_to_ask<S: Store>(cluster: &ClusterConfig, ledger: WatchedLedger<S>) -> LedgerToAsk<S> {
+    let kafka = Connection::new(&cluster.bootstrap, cluster.properties.clone());
+    LedgerToAsk { cluster: cluster.name.clone(), ledger, kafka: kafka.map_err(|error| error.to_string()) }
 }
 
 /// What the monitor's client reads from one cluster.
@@ -190,6 +202,7 @@ mod tests {
         let published = Published::new(fixture::empty_view(fixture::at(0)), Box::new(NoCharts));
         assert!(look_up::<MemoryStore>(Vec::new(), &published).is_none());
         let ledger = WatchedLedger { store: MemoryStore::new(Clock::System), namespace: Namespace::new("shop").unwrap() };
-        assert!(look_up(vec![("local".to_owned(), ledger)], &published).is_some());
+        let kafka = Err("not there".to_owned());
+        assert!(look_up(vec![LedgerToAsk { cluster: "local".to_owned(), ledger, kafka }], &published).is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! Pieces of HTML that are safe by construction: escaped text, a value that may be unknown, a time.
 
-use super::words;
+use super::{links::Links, words};
 use crate::lag::Reading;
 use crate::monitor::view::Tone;
 use askama::filters::HtmlSafe;
@@ -51,6 +51,30 @@ pub fn escape(text: &str, out: &mut impl Write) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// A sentence of ours in which `[words](/path)` leads to a page of the dashboard.
+pub fn with_links(text: &'static str, links: &Links) -> Markup {
+    let mut html = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, words, path, after)) = next_link(rest) {
+        let _infallible = escape(before, &mut html);
+        html.push_str("<a href=\"");
+        let _infallible = escape(&links.to(path), &mut html);
+        html.push_str("\">");
+        let _infallible = escape(words, &mut html);
+        html.push_str("</a>");
+        rest = after;
+    }
+    let _infallible = escape(rest, &mut html);
+    Markup(html)
+}
+
+fn next_link(text: &str) -> Option<(&str, &str, &str, &str)> {
+    let (before, from) = text.split_once('[')?;
+    let (words, from) = from.split_once("](")?;
+    let (path, after) = from.split_once(')')?;
+    Some((before, words, path, after))
 }
 
 /// One value in a table, a fact or a tile.
@@ -151,6 +175,14 @@ mod tests {
     fn an_unknown_value_is_a_dash_with_its_reason_and_never_a_zero() {
         let html = Cell::count(&Reading::Unknown(UnknownReason::NoLeader)).to_string();
         assert!(html.contains('—') && html.contains("no leader") && !html.contains('0'));
+    }
+
+    #[test]
+    fn a_sentence_leads_to_pages_below_the_prefix() {
+        let html = with_links("See <b> [the list](/groups?a=1&b=2), or [the start](/).", &Links::new("/tm")).to_string();
+        let list = "<a href=\"/tm/groups?a=1&amp;b=2\">the list</a>";
+        assert_eq!(html, format!("See &lt;b&gt; {list}, or <a href=\"/tm/\">the start</a>."));
+        assert_eq!(with_links("a [b] (c)", &Links::new("")).to_string(), "a [b] (c)");
     }
 
     #[test]

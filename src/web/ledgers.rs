@@ -118,5 +118,5 @@ impl Knowledge {
 }
 
 fn and_more(more: &[String]) -> String {
-    if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) }
+    if more.is_empty() { String::new() } else { format!(" and {} more", words::number(more.len())) }
 }

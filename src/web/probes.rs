@@ -2,13 +2,15 @@
 //!
 //! Kafka or Redis being down does not make the monitor unready: its pages have to be reachable to say so.
 
-use super::state::{DashboardState, PreparedMetrics};
+use super::state::{DashboardState, PreparedMetrics, Scraped};
 use crate::{metrics::CONTENT_TYPE, monitor::exposition::inflate};
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use chrono::Utc;
+use std::sync::Arc;
 
 /// The process runs, and does all that it should: only a new start helps where a defect ended the watch over a cluster.
 pub async fn livez(State(dashboard): State<DashboardState>) -> Response {
@@ -51,7 +53,10 @@ pub async fn metrics(State(dashboard): State<DashboardState>, headers: HeaderMap
     let Some(source) = &dashboard.metrics else {
         return (StatusCode::SERVICE_UNAVAILABLE, "no metrics are collected by this process\n").into_response();
     };
-    exposition(&headers, source().await).await
+    let page = source().await;
+    let scraped = Scraped { at: Utc::now(), series: page.series, dropped: page.dropped };
+    dashboard.scraped.store(Some(Arc::new(scraped)));
+    exposition(&headers, page).await
 }
 
 /// A page of metrics, compressed where the scraper takes that.

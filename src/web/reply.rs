@@ -1,6 +1,7 @@
 //! Answers: a page, a value as JSON, a list as CSV, a redirect, an error page.
 
 use super::{
+    cell::{Markup, with_links},
     frame::{Frame, Page, Section, Visit},
     links::with_query,
     state::DashboardState,
@@ -46,24 +47,25 @@ pub fn canonical(dashboard: &DashboardState, visit: &Visit) -> Option<Response> 
 struct MessagePage {
     f: Frame,
     text: String,
-    steps: Vec<String>,
+    steps: Vec<Markup>,
 }
 
-/// A page that says what is missing and what to do next.
+/// A page that says what is missing and what to do next; a step may lead somewhere, as in `See [the groups](/groups).`
 pub fn message(
     dashboard: &DashboardState,
     visit: &Visit,
     code: StatusCode,
     title: &str,
     text: String,
-    steps: &[&str],
+    steps: &[&'static str],
 ) -> Response {
     let view = dashboard.published.latest();
     if visit.params.get("format") == "json" {
         return (code, Json(serde_json::json!({ "title": title, "status": code.as_u16(), "detail": text }))).into_response();
     }
     let f = Frame::new(dashboard, &view, visit, Page { title, section: Section::None, live: None, chart: false });
-    let mut response = html(&MessagePage { f, text, steps: steps.iter().map(|&step| step.to_owned()).collect() });
+    let steps = steps.iter().map(|step| with_links(step, &f.links)).collect();
+    let mut response = html(&MessagePage { f, text, steps });
     *response.status_mut() = code;
     response
 }

@@ -4,7 +4,9 @@ use super::{
     burrow, formats,
     frame::Visit,
     guard, http_metrics, live,
-    pages::{alerts, duplicates, event, flow, group, groups, overview, search, status, theme, topic, topics},
+    pages::{
+        alerts, duplicates, event, flow, group, groups, overview, receivers, runbook, search, status, theme, topic, topics,
+    },
     probes, reply,
     state::DashboardState,
 };
@@ -59,6 +61,8 @@ pub fn router(state: DashboardState) -> Router {
         .route("/alerts", get(alerts::page))
         .route("/alerts.json", get(alerts::json))
         .route("/alerts.csv", get(alerts::csv))
+        .route("/alerts/test", post(receivers::test))
+        .route("/runbooks/{alert}", get(runbook::page))
         .route("/status", get(status::page))
         .route("/search", get(search::find))
         .route("/help", get(search::help))
@@ -121,6 +125,6 @@ async fn no_such_page(State(dashboard): State<DashboardState>, visit: Visit) -> 
         StatusCode::NOT_FOUND,
         "There is no such page",
         text,
-        &["Go to the overview, or search for an event, an order or a group."],
+        &["Go to [the overview](/) or to [the list of groups](/groups), or search for an event, an order or a group."],
     )
 }

@@ -14,7 +14,10 @@ pub struct Settings {
     pub max_streams: usize,
     /// Look-ups in the ledger at the same time; past it the answer is "unknown".
     pub max_look_ups: usize,
+    /// How long the ledger may take to answer a look-up.
     pub look_up_deadline: Duration,
+    /// How long Kafka may take to give the one record that a look-up reads.
+    pub record_deadline: Duration,
     pub version: String,
     /// The effective configuration, secrets already redacted.
     pub effective: Vec<SettingRow>,
@@ -33,6 +36,7 @@ impl Default for Settings {
             max_streams: 256,
             max_look_ups: 16,
             look_up_deadline: Duration::from_millis(500),
+            record_deadline: Duration::from_secs(2),
             version: env!("CARGO_PKG_VERSION").into(),
             effective: Vec::new(),
             alert_hold: None,
@@ -53,6 +57,6 @@ pub enum AllowedHosts {
 pub struct SettingRow {
     pub key: String,
     pub value: String,
-    /// Where it is from: `flag`, `environment`, `file`, `default`.
+    /// Where it is from: `flag or environment`, `file`, `default`.
     pub source: String,
 }

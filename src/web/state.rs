@@ -4,10 +4,13 @@ use super::{assets::Assets, links::Links, live::FragmentCache, settings::Setting
 use crate::metrics::ProcessMetrics;
 use crate::monitor::{
     Published,
+    alerts::Notifier,
     exposition::{Exposition, formats::FormatPages},
     lookup::LookUp,
 };
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -19,12 +22,23 @@ pub struct PreparedMetrics {
     pub gzip: Bytes,
     /// Length of the text.
     pub text_bytes: usize,
+    pub series: usize,
+    /// Series that the cap left out.
+    pub dropped: usize,
 }
 
 impl PreparedMetrics {
     pub fn of(page: &Exposition) -> Self {
-        Self { gzip: page.gzip.clone(), text_bytes: page.text_bytes }
+        Self { gzip: page.gzip.clone(), text_bytes: page.text_bytes, series: page.series, dropped: page.dropped }
     }
+}
+
+/// What `/metrics` held when it was asked for last.
+#[derive(Clone, Copy, Debug)]
+pub struct Scraped {
+    pub at: DateTime<Utc>,
+    pub series: usize,
+    pub dropped: usize,
 }
 
 type MetricsSource = Arc<dyn Fn() -> BoxFuture<'static, PreparedMetrics> + Send + Sync>;
@@ -41,9 +55,12 @@ pub struct Shared {
     pub assets: Arc<Assets>,
     pub process: ProcessMetrics,
     pub metrics: Option<MetricsSource>,
+    pub scraped: Arc<ArcSwapOption<Scraped>>,
     pub formats: Option<Arc<FormatPages>>,
     pub look_up: Option<Arc<dyn LookUp>>,
     pub look_ups: Arc<Semaphore>,
+    /// Whom alerts are sent to.
+    pub receivers: Option<Arc<Notifier>>,
     pub streams: Arc<Semaphore>,
     pub fragments: Arc<FragmentCache>,
     /// Cancelled when the process is told to stop: live streams end with it.
@@ -59,8 +76,10 @@ impl DashboardState {
             streams: Arc::new(Semaphore::new(settings.max_streams)),
             fragments: Arc::default(),
             metrics: None,
+            scraped: Arc::default(),
             formats: None,
             look_up: None,
+            receivers: None,
             published,
             settings,
             links,
@@ -73,6 +92,12 @@ impl DashboardState {
     #[must_use]
     pub fn with_look_up(self, look_up: Arc<dyn LookUp>) -> Self {
         Self(Arc::new(Shared { look_up: Some(look_up), ..Shared::clone(&self.0) }))
+    }
+
+    /// Shows whom alerts are sent to, and lets them be tested.
+    #[must_use]
+    pub fn with_receivers(self, receivers: Arc<Notifier>) -> Self {
+        Self(Arc::new(Shared { receivers: Some(receivers), ..Shared::clone(&self.0) }))
     }
 
     /// Serves `/metrics` from what `source` has prepared; it must not encode anything by itself.

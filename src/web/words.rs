@@ -1,12 +1,18 @@
 //! Sizes, times and names as people read them, beside the numbers of [`crate::lag::words`]. Pure text: nothing here is HTML.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fmt::Display, time::Duration};
 
 pub use crate::lag::words::{compact_count, compact_duration, count, duration, duration_fine, rate, signed_rate};
 
 /// Ids and names are cut here where they are shown, in bytes.
 const SHOWN_BYTES: usize = 256;
+
+/// A whole number of any type with its digits in groups of three, for templates.
+pub fn number(n: impl Display) -> String {
+    let digits = n.to_string();
+    digits.parse().map_or(digits, count)
+}
 
 /// `1 group`, `2 groups`.
 pub fn plural(n: u64, one: &str, many: &str) -> String {
@@ -54,6 +60,11 @@ pub fn clock(at: DateTime<Utc>) -> String {
 /// `17:02` on the same day as `now`, `21 Nov 17:02` otherwise.
 pub fn clock_short(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     if at.date_naive() == now.date_naive() { at.format("%H:%M") } else { at.format("%-d %b %H:%M") }.to_string()
+}
+
+/// `21 Nov 17:02:03`, for what may lie days back.
+pub fn day_clock(at: DateTime<Utc>) -> String {
+    at.format("%-d %b %H:%M:%S").to_string()
 }
 
 /// `2026-11-22 17:02:03 UTC`.
@@ -112,6 +123,12 @@ mod tests {
         assert_eq!(percent(1, 1_000_000), "< 0.01 %");
         assert_eq!(percent(999_999, 1_000_000), "> 99.99 %");
         assert_eq!(percent(1, 0), "—");
+    }
+
+    #[test]
+    fn a_number_of_any_type_is_grouped() {
+        assert_eq!((number(1_234_usize), number(12_345_u64), number(7)), ("1,234".into(), "12,345".into(), "7".into()));
+        assert_eq!(number(-5_i64), "-5", "what is no count stays as it is");
     }
 
     #[test]

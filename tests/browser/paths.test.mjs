@@ -36,6 +36,24 @@ test('the main paths work without JavaScript', async () => {
   await context.close();
 });
 
+test('a receiver is tested, a runbook read and another source asked without JavaScript', async () => {
+  const { page, context, problems } = await newPage(browser, { js: false, origin: server.origin });
+  await page.goto(`${server.url}/alerts`);
+  await page.click('#receivers button');
+  assert.match(page.url(), /\/alerts#receivers$/);
+  assert.match(await page.locator('#receivers .pill').innerText(), /The last test failed: no answer/);
+  await page.click('#rules li:first-child >> text=Runbook');
+  assert.match(page.url(), /\/runbooks\/Kafka/);
+  assert.equal(await page.locator('h2', { hasText: 'What to do' }).count(), 1);
+  await page.goto(`${server.url}/events/none`);
+  await page.fill('#source', '/billing');
+  await page.click('form[action$="/events"] button');
+  assert.equal(new URL(page.url()).searchParams.get('source'), '/billing');
+  assert.match(await page.locator('.verdict').innerText(), /under the source \/billing/);
+  assert.deepEqual(problems.filter((problem) => !problem.includes('404')), []);
+  await context.close();
+});
+
 test('everything can be reached with the keyboard alone', async () => {
   const { page, context, problems } = await newPage(browser, { origin: server.origin });
   await page.goto(server.url);

@@ -81,7 +81,7 @@ export const PAGES = {
   'group-timeline': '/groups/local/payment-service?tab=timeline', 'group-duplicates': '/groups/local/payment-service?tab=duplicates',
   'group-replay': '/groups/local/payment-service?tab=replay', 'group-settings': '/groups/local/payment-service?tab=settings', 'group-missing': '/groups/local/nobody', 'group-odd': '/groups/local?group=..',
   topics: '/topics', topic: '/topics/local/orders', duplicates: '/duplicates', 'duplicates-executed': '/duplicates?outcome=executed', flow: '/flow',
-  event: null, order: '/events/0192f3c1-7d00-7abc-8def-000012345678', 'event-slow': '/events/slow', 'event-missing': '/events/none', alerts: '/alerts', status: '/status', help: '/help', search: '/search?q=nobody+knows+this',
+  event: null, order: '/events/0192f3c1-7d00-7abc-8def-000012345678', 'event-slow': '/events/slow', 'event-missing': '/events/none', alerts: '/alerts', runbook: '/runbooks/DuplicateProcessing', status: '/status', help: '/help', search: '/search?q=nobody+knows+this',
 };
 
 /** The same with an event that the ledger holds now. */

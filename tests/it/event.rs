@@ -109,6 +109,15 @@ async fn the_command_and_the_page_tell_the_same_of_an_event_its_repeats_and_the_
     let by_key = world.event(&[first, "--key", &order]).await;
     let known = by_key.stdout.contains("payment-service  completed") && by_key.stdout.contains("step delivery");
     assert!(by_key.status.success() && known, "{}{}", by_key.stdout, by_key.stderr);
+
+    // Without the key its record names the order, where Kafka can be asked.
+    let by_record = world.event(&[first, "--kafka", &world.kafka.bootstrap()]).await;
+    let known = by_record.stdout.contains(&format!("order {order}")) && by_record.stdout.contains("step delivery");
+    assert!(by_record.status.success() && known, "{}{}", by_record.stdout, by_record.stderr);
+    let page = world.monitor.get_json(&format!("/events/{first}?format=json")).await.unwrap();
+    assert_eq!((&page["key"], &page["order"]["order_id"]), (&json!(order), &json!(order)), "{page}");
+    let alone = world.event(&[first]).await;
+    assert!(alone.status.success() && alone.stdout.contains("order: not looked for: give --kafka"), "{}", alone.stdout);
 }
 
 #[tokio::test]

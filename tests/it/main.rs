@@ -14,6 +14,7 @@ mod crash_points;
 mod dashboards;
 mod dead_letters;
 mod demo;
+mod duplicates_command;
 mod event;
 mod exporters;
 mod failover;

@@ -1,8 +1,8 @@
 //! Each partition of each group as one row: what was read, and what it comes to.
 
 use crate::lag::{
-    ClusterSnapshot, GroupSnapshot, History, Lag, Offset, OldestRecords, PairRead, Reading, Tick, UnknownReason, Unread,
-    read_committed_lag, unread,
+    ClusterSnapshot, GroupKind, GroupSnapshot, History, Lag, LogRange, Offset, OldestRecords, PairRead, Reading, Tick,
+    UnknownReason, Unread, read_committed_lag, unread,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -86,7 +86,9 @@ fn group_rows<'a>(
     let row = |((topic, partition), committed): ((&'a str, i32), Reading<Offset>)| {
         let pair = pair(snapshot, seen.0, group, (topic, partition), committed);
         let unread = look(seen, &pair);
-        let lag = unread.lag.and_then(Lag::unread);
+        let is_empty = is_empty(group.kind, committed, pair.range);
+        // Wherever the group would begin in an empty log, nothing is unread there.
+        let lag = if is_empty { Reading::Known(0) } else { unread.lag.and_then(Lag::unread) };
         Row {
             cluster,
             group: &group.id,
@@ -102,7 +104,7 @@ fn group_rows<'a>(
             lag_seconds_source: unread.oldest.source_label(),
             lag_seconds_at_least: unread.oldest.at_least().map(|age| age.as_secs_f64()),
             member: members.get(&(topic, partition)).copied(),
-            note: note(lag, &unread),
+            note: if is_empty { EMPTY_LOG.to_owned() } else { note(lag, &unread) },
         }
     };
     committed.into_iter().map(row).collect()
@@ -133,6 +135,14 @@ fn look((history, records): Seen<'_>, pair: &PairRead<'_>) -> Unread {
     unread(pair, records, (now, history.time(now)))
 }
 
+const EMPTY_LOG: &str = "the log is empty, and nothing has been committed";
+
+fn is_empty(kind: GroupKind, committed: Reading<Offset>, range: Reading<LogRange>) -> bool {
+    kind != GroupKind::Share
+        && committed.reason() == Some(UnknownReason::NeverCommitted)
+        && range.known().is_some_and(|range| range.start == range.end)
+}
+
 /// Why the lag is unknown; why there is none although offsets differ; or why its age is unknown.
 fn note(lag: Reading<u64>, unread: &Unread) -> String {
     match (lag, unread.oldest.time_lag().reason()) {
@@ -155,8 +165,8 @@ mod tests {
     use super::super::{LIMITS, text};
     use super::*;
     use crate::lag::{
-        CommittedOffset, GroupKind, GroupState, LogRange, Member, PartitionSnapshot, RecordFound, Retention, Stamp,
-        TopicPartition, TopicSnapshot, needed_records,
+        CommittedOffset, GroupState, Member, PartitionSnapshot, RecordFound, Retention, Stamp, TopicPartition,
+        TopicSnapshot, needed_records,
     };
     use chrono::{DateTime, Utc};
     use std::time::Duration;
@@ -224,6 +234,16 @@ mod tests {
         assert_eq!((rows[0].lag, rows[0].expired), (Some(70), Some(20)));
         assert_eq!((rows[1].lag, rows[1].note.as_str()), (None, "nothing has been committed here"));
         assert_eq!((rows[2].partition, rows[2].log_end), (Some(7), None));
+    }
+
+    #[test]
+    fn nothing_is_unread_in_an_empty_log_in_which_nothing_was_committed() {
+        let mut snapshot = snapshot();
+        let range = LogRange { start: Offset::new(7), end: Offset::new(7), last_stable: None };
+        snapshot.topics[0].partitions[1].range = Reading::Known(range);
+        let (history, records) = first(&snapshot);
+        let rows = rows_of("local", &snapshot, (&history, &records));
+        assert_eq!((rows[1].lag, rows[1].committed, rows[1].note.as_str()), (Some(0), None, EMPTY_LOG));
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn number(value: Option<u64>) -> String {
 }
 
 /// Columns as wide as their widest cell; those of `right` line up on the right.
-fn layout<const N: usize>(
+pub(in crate::cli) fn layout<const N: usize>(
     header: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
     right: std::ops::Range<usize>,

@@ -23,6 +23,10 @@ pub(super) fn write(out: &mut TextWriter, clusters: &[Prepared<'_>], level: Leve
         write_topics(out, clusters, now);
     }
     write_thresholds(out, clusters);
+    out.family(family::GROUP_DEAD_LETTERS);
+    for (labels, letters) in current(clusters).flat_map(|cluster| &cluster.letters) {
+        out.integer(labels, *letters);
+    }
 }
 
 fn all<'a, 'v>(clusters: &'a [Prepared<'v>]) -> impl Iterator<Item = &'a PreparedGroup<'v>> {

@@ -36,6 +36,8 @@ pub(super) struct Prepared<'v> {
     pub labels: Labels,
     pub topics: Vec<(Labels, &'v TopicView)>,
     pub groups: Vec<PreparedGroup<'v>>,
+    /// Dead letters of each group of which they are known.
+    pub letters: Vec<(Labels, u64)>,
     /// Whether the values are of now: the last collection did not fail.
     pub current: bool,
 }
@@ -87,7 +89,9 @@ impl<'v> Prepared<'v> {
             },
         };
         let groups = cluster.groups.iter().map(group).collect();
-        Self { labels, topics, groups, current: !matches!(cluster.last_result, Some(Err(_))) }
+        let letters = cluster.letters_by_group().into_iter();
+        let letters = letters.filter_map(|(group, letters)| Some((named(&labels, "group", group), letters.known()?)));
+        Self { letters: letters.collect(), labels, topics, groups, current: !matches!(cluster.last_result, Some(Err(_))) }
     }
 }
 

@@ -110,6 +110,39 @@ impl LedgerGroupView {
     }
 }
 
+/// What became of one repeat, as people are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// The work ran again.
+    Executed,
+    /// Recognised as done, and left.
+    Suppressed,
+    /// Another payload under an id that was used before.
+    SetAside,
+    /// It had failed for good before.
+    GivenUp,
+}
+
+impl Meaning {
+    pub const fn of(cause: DuplicateCause, outcome: DuplicateOutcome) -> Self {
+        match (outcome, cause) {
+            (DuplicateOutcome::Executed, _) => Self::Executed,
+            (DuplicateOutcome::Suppressed, DuplicateCause::Conflict) => Self::SetAside,
+            (DuplicateOutcome::Suppressed, DuplicateCause::Dead) => Self::GivenUp,
+            (DuplicateOutcome::Suppressed, _) => Self::Suppressed,
+        }
+    }
+
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Executed => DuplicateOutcome::Executed.label(),
+            Self::Suppressed => DuplicateOutcome::Suppressed.label(),
+            Self::SetAside => "set_aside",
+            Self::GivenUp => "given_up",
+        }
+    }
+}
+
 /// Repeats by what they mean to people. Two of the causes are no harmless ones: what they say was not worked on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repeats {

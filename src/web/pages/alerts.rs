@@ -10,7 +10,11 @@ use super::super::{
     state::DashboardState,
     words,
 };
-use super::table::Chip;
+use super::{
+    receivers::{self, ReceiverRow},
+    runbook,
+    table::Chip,
+};
 use crate::monitor::alerts::{Definition, definitions};
 use crate::monitor::view::{AlertState, AlertView, Severity, Tone, View};
 use askama::Template;
@@ -33,6 +37,7 @@ struct AlertRow {
     description: String,
     labels: String,
     href: String,
+    runbook: String,
     since: Markup,
     age: String,
     /// Further alerts of the same rule and state that this line stands for, and where they are listed.
@@ -49,6 +54,7 @@ struct Rule {
     why: String,
     hold: String,
     promql: &'static str,
+    runbook: String,
     prometheus_only: bool,
     firing: usize,
     left_out: usize,
@@ -68,6 +74,7 @@ pub struct AlertsPage {
     csv: String,
     json: String,
     rules: Vec<Rule>,
+    receivers: Vec<ReceiverRow>,
 }
 
 const fn tone(state: AlertState, severity: Severity) -> Tone {
@@ -121,6 +128,7 @@ fn row(f: &Frame, view: &View, alert: &AlertView) -> AlertRow {
         description: words::shown(&alert.description).into_owned(),
         labels: labels.join(" "),
         href: alert.group.as_ref().map_or_else(String::new, |group| f.links.group(&alert.cluster, group)),
+        runbook: runbook::href(&f.links, alert.name).unwrap_or_default(),
         since: time(alert.active_since, &words::clock_short(alert.active_since, view.at)),
         age: words::duration(words::between(alert.active_since, ended)),
         more: String::new(),
@@ -186,6 +194,11 @@ fn chips(f: &Frame, view: &View, rule: &str) -> Vec<Chip> {
     [all].into_iter().chain(of_rules.into_iter().map(|(name, (n, tone))| chip(name, n as usize, name, tone))).collect()
 }
 
+/// Where the alerts of one rule are listed.
+pub fn path_of(rule: &str) -> String {
+    with_query(PATH, &selection(rule))
+}
+
 /// The part of the address that chooses a rule.
 fn selection(rule: &str) -> String {
     if rule.is_empty() { String::new() } else { query(&[("rule", rule)]) }
@@ -201,7 +214,7 @@ const fn weight(tone: Tone) -> u8 {
 }
 
 /// One definition as people read it. `held` replaces its own time where the engine was told to hurry, as in the demo.
-fn rule(definition: &Definition, held: Option<Duration>, view: &View) -> Rule {
+fn rule(definition: &Definition, held: Option<Duration>, view: &View, f: &Frame) -> Rule {
     let firing =
         view.alerts.iter().filter(|alert| alert.name == definition.name && alert.state == AlertState::Firing).count();
     let severities: Vec<&str> = definition.severities().iter().map(|severity| severity.label()).collect();
@@ -216,6 +229,7 @@ fn rule(definition: &Definition, held: Option<Duration>, view: &View) -> Rule {
         why: words::sentence(definition.why),
         hold: if hold.is_zero() { "at once".into() } else { format!("after {}", words::duration(hold)) },
         promql: definition.promql,
+        runbook: runbook::href(&f.links, definition.name).unwrap_or_default(),
         prometheus_only: definition.predicate.is_none(),
         firing,
         left_out: view
@@ -254,7 +268,8 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> AlertsPa
         hidden,
         csv: f.links.to(&with_query("/alerts.csv", &selection)),
         json: f.links.to(&with_query("/alerts.json", &selection)),
-        rules: definitions().iter().map(|definition| rule(definition, dashboard.settings.alert_hold, view)).collect(),
+        rules: definitions().iter().map(|definition| rule(definition, dashboard.settings.alert_hold, view, &f)).collect(),
+        receivers: receivers::rows(dashboard),
         f,
     }
 }
@@ -262,28 +277,28 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> AlertsPa
 pub async fn page(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
     let view = dashboard.published.latest();
     if visit.params.get("format") == "json" {
-        return machine(&view, visit.params.get("rule"));
+        return machine(&dashboard, &view, visit.params.get("rule"));
     }
     reply::html(&build(&dashboard, &view, &visit))
 }
 
 pub async fn json(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
-    machine(&dashboard.published.latest(), visit.params.get("rule"))
+    machine(&dashboard, &dashboard.published.latest(), visit.params.get("rule"))
 }
 
-fn machine(view: &View, rule: &str) -> Response {
+fn machine(dashboard: &DashboardState, view: &View, rule: &str) -> Response {
     let alert = |alert: &&AlertView| {
         serde_json::json!({
             "name": alert.name, "severity": alert.severity.label(), "state": alert.state.label(), "cluster": &*alert.cluster,
             "group": alert.group.as_deref(), "labels": alert.labels, "value": alert.value.is_finite().then_some(alert.value),
             "summary": alert.summary, "description": alert.description, "active_since": words::iso(alert.active_since),
-            "resolved_at": alert.resolved_at.map(words::iso),
+            "resolved_at": alert.resolved_at.map(words::iso), "runbook": runbook::href(&dashboard.links, alert.name),
         })
     };
     let left_out: usize =
         view.alerts_left_out.iter().filter(|((name, _), _)| rule.is_empty() || *name == rule).map(|(_, count)| count).sum();
     let listed: Vec<_> = ordered(view, rule).iter().map(alert).collect();
-    reply::json(&serde_json::json!({ "alerts": listed, "left_out": left_out }))
+    reply::json(&serde_json::json!({ "alerts": listed, "left_out": left_out, "receivers": receivers::machine(dashboard) }))
 }
 
 pub async fn csv(State(dashboard): State<DashboardState>, visit: Visit) -> Response {

@@ -1,7 +1,7 @@
 //! `/events/{id}`: an event's passport, asked from the ledger within a deadline. What did not answer in time is unknown.
 
 use super::super::{
-    cell::{Cell, Markup, time, tone_class},
+    cell::{Cell, Markup, time, tone_class, with_links},
     frame::{Frame, Page, Section, Visit},
     reply,
     state::DashboardState,
@@ -10,10 +10,10 @@ use super::super::{
 };
 use super::{flow::state_words, table::Row};
 use crate::monitor::{
-    Dossier,
+    Deadlines, Dossier,
     lookup::{Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, OrderStep, OrderTimeline, SettledBy},
     saga_sentence,
-    view::{ClusterView, DuplicateEntry, DuplicateOutcome, Tone, View},
+    view::{DuplicateEntry, DuplicateOutcome, Tone, View},
 };
 use askama::Template;
 use axum::{
@@ -45,6 +45,31 @@ struct StepRow {
     here: bool,
 }
 
+/// Asks again under another source: an id is known under its source alone.
+struct SourceForm {
+    id: String,
+    given: String,
+    key: String,
+    /// What was asked.
+    sentence: String,
+}
+
+impl SourceForm {
+    fn new(dossier: &Dossier, visit: &Visit) -> Self {
+        let sources = dossier.asked.sources_in_words();
+        Self {
+            id: dossier.id.clone(),
+            given: visit.params.get("source").to_owned(),
+            key: visit.params.get("key").to_owned(),
+            sentence: match dossier.asked.sources.len() {
+                0 => String::new(),
+                1 => format!("Asked for under the source {}.", words::shown(&sources)),
+                n => format!("Asked for under {n} sources: {}.", words::shown(&sources)),
+            },
+        }
+    }
+}
+
 struct OrderHead {
     id: String,
     status: String,
@@ -65,8 +90,13 @@ struct EventPage {
     headline: String,
     sentence: String,
     unknown: String,
+    /// Whether it is known as an event, or may be: an order's own id was brought by nobody.
+    is_event: bool,
     consumers: Vec<ConsumerRow>,
+    has_owners: bool,
+    has_attempts: bool,
     repeats: Vec<Row>,
+    source: SourceForm,
     order: Option<OrderHead>,
     steps: Vec<StepRow>,
     order_unknown: String,
@@ -109,7 +139,7 @@ fn consumer_row(passport: &ConsumerPassport, view: &View) -> ConsumerRow {
         tone: tone_class(tone),
         state,
         notes: notes(passport, view),
-        claimed_at: passport.claimed_at.map(|at| time(at, &words::clock_short(at, view.at))),
+        claimed_at: passport.claimed_at.map(|at| time(at, &words::day_clock(at))),
         fence: passport.fence.map_or_else(String::new, |fence| fence.to_string()),
         place: passport
             .place
@@ -139,14 +169,9 @@ fn headline(passport: &EventPassport) -> (Tone, String) {
     }
 }
 
-/// The cluster whose ledger an entry is from does not travel with a passport: the first ledger speaks.
-fn ledger_cluster(view: &View) -> Option<&ClusterView> {
-    view.clusters.iter().find(|cluster| cluster.ledger.is_some()).map(AsRef::as_ref)
-}
-
 fn steps(dashboard: &DashboardState, order: &OrderTimeline, id: &str) -> Vec<StepRow> {
     let step = |step: &OrderStep| StepRow {
-        at: time(step.at, &format!("{}.{:03}", words::clock(step.at), step.at.timestamp_subsec_millis())),
+        at: time(step.at, &format!("{}.{:03}", words::day_clock(step.at), step.at.timestamp_subsec_millis())),
         kind: words::shown(&step.event_type).into_owned(),
         event: words::shown(&step.event_id).into_owned(),
         href: dashboard.links.event_with_key(&step.event_id, &order.order_id),
@@ -189,7 +214,8 @@ async fn ask(dashboard: &DashboardState, visit: &Visit, id: &str) -> Dossier {
     let parameter = |key: &str| Some(visit.params.get(key).to_owned()).filter(|value| !value.is_empty());
     let query =
         EventQuery { cluster: parameter("cluster"), id: id.to_owned(), source: parameter("source"), key: parameter("key") };
-    Dossier::gather(look_up.as_ref(), query, dashboard.settings.look_up_deadline).await
+    let deadlines = Deadlines { ledger: dashboard.settings.look_up_deadline, record: dashboard.settings.record_deadline };
+    Dossier::gather(look_up.as_ref(), query, deadlines).await
 }
 
 pub async fn page(State(dashboard): State<DashboardState>, Path(id): Path<String>, visit: Visit) -> Response {
@@ -210,7 +236,7 @@ async fn respond(dashboard: &DashboardState, visit: &Visit, id: &str) -> Respons
     let view = dashboard.published.latest();
     let as_json = visit.params.get("format") == "json";
     if dossier.is_absent() && !as_json {
-        return not_found(dashboard, &view, visit);
+        return not_found(dashboard, &view, visit, &dossier);
     }
     let mut response = match as_json {
         true => reply::json(&dossier.to_json()),
@@ -222,7 +248,16 @@ async fn respond(dashboard: &DashboardState, visit: &Visit, id: &str) -> Respons
     response
 }
 
-fn not_found(dashboard: &DashboardState, view: &View, visit: &Visit) -> Response {
+#[derive(Template)]
+#[template(path = "event_unknown.html")]
+struct UnknownPage {
+    f: Frame,
+    text: String,
+    source: SourceForm,
+    steps: Vec<Markup>,
+}
+
+fn not_found(dashboard: &DashboardState, view: &View, visit: &Visit, dossier: &Dossier) -> Response {
     let ledgers = view.clusters.iter().filter_map(|cluster| cluster.ledger.as_ref());
     let text = match ledgers.flat_map(|ledger| &ledger.groups).map(|group| group.window).max() {
         Some(window) => format!(
@@ -231,11 +266,21 @@ fn not_found(dashboard: &DashboardState, view: &View, visit: &Visit) -> Response
         ),
         None => "No consumer group has brought it to the ledger.".to_owned(),
     };
-    let steps = [
-        "Check that it is the event's id or the order's id, in full.",
-        "An event that nobody has consumed yet is not known here; look at the topic's lag.",
-    ];
-    reply::message(dashboard, visit, StatusCode::NOT_FOUND, "This id is not known", text, &steps)
+    let page = Page { title: "This id is not known", section: Section::Duplicates, live: None, chart: false };
+    let mut response = reply::html(&UnknownPage {
+        f: Frame::new(dashboard, view, visit, page),
+        text,
+        source: SourceForm::new(dossier, visit),
+        steps: [
+            "Check that it is the event's id or the order's id, in full.",
+            "An event of a producer of your own is found under its source, the header ce_source of its record.",
+            "An event that nobody has consumed yet is not known here; look at [the topic's lag](/topics).",
+        ]
+        .map(|step| with_links(step, &dashboard.links))
+        .into(),
+    });
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 fn build(dashboard: &DashboardState, view: &View, visit: &Visit, dossier: &Dossier) -> EventPage {
@@ -248,14 +293,18 @@ fn build(dashboard: &DashboardState, view: &View, visit: &Visit, dossier: &Dossi
         headline: String::new(),
         sentence: String::new(),
         unknown: String::new(),
+        is_event: !matches!(dossier.event, Answer::Absent),
         consumers: Vec::new(),
+        has_owners: false,
+        has_attempts: false,
         repeats: Vec::new(),
+        source: SourceForm::new(dossier, visit),
         order: None,
         steps: Vec::new(),
         order_unknown: String::new(),
     };
     match &dossier.event {
-        Answer::Found(passport) => show_event(&mut page, dashboard, view, passport),
+        Answer::Found(passport) => show_event(&mut page, dashboard, view, passport, dossier.asked.left_out_in_words()),
         Answer::Absent => {
             page.headline = "This is an order".into();
             page.sentence = "Its events stand below, oldest first.".into();
@@ -270,13 +319,30 @@ fn build(dashboard: &DashboardState, view: &View, visit: &Visit, dossier: &Dossi
             page.steps = steps(dashboard, order, id);
             page.order = Some(order_head(order, view));
         }
-        Answer::Absent => {}
-        Answer::Unknown(why) => page.order_unknown = words::sentence(&why),
+        Answer::Absent => page.order_unknown = no_order(dossier),
+        Answer::Unknown(why) => page.order_unknown = words::sentence(&words::shown(&why)),
     }
     page
 }
 
-fn show_event(page: &mut EventPage, dashboard: &DashboardState, view: &View, passport: &EventPassport) {
+/// Everybody answered, and the event has no order that is known.
+fn no_order(dossier: &Dossier) -> String {
+    match &dossier.event {
+        Answer::Found(EventPassport { key: Some(key), .. }) => {
+            format!("No order that is known here has the key of its record, {}.", words::shown(key))
+        }
+        Answer::Found(_) => "Its record names no order.".into(),
+        Answer::Absent | Answer::Unknown(_) => "Not known.".into(),
+    }
+}
+
+fn show_event(
+    page: &mut EventPage,
+    dashboard: &DashboardState,
+    view: &View,
+    passport: &EventPassport,
+    left_out: Option<String>,
+) {
     let (tone, headline) = headline(passport);
     page.tone = tone_class(tone);
     page.headline = headline;
@@ -290,8 +356,13 @@ fn show_event(page: &mut EventPage, dashboard: &DashboardState, view: &View, pas
             words::plural(passport.unanswered_shards as u64, "shard", "shards")
         );
     }
+    if let Some(left_out) = left_out {
+        page.unknown = format!("{} {}", page.unknown, words::sentence(&words::shown(&left_out)));
+    }
+    page.has_owners = passport.consumers.iter().any(|consumer| consumer.owner.is_some());
+    page.has_attempts = passport.consumers.iter().any(|consumer| consumer.attempts.is_some());
     page.consumers = passport.consumers.iter().map(|consumer| consumer_row(consumer, view)).collect();
-    let Some(cluster) = ledger_cluster(view) else { return };
+    let Some(cluster) = view.clusters.iter().find(|cluster| *cluster.name == *passport.cluster) else { return };
     let mut repeats: Vec<&DuplicateEntry> = passport.consumers.iter().flat_map(|consumer| &consumer.repeats).collect();
     repeats.sort_by_key(|repeat| std::cmp::Reverse(repeat.at));
     page.repeats =

@@ -12,6 +12,8 @@ pub mod group;
 pub mod groups;
 mod letters;
 pub mod overview;
+pub mod receivers;
+pub mod runbook;
 pub mod search;
 pub mod status;
 pub mod table;

@@ -92,7 +92,7 @@ fn nothing(dashboard: &DashboardState, visit: &Visit, text: &str) -> Response {
     let steps = [
         "An event or an order: its id in full.",
         "A record: topic/partition@offset, such as payments/3@8120441.",
-        "A group or a topic: its name, or a part of a group's name.",
+        "A group or a topic: its name, or a part of a group's name; see [all groups](/groups) and [all topics](/topics).",
     ];
     let text = match dashboard.look_up.is_some() {
         true => "No group or topic has this name, and no event that is held here has this id.",

@@ -303,6 +303,11 @@ fn monitor_facts(dashboard: &DashboardState, view: &View) -> Vec<Fact> {
         fact("Version", dashboard.settings.version.clone()),
         fact("Running for", words::duration(words::between(view.started_at, view.at))),
         fact("History", format!("{used}, covers {}", words::duration(view.history.covers))),
+        series(dashboard, view),
+        crate::metrics::resident_bytes().map_or_else(
+            || unknown("Memory of the process", "this system does not tell it"),
+            |resident| fact("Memory of the process", format!("{} resident", words::bytes(resident))),
+        ),
         fact("Open live streams", format!("{streams} of {} at most", dashboard.settings.max_streams)),
         fact(
             "Look-ups in the ledger",
@@ -313,6 +318,18 @@ fn monitor_facts(dashboard: &DashboardState, view: &View) -> Vec<Fact> {
             ),
         ),
     ]
+}
+
+/// Of the page that was asked for last: one is written for who asks.
+fn series(dashboard: &DashboardState, view: &View) -> Fact {
+    const NAME: &str = "Series on /metrics";
+    let Some(scraped) = dashboard.scraped.load_full() else { return unknown(NAME, "nobody has asked for it yet") };
+    let ago = words::duration(words::between(scraped.at, view.at));
+    let left_out = match scraped.dropped {
+        0 => String::new(),
+        n => format!("; {} more are left out by --max-series", words::number(n)),
+    };
+    fact(NAME, format!("{} when it was asked for last, {ago} ago{left_out}", words::number(scraped.series)))
 }
 
 pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> StatusPage {
@@ -380,6 +397,7 @@ fn machine(dashboard: &DashboardState, view: &View) -> Response {
     };
     reply::json(&serde_json::json!({
         "version": dashboard.settings.version, "at": words::iso(view.at), "started_at": words::iso(view.started_at),
+        "series": dashboard.scraped.load().as_ref().map(|scraped| scraped.series), "resident_bytes": crate::metrics::resident_bytes(),
         "history": { "bytes": view.history.bytes, "budget_bytes": view.history.budget_bytes, "covers_seconds": view.history.covers.as_secs() },
         "clusters": view.clusters.iter().map(cluster).collect::<Vec<_>>(),
     }))

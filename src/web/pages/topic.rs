@@ -192,7 +192,7 @@ fn respond(dashboard: &DashboardState, visit: &Visit, cluster: &str, topic: &str
             None => format!("It is not in the last reading of “{}”.", words::shown(cluster)),
         };
         let steps = [
-            "Check the spelling: names are case-sensitive.",
+            "Check the spelling: names are case-sensitive. [The list of topics](/topics) has all that are read.",
             "A topic left out by --topics-include or --topics-exclude is not read at all.",
         ];
         return reply::message(dashboard, visit, StatusCode::NOT_FOUND, &title, text, &steps);

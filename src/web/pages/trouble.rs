@@ -124,7 +124,7 @@ fn partial(cluster: &ClusterView, all: &mut Vec<Trouble>) {
         })
         .collect();
     if failures.len() > NAMED {
-        named.push(format!("and {} more", failures.len() - NAMED));
+        named.push(format!("and {} more", words::number(failures.len() - NAMED)));
     }
     all.push(Trouble::new(
         Tone::Warn,
@@ -156,7 +156,7 @@ fn not_found(cluster: &ClusterView, all: &mut Vec<Trouble>) {
 /// `a, b and 3 more`, of `count` in all.
 fn named<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> String {
     let first: Vec<_> = names.take(NAMED).map(words::shown).collect();
-    let more = if count > first.len() { format!(" and {} more", count - first.len()) } else { String::new() };
+    let more = if count > first.len() { format!(" and {} more", words::number(count - first.len())) } else { String::new() };
     format!("{}{more}", first.join(", "))
 }
 
@@ -217,7 +217,7 @@ fn untrusted(ledger: &LedgerView) -> Vec<Trouble> {
         let named = named.join(", ");
         let named = match groups.len().saturating_sub(NAMED) {
             0 => named,
-            more => format!("{named} and {more} more"),
+            more => format!("{named} and {} more", words::number(more)),
         };
         let mut trouble = Trouble::new(
             Tone::Bad,

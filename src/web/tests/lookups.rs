@@ -1,7 +1,7 @@
 use super::{fixture::Scenario, *};
 use crate::monitor::lookup::{
-    Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, LookUp, LookUpError, LookUpFuture, OrderStep,
-    OrderTimeline, SagaPassport, SagaWait, SettledBy,
+    Answer, Asked, ConsumerPassport, EntryState, EventFound, EventPassport, EventQuery, LookUp, LookUpError, LookUpFuture,
+    OrderStep, OrderTimeline, RecordTold, SagaPassport, SagaWait, SettledBy,
 };
 use crate::monitor::view::{Place, SagaState};
 use chrono::TimeDelta;
@@ -11,14 +11,35 @@ use std::{future::pending, time::Duration};
 struct Scripted;
 
 impl LookUp for Scripted {
-    fn event(&self, query: EventQuery) -> LookUpFuture<Option<EventPassport>> {
+    fn event(&self, query: EventQuery) -> LookUpFuture<EventFound> {
         Box::pin(async move {
+            let sources =
+                query.source.map_or_else(|| vec!["/tidemark/order".into(), "/tidemark/payment".into()], |s| vec![s]);
+            let asked = Asked { sources: sources.into_iter().collect(), left_out: Vec::new() };
+            let crowded = Asked { left_out: (0..7).map(|n| format!("g{n}").into()).collect(), ..asked.clone() };
+            let found = |passport| Ok(EventFound { asked: asked.clone(), passport });
             match query.id.as_str() {
-                "known" | "<b>&/\"" => Ok(Some(passport(&query.id))),
+                "known" | "<b>&/\"" | "gone" | "slow-kafka" | "of-an-order" | "keyed" => found(Some(passport(&query.id))),
+                "crowded" => Ok(EventFound { asked: crowded, passport: Some(passport("crowded")) }),
+                "working" => found(Some(working())),
                 "never" => pending().await,
                 "refused" => Err(LookUpError::Unreachable("connection refused".into())),
                 "panic" => panic!("a look-up that breaks"),
-                _ => Ok(None),
+                "billed" if asked.sources.contains("/billing") => found(Some(passport("billed"))),
+                _ => found(None),
+            }
+        })
+    }
+
+    fn record(&self, cluster: String, place: Place, event_id: String) -> LookUpFuture<RecordTold> {
+        assert_eq!((cluster.as_str(), place.to_string().as_str()), ("prod", "orders/3@17"));
+        let order = self.order("an-order".into());
+        Box::pin(async move {
+            match event_id.as_str() {
+                "gone" => Err(LookUpError::Record(format!("the record {place} is not kept any more"))),
+                "slow-kafka" => pending().await,
+                "of-an-order" => Ok(RecordTold { key: Some("an-order".into()), order: order.await? }),
+                _ => Ok(RecordTold { key: Some("customer-7".into()), order: None }),
             }
         })
     }
@@ -39,17 +60,26 @@ impl LookUp for Scripted {
     }
 }
 
+/// Of which somebody has told more than what a settled event leaves.
+fn working() -> EventPassport {
+    let mut passport = passport("working");
+    passport.consumers[1].attempts = Some(2);
+    passport.consumers[1].owner = Some("payment-0".into());
+    passport
+}
+
 fn passport(id: &str) -> EventPassport {
     EventPassport {
         event_id: id.into(),
         source: None,
+        cluster: "prod".into(),
+        key: None,
         consumers: vec![
             ConsumerPassport::silent(&"audit".into(), EntryState::NotKnown, "not brought within 7 d".into()),
             ConsumerPassport {
                 fence: Some(1_764_000_000_000_000),
                 claimed_at: Some(noon()),
                 place: Some(Place { topic: "orders".into(), partition: 3, offset: 17 }),
-                owner: Some("payment-0".into()),
                 until: Some(noon() + TimeDelta::days(9)),
                 ..ConsumerPassport::silent(&"payment-service".into(), EntryState::GivenUp, String::new())
             },
@@ -115,6 +145,76 @@ async fn an_order_shows_its_timeline() {
     let json = with_ledger().get("/events/an-order?format=json").await.json();
     let saga = &json["order"]["saga"];
     assert_eq!((&saga["state"], &saga["missing"]), (&"stuck".into(), &"DELIVERY_COMPLETED".into()));
+}
+
+#[tokio::test]
+async fn an_order_shows_no_tables_of_consumers_that_it_cannot_have() {
+    let order = with_ledger().get("/events/an-order").await.body;
+    let event = with_ledger().get("/events/known").await.body;
+    for words in ["Recent repeats", "id=\"conh\"", "name=\"source\""] {
+        assert!(!order.contains(words) && event.contains(words), "{words}: {order}");
+    }
+    assert!(!order.contains("No consumer group has brought") && !order.contains("It came once"), "{order}");
+}
+
+#[tokio::test]
+async fn columns_that_say_nothing_of_any_consumer_are_left_out() {
+    let dashboard = with_ledger();
+    let (settled, working) = (dashboard.get("/events/known").await.body, dashboard.get("/events/working").await.body);
+    for column in ["data-k=\"Attempts\"", "Attempts</th>", "data-k=\"Owner\""] {
+        assert!(working.contains(column) && !settled.contains(column), "{column}");
+    }
+    assert!(settled.contains(">1 Mar 12:00:00</time>"), "an id may be days old: {settled}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_record_of_an_event_tells_its_order_or_why_it_does_not() {
+    let dashboard = with_ledger();
+    let found = dashboard.get("/events/of-an-order").await;
+    assert!(found.body.contains("ORDER_CREATED") && found.body.contains("Stuck"), "{}", found.body);
+    let json = dashboard.get("/events/of-an-order?format=json").await.json();
+    assert_eq!((&json["key"], &json["order"]["order_id"]), (&"an-order".into(), &"an-order".into()));
+    for (id, why) in [
+        ("gone", "Not looked for: the record orders/3@17 is not kept any more."),
+        ("slow-kafka", "Not looked for: Kafka did not give orders/3@17 within 2.0 s."),
+        ("keyed", "No order that is known here has the key of its record, customer-7."),
+    ] {
+        let page = dashboard.get(&format!("/events/{id}")).await;
+        assert!(page.code == StatusCode::OK && page.body.contains(why), "{id}: {}", page.body);
+    }
+    let json = dashboard.get("/events/gone?format=json").await.json();
+    assert!(json["order"].is_null() && json["order_unknown"].as_str().unwrap().contains("not kept any more"), "{json}");
+    let narrowed = dashboard.get("/events/keyed?key=an-order").await.body;
+    assert!(!narrowed.contains("customer-7"), "with a key Kafka is not asked: {narrowed}");
+}
+
+#[tokio::test]
+async fn the_sources_that_were_asked_are_named_and_another_one_can_be() {
+    let dashboard = with_ledger();
+    let nobody = dashboard.get("/events/billed").await;
+    assert_eq!(nobody.code, StatusCode::NOT_FOUND);
+    assert!(nobody.body.contains("Asked for under 2 sources: /tidemark/order, /tidemark/payment."), "{}", nobody.body);
+    assert!(
+        nobody.body.contains("name=\"source\"") && nobody.body.contains("name=\"id\" value=\"billed\""),
+        "{}",
+        nobody.body
+    );
+    let found = dashboard.get("/events?id=billed&source=%2Fbilling").await;
+    assert_eq!(found.code, StatusCode::OK);
+    assert!(found.body.contains("Asked for under the source /billing.") && found.body.contains("value=\"/billing\""));
+    let json = dashboard.get("/events/billed?format=json").await.json();
+    assert_eq!(json["sources_asked"], serde_json::json!(["/tidemark/order", "/tidemark/payment"]));
+}
+
+#[tokio::test]
+async fn groups_past_the_bound_are_counted_and_named() {
+    let page = with_ledger().get("/events/crowded").await.body;
+    assert!(
+        page.contains("7 groups not asked, being past the bound of a look-up: g0, g1, g2, g3, g4 and 2 more."),
+        "{page}"
+    );
+    let json = with_ledger().get("/events/crowded?format=json").await.json();
+    assert_eq!(json["groups_not_asked"].as_array().unwrap().len(), 7);
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn a_chosen_rule_lists_its_alerts_and_says_how_many_are_not_listed() {
     let dashboard = dashboard_of(2_000);
     let body = dashboard.get("/alerts?rule=KafkaConsumerTimeLagHigh").await.body;
     assert_eq!(lines(&body), 300);
-    assert!(body.contains("The first 300 are shown; 1700 more are in the"));
+    assert!(body.contains("The first 300 are shown; 1,700 more are in the"));
     assert!(body.contains("href=\"/alerts.json?rule=KafkaConsumerTimeLagHigh\""));
     let json = dashboard.get("/alerts.json?rule=KafkaConsumerTimeLagHigh").await.json();
     assert_eq!(json["alerts"].as_array().unwrap().len(), 2_000);

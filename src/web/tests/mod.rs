@@ -10,6 +10,7 @@ mod lookups;
 mod many_alerts;
 mod pages;
 mod protection;
+mod receivers;
 mod set_aside;
 mod since;
 mod snapshots;
@@ -44,7 +45,7 @@ fn prepared(text: &str) -> PreparedMetrics {
     let mut out = TextWriter::compressing();
     out.text(text);
     let (gzip, text_bytes) = out.finish_compressed();
-    PreparedMetrics { gzip, text_bytes }
+    PreparedMetrics { gzip, text_bytes, series: 1_234, dropped: 7 }
 }
 
 fn noon() -> DateTime<Utc> {

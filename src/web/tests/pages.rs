@@ -361,3 +361,25 @@ async fn an_alert_on_the_lag_of_a_listed_group_is_not_told_twice() {
     let attention = &attention[..attention.find("</ul>").unwrap()];
     assert!(attention.contains("payment-service") && !attention.contains("KafkaConsumerLagHigh"));
 }
+
+#[tokio::test]
+async fn the_status_tells_the_series_of_the_last_scrape_and_the_memory_of_the_process() {
+    let dashboard = dashboard(Scenario::Normal);
+    let before = dashboard.get("/status").await.body;
+    assert!(before.contains("nobody has asked for it yet") && before.contains("Memory of the process"), "{before}");
+    dashboard.get("/metrics").await;
+    let after = dashboard.get("/status").await.body;
+    assert!(after.contains("1,234 when it was asked for last") && after.contains("7 more are left out"), "{after}");
+    let json = dashboard.get("/status?format=json").await.json();
+    assert_eq!(json["series"], 1_234);
+}
+
+#[tokio::test]
+async fn a_chip_tells_how_many_groups_a_click_on_it_would_show() {
+    let dashboard = dashboard(Scenario::Normal);
+    let body = dashboard.get("/groups?q=payment-s").await.body;
+    let (_, chips) = body.split_once("id=\"chips\"").unwrap();
+    let (chips, _) = chips.split_once("</div>").unwrap();
+    assert!(chips.contains(">All <b>1</b>"), "{chips}");
+    assert_eq!(chips.matches("<a ").count(), 2, "the others would show nothing: {chips}");
+}

@@ -5,9 +5,11 @@
 
 mod payload;
 mod sender;
+mod trial;
 
 pub use payload::Message;
 pub use sender::{RetryPolicy, SendError, Sender};
+pub use trial::{ReceiverState, Trial};
 
 use super::Evaluation;
 use crate::{
@@ -15,7 +17,8 @@ use crate::{
     metrics::ProcessMetrics,
     monitor::view::{AlertState, AlertView},
 };
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Messages that may wait for one receiver; the next one is dropped and counted as failed.
@@ -29,12 +32,16 @@ pub struct Notifier {
     receivers: Vec<Queue>,
     metrics: ProcessMetrics,
     external_url: String,
+    /// One test at a time.
+    trials: Semaphore,
 }
 
 struct Queue {
     name: String,
     send_resolved: bool,
     messages: mpsc::Sender<Message>,
+    sender: Arc<Sender>,
+    last_trial: trial::Last,
 }
 
 impl Notifier {
@@ -54,13 +61,19 @@ impl Notifier {
         let mut queues = Vec::with_capacity(receivers.len());
         for receiver in receivers {
             metrics.register_receiver(&receiver.name);
-            let sender = Sender::new(receiver.url.clone(), RetryPolicy::default())?;
+            let sender = Arc::new(Sender::new(receiver.url.clone(), RetryPolicy::default())?);
             let (messages, queue) = mpsc::channel(QUEUE_LENGTH);
-            tasks.spawn(deliver(receiver.name.clone(), sender, queue, metrics.clone(), stop.clone()));
-            queues.push(Queue { name: receiver.name.clone(), send_resolved: receiver.send_resolved, messages });
+            tasks.spawn(deliver(receiver.name.clone(), Arc::clone(&sender), queue, metrics.clone(), stop.clone()));
+            queues.push(Queue {
+                name: receiver.name.clone(),
+                send_resolved: receiver.send_resolved,
+                messages,
+                sender,
+                last_trial: trial::Last::default(),
+            });
         }
         let external_url = external_url.unwrap_or_default().to_owned();
-        Ok(Self { receivers: queues, metrics: metrics.clone(), external_url })
+        Ok(Self { receivers: queues, metrics: metrics.clone(), external_url, trials: Semaphore::new(1) })
     }
 
     /// Queues what began to fire and what was resolved with this evaluation.
@@ -84,7 +97,7 @@ impl Notifier {
 
 async fn deliver(
     name: String,
-    sender: Sender,
+    sender: Arc<Sender>,
     mut queue: mpsc::Receiver<Message>,
     metrics: ProcessMetrics,
     stop: CancellationToken,

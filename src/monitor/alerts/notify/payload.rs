@@ -44,7 +44,29 @@ struct Alert {
 
 impl Message {
     pub(super) fn new(receiver: &str, external_url: &str, alerts: &[&AlertView]) -> Self {
-        let alerts: Vec<Alert> = alerts.iter().map(|alert| Alert::new(alert, external_url)).collect();
+        Self::of(receiver, external_url, alerts.iter().map(|alert| Alert::new(alert, external_url)).collect())
+    }
+
+    /// An alert that says that nothing is the matter, to see whether it arrives.
+    pub(super) fn test(receiver: &str, external_url: &str, now: DateTime<Utc>) -> Self {
+        let pairs =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let labels: Pairs = pairs(&[("alertname", TEST_ALERT), ("severity", "none")]);
+        let summary = format!("A test of the receiver {receiver}: nothing is the matter");
+        let description = "Sent by hand from the page of alerts. It is not resolved by another message.";
+        let alert = Alert {
+            status: "firing",
+            fingerprint: fingerprint(&labels),
+            labels,
+            annotations: pairs(&[("summary", &summary), ("description", description)]),
+            starts_at: now,
+            ends_at: ZERO_TIME,
+            generator_url: page_of(external_url),
+        };
+        Self::of(receiver, external_url, vec![alert])
+    }
+
+    fn of(receiver: &str, external_url: &str, alerts: Vec<Alert>) -> Self {
         let firing = alerts.iter().any(|alert| alert.status == "firing");
         Self {
             version: "4",
@@ -70,7 +92,7 @@ impl Alert {
         if let Some(group) = &alert.group {
             labels.insert("group".to_owned(), group.to_string());
         }
-        let runbook = definition(alert.name).map(|row| row.runbook()).unwrap_or_default();
+        let runbook = runbook(alert.name, external_url);
         let annotations = [("summary", &alert.summary), ("description", &alert.description), ("runbook_url", &runbook)];
         let resolved = alert.state == AlertState::Resolved;
         Self {
@@ -80,8 +102,24 @@ impl Alert {
             annotations: annotations.map(|(name, text)| (name.to_owned(), text.clone())).into(),
             starts_at: alert.active_since,
             ends_at: alert.resolved_at.filter(|_| resolved).unwrap_or(ZERO_TIME),
-            generator_url: if external_url.is_empty() { String::new() } else { format!("{external_url}/alerts") },
+            generator_url: page_of(external_url),
         }
+    }
+}
+
+/// The name of the alert that a test sends.
+const TEST_ALERT: &str = "TidemarkTest";
+
+fn page_of(external_url: &str) -> String {
+    if external_url.is_empty() { String::new() } else { format!("{external_url}/alerts") }
+}
+
+/// The page of the monitor itself, where it is known how to reach it; else the file of the project.
+fn runbook(alert: &str, external_url: &str) -> String {
+    match definition(alert) {
+        Some(_) if !external_url.is_empty() => format!("{external_url}/runbooks/{alert}"),
+        Some(row) => row.runbook(),
+        None => String::new(),
     }
 }
 

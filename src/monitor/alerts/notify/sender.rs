@@ -88,7 +88,11 @@ impl Sender {
         }
     }
 
-    async fn attempt(&self, message: &Message) -> Result<(), SendError> {
+    /// Posts `message` once.
+    ///
+    /// # Errors
+    /// No answer, or one that does not accept it.
+    pub async fn attempt(&self, message: &Message) -> Result<(), SendError> {
         let request = self.client.post(self.url.expose_secret()).json(message);
         let answer = request.send().await.map_err(|error| SendError::NoAnswer(error.without_url()))?;
         if answer.status().is_success() { Ok(()) } else { Err(SendError::Refused(answer.status())) }

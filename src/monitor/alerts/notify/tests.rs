@@ -173,3 +173,52 @@ async fn a_full_queue_drops_and_counts() {
     tasks.close();
     tasks.wait().await;
 }
+
+#[tokio::test]
+async fn a_test_is_one_message_and_one_attempt_and_its_outcome_is_kept() {
+    let (url, mut received) = receiver(&[200, 503, 200]).await;
+    let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+    let receivers = [config(url, true)];
+    let notifier = Notifier::start(&receivers, Some("http://tidemark.example"), &metrics, &tasks, &stop).unwrap();
+    assert_eq!(notifier.receivers()[0].last_trial, None);
+
+    let trial = notifier.try_out("hook", at(60)).await.unwrap();
+    assert_eq!(trial, Trial { at: at(60), outcome: Ok(()) });
+    let message = received.recv().await.unwrap();
+    let alert = &message["alerts"][0];
+    assert_eq!((&message["status"], &alert["labels"]["alertname"]), (&"firing".into(), &"TidemarkTest".into()));
+    assert_eq!(alert["startsAt"], "1970-01-01T00:01:00Z");
+
+    let refused = notifier.try_out("hook", at(61)).await.unwrap();
+    assert_eq!(refused.outcome, Err("the receiver answered 503 Service Unavailable".to_owned()));
+    received.recv().await.unwrap();
+    assert!(received.try_recv().is_err(), "nothing is tried again");
+    let states = notifier.receivers();
+    assert_eq!((states[0].name.as_str(), states[0].last_trial.clone()), ("hook", Some(refused)));
+    assert_eq!(notifier.try_out("nobody", at(62)).await, None);
+    assert_eq!(counted(&metrics), (0.0, 0.0), "a test is no notification");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_does_not_answer_a_test_is_told_so_and_a_second_test_does_not_wait() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook?token=secret", listener.local_addr().unwrap());
+    let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+    let notifier = Notifier::start(&[config(url, true)], None, &metrics, &tasks, &stop).unwrap();
+    let (first, second) = tokio::join!(notifier.try_out("hook", at(0)), notifier.try_out("hook", at(1)));
+    assert_eq!(second.unwrap().outcome, Err("another test is on its way".to_owned()));
+    assert_eq!(first.unwrap().outcome, Err("no answer within 5 s".to_owned()));
+}
+
+#[test]
+fn a_runbook_is_the_monitor_s_own_page_where_it_is_known_how_to_reach_it() {
+    let mut engine = at_once();
+    let evaluation = evaluation_of(&mut engine, 0, Status::Stalled);
+    let alerts: Vec<&AlertView> = evaluation.changed.iter().collect();
+    let runbook = |external_url: &str| {
+        let message = serde_json::to_value(Message::new("hook", external_url, &alerts)).unwrap();
+        message["alerts"][0]["annotations"]["runbook_url"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(runbook("https://ops.example/tm"), "https://ops.example/tm/runbooks/KafkaConsumerStalled");
+    assert_eq!(runbook(""), "docs/runbooks/KafkaConsumerStalled.md");
+}

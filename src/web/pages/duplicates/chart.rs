@@ -38,10 +38,12 @@ pub fn build(buckets: &[DuplicateBucket], totals: &Totals, view: &View) -> Chart
         let length = TimeDelta::from_std(first.length).unwrap_or_default();
         let place = |i: usize| (i * places / AXIS_LABELS) as i32 - empty;
         let step = (places / AXIS_LABELS) as i32;
+        let clock =
+            |at| if length * step < TimeDelta::minutes(1) { words::clock(at) } else { words::clock_short(at, view.at) };
         let label = |at: i32| match at {
             at if at + step <= 0 => String::new(),
             // Where counting began is told though it lies between two labels.
-            at => words::clock_short(first.from + length * at.max(0), view.at),
+            at => clock(first.from + length * at.max(0)),
         };
         (0..AXIS_LABELS).map(|i| label(place(i))).collect()
     });

@@ -15,15 +15,15 @@ use super::super::super::{
 };
 use super::super::table::{Chip, ListQuery, Row};
 use super::PATH;
-use crate::monitor::view::{ClusterView, DuplicateCause, DuplicateEntry, DuplicateOutcome, Place, Tone, View};
+use crate::monitor::view::{ClusterView, DuplicateCause, DuplicateEntry, DuplicateOutcome, Meaning, Place, Tone, View};
 use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-const SET_ASIDE: &str = "set_aside";
-const GIVEN_UP: &str = "given_up";
+const SET_ASIDE: &str = Meaning::SetAside.label();
+const GIVEN_UP: &str = Meaning::GivenUp.label();
 const FILTERS: [&str; 4] = ["q", "outcome", "cause", "group"];
 
 pub fn read_query(params: &Params) -> ListQuery {
@@ -47,14 +47,9 @@ pub fn select<'a>(view: &'a View, list: &ListQuery) -> Vec<Entry<'a>> {
     entries
 }
 
-/// What became of it, as the filter names it: a conflict was set aside, and what had failed for good is no harmless repeat.
+/// What became of it, as the filter names it.
 const fn meaning(entry: &DuplicateEntry) -> &'static str {
-    match (entry.outcome, entry.cause) {
-        (DuplicateOutcome::Executed, _) => DuplicateOutcome::Executed.label(),
-        (DuplicateOutcome::Suppressed, DuplicateCause::Conflict) => SET_ASIDE,
-        (DuplicateOutcome::Suppressed, DuplicateCause::Dead) => GIVEN_UP,
-        (DuplicateOutcome::Suppressed, _) => DuplicateOutcome::Suppressed.label(),
-    }
+    Meaning::of(entry.cause, entry.outcome).label()
 }
 
 fn entries(view: &View) -> impl Iterator<Item = Entry<'_>> {

@@ -178,6 +178,8 @@ pub struct DuplicatesPage {
     chips: Vec<Chip>,
     pub rows: Vec<Row>,
     held: usize,
+    /// That single entries are kept of the newest alone; empty where all there were are held.
+    of_all: String,
     /// Why nothing is known; empty where something is.
     unknown: &'static str,
     /// Whether an empty list means that nothing came twice.
@@ -281,6 +283,16 @@ fn sentence(totals: &Totals) -> String {
     }
 }
 
+/// The ledger counts everything and keeps the newest entries.
+fn of_all(view: &View) -> String {
+    let (held, counted) = (list::held(view) as u64, ledger_groups(view).map(LedgerGroupView::repeats).sum::<Repeats>());
+    let counted = counted.deliveries() + counted.conflicts;
+    match held < counted {
+        true => format!("The newest {} of {} are held one by one.", words::count(held), words::count(counted)),
+        false => String::new(),
+    }
+}
+
 /// What these numbers cannot hold: groups that tell the ledger after their work, where a process may die in between.
 fn unseen(view: &View) -> Option<String> {
     let reporting: Vec<String> = ledger_groups(view)
@@ -321,6 +333,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Duplicat
         chips: list::chips(view, &list, &f),
         rows: entries[slice.clone()].iter().map(|(cluster, entry)| list::row(&f.links, view, cluster, entry)).collect(),
         held: list::held(view),
+        of_all: of_all(view),
         unknown: unknown_words(&totals.known),
         all_first: totals.known.is_whole() && ledger_groups(view).all(|books| books.duplicates == [[0; 2]; 6]),
         pager: Pager::new(&list, &slice, entries.len(), ("entry", "entries"), (&f.links, PATH)),

@@ -94,6 +94,8 @@ pub fn build(group: &GroupView, series: &GroupSeries, range: Range, links: &Link
     // A threshold far above everything would press the line to the ground: it is drawn only when it is near.
     let lag_top =
         svg::nice_ceiling(if levels.warning < highest * 4.0 { highest.max(levels.warning) } else { highest } * 1.02);
+    // The middle of the axis is a number of messages as well.
+    let lag_top = if lag_top < 10.0 { (lag_top / 2.0).ceil() * 2.0 } else { lag_top };
     let rate_top = svg::nice_ceiling(top(&[&produced, &consumed]) * 1.02);
     let line = |class, values, filled| Line { class, values, filled };
     let span = match (points.first(), points.last()) {

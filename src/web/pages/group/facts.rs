@@ -34,6 +34,7 @@ pub fn facts(
     let rate = |reading: &Reading<f64>| Cell::of(reading, |rate| words::rate(*rate));
     let unread_note = match (group.expired, group.unknown_partitions) {
         (Some(n @ 1..), _) => format!("{} more expired unread", words::count(n)),
+        (_, 0) if group.lag.known() == Some(1) => "message".to_owned(),
         (_, 0) => "messages".to_owned(),
         (_, n) => format!("{} unknown", words::plural(n as u64, "partition", "partitions")),
     };

@@ -189,7 +189,7 @@ fn missing(dashboard: &DashboardState, visit: &Visit, view: &View, cluster: &str
     };
     let steps = [
         "Check the spelling: names are case-sensitive.",
-        "Look at the list of groups; the name filter finds parts of a name.",
+        "Look at [the list of groups](/groups); the name filter finds parts of a name.",
         "A group that is left out by --groups-include or --groups-exclude is not read at all.",
     ];
     reply::message(dashboard, visit, StatusCode::NOT_FOUND, &title, text, &steps)

@@ -8,7 +8,7 @@ use super::super::super::{
     words,
 };
 use super::super::{table::Row, topic::holder};
-use crate::lag::Reading;
+use crate::lag::{Reading, UnknownReason};
 use crate::monitor::view::{GroupTopicView, GroupView, PartitionView, TransactionView, View};
 use askama::Template;
 
@@ -96,7 +96,10 @@ fn row(
             None => Cell::Quiet(unassigned.into()),
         },
         bar: svg::bar(p.lag.known().unwrap_or(0), max),
-        lag: verdict::lag_cell(&p.lag, p.last_known, view.at),
+        lag: match is_empty(p) {
+            true => Cell::Noted("0".into(), "the log is empty, and nothing has been committed".into()),
+            false => verdict::lag_cell(&p.lag, p.last_known, view.at),
+        },
         read_committed: match (group.read_committed_lag(p), p.lag) {
             (Reading::Known(left), Reading::Known(lag)) if left < lag => format!("{} read-committed", words::count(left)),
             _ => String::new(),
@@ -116,6 +119,11 @@ fn row(
         notes: notes.join(" "),
     };
     Row { html: Markup::rendered(&template), id: template.id }
+}
+
+/// Wherever a group would begin in an empty log, nothing is unread there.
+fn is_empty(p: &PartitionView) -> bool {
+    p.lag.reason() == Some(UnknownReason::NeverCommitted) && p.range.known().is_some_and(|range| range.start == range.end)
 }
 
 /// The transaction that holds the partition's last stable offset back.

@@ -3,7 +3,7 @@
 
 use super::super::super::words;
 use super::partitions::Part;
-use crate::lag::{GroupKind, Reading};
+use crate::lag::{GroupKind, Reading, UnknownReason};
 use crate::monitor::view::{ClusterView, GroupSeries, GroupView};
 use crate::monitor::window_audit::{audit, sentences};
 use crate::replay::{ResetCommand, ResetTo, shell_word};
@@ -121,13 +121,19 @@ fn since_the_start(parts: &[Part<'_>]) -> (String, String) {
     for (_, part) in parts {
         match (part.committed, part.range) {
             (Reading::Known(committed), Reading::Known(range)) => sum += committed.min(range.end).distance_from(range.start),
+            // What was never read does not come again.
+            (Reading::Unknown(UnknownReason::NeverCommitted), Reading::Known(_)) => {}
             _ => unknown += 1,
         }
     }
     if unknown == parts.len() {
         return ("—".to_owned(), "no partition has a committed offset and a log start that are known".to_owned());
     }
-    let left_out = if unknown == 0 { String::new() } else { format!("; {unknown} partitions are not known and left out") };
+    let left_out = if unknown == 0 {
+        String::new()
+    } else {
+        format!("; {} not known and left out", words::plural(unknown as u64, "partition is", "partitions are"))
+    };
     (format!("at most {}", words::count(sum)), format!("offsets from the log start to the committed one{left_out}"))
 }
 

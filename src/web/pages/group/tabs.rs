@@ -65,7 +65,7 @@ pub fn members(group: &GroupView) -> Members {
         let mut named: Vec<String> =
             member.assignment.iter().take(NAMED).map(|tp| format!("{}/{}", words::shown(&tp.topic), tp.partition)).collect();
         if member.assignment.len() > NAMED {
-            named.push(format!("and {} more", member.assignment.len() - NAMED));
+            named.push(format!("and {} more", words::number(member.assignment.len() - NAMED)));
         }
         MemberRow {
             id: words::shown(&member.id).into_owned(),

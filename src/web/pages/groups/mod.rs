@@ -63,17 +63,18 @@ pub fn read_query(params: &Params) -> ListQuery {
 
 /// The groups that `list` selects, in its order.
 pub fn select<'a>(view: &'a View, list: &ListQuery) -> Vec<(&'a ClusterView, &'a GroupView)> {
-    let needle = list.filter("q").to_lowercase();
-    let (status, cluster) = (list.filter("status"), list.filter("cluster"));
+    let (status, is_named) = (list.filter("status"), is_named(list));
     let mut groups: Vec<(&ClusterView, &GroupView)> = verdict::groups(view)
-        .filter(|(_, group)| {
-            (status.is_empty() || group.status.label() == status)
-                && (cluster.is_empty() || &*group.cluster == cluster)
-                && (needle.is_empty() || matches_name(group, &needle))
-        })
+        .filter(|(_, group)| (status.is_empty() || group.status.label() == status) && is_named(group))
         .collect();
     sort(&mut groups, list);
     groups
+}
+
+/// Whether a group is of the cluster and has the name that `list` asks for, whatever its verdict.
+fn is_named(list: &ListQuery) -> impl Fn(&GroupView) -> bool {
+    let (needle, cluster) = (list.filter("q").to_lowercase(), list.filter("cluster").to_owned());
+    move |group| (cluster.is_empty() || *group.cluster == *cluster) && (needle.is_empty() || matches_name(group, &needle))
 }
 
 fn matches_name(group: &GroupView, needle: &str) -> bool {
@@ -117,8 +118,8 @@ fn drain_order(drain: Drain) -> Option<Duration> {
 fn chips(view: &View, list: &ListQuery, f: &Frame) -> Vec<Chip> {
     let mut counts = [0_u64; Status::ALL.len()];
     let mut total = 0;
-    let cluster = list.filter("cluster");
-    for (_, group) in verdict::groups(view).filter(|(_, group)| cluster.is_empty() || &*group.cluster == cluster) {
+    let is_named = is_named(list);
+    for (_, group) in verdict::groups(view).filter(|(_, group)| is_named(group)) {
         total += 1;
         if let Some(i) = Status::ALL.iter().position(|status| *status == group.status) {
             counts[i] += 1;

@@ -41,7 +41,7 @@ pub fn parts_and_members(group: &GroupView, several_clusters: bool) -> String {
     let topics = match group.topics.as_slice() {
         [] => "no topic".to_owned(),
         [one] => words::shown(&one.topic).into_owned(),
-        [first, rest @ ..] => format!("{} and {} more", words::shown(&first.topic), rest.len()),
+        [first, rest @ ..] => format!("{} and {} more", words::shown(&first.topic), words::number(rest.len())),
     };
     let partitions = words::plural(group.partition_count() as u64, "partition", "partitions");
     let members = match &group.members {
