@@ -113,7 +113,7 @@ impl Board {
             view.timeline = state.timeline.iter().cloned().collect();
         }
         if let Some(notifier) = &self.notifier {
-            notifier.notify(&evaluation);
+            notifier.notify(&evaluation, now);
         }
         view.alerts = evaluation.alerts;
         view.alerts_left_out = evaluation.left_out;

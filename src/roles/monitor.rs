@@ -7,7 +7,7 @@ use crate::{
     metrics::ProcessMetrics,
     monitor::{
         LedgerLookUp, LedgerToAsk, Monitor, Published, RecentRepeats, Settings, WatchedCluster, WatchedLedger,
-        alerts::Notifier,
+        alerts::{Notifier, Silences},
         exposition::{Exporter, ExpositionSettings, formats::FormatPages},
         lookup::LookUp,
     },
@@ -51,11 +51,13 @@ pub fn start_monitor<S: Store>(
     let process = ProcessMetrics::new().context("the process's own metrics")?;
     let mut settings = Settings::of(config);
     settings.alerts.hold = options.alert_hold;
+    let silences = Arc::new(Silences::default());
     let notifier = if config.receivers.is_empty() {
         None
     } else {
         let external_url = config.web.external_url.as_deref();
-        Some(Arc::new(Notifier::start(&config.receivers, external_url, &process, tasks, stop)?))
+        let notifier = Notifier::start(&config.receivers, external_url, &process, tasks, stop)?;
+        Some(Arc::new(notifier.with_silences(Arc::clone(&silences))))
     };
     let to_ask =
         |(cluster, ledger): (&ClusterConfig, &Option<WatchedLedger<S>>)| Some(ledger_to_ask(cluster, ledger.clone()?));
@@ -87,6 +89,7 @@ pub fn start_monitor<S: Store>(
     };
     let dashboard = DashboardState::new(Arc::clone(&published), web_settings, process, stop.clone())
         .with_formats(formats)
+        .with_silences(silences)
         .with_metrics(move || {
             let exporter = Arc::clone(&exporter);
             Box::pin(async move { PreparedMetrics::of(exporter.page().await.as_ref()) })

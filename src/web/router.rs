@@ -5,7 +5,8 @@ use super::{
     frame::Visit,
     guard, http_metrics, live,
     pages::{
-        alerts, duplicates, event, flow, group, groups, overview, receivers, runbook, search, status, theme, topic, topics,
+        alerts, duplicates, event, flow, group, groups, overview, receivers, runbook, search, silences, status, theme,
+        topic, topics,
     },
     probes, reply,
     state::DashboardState,
@@ -62,6 +63,8 @@ pub fn router(state: DashboardState) -> Router {
         .route("/alerts.json", get(alerts::json))
         .route("/alerts.csv", get(alerts::csv))
         .route("/alerts/test", post(receivers::test))
+        .route("/alerts/silence", post(silences::begin))
+        .route("/alerts/silence/end", post(silences::end))
         .route("/runbooks/{alert}", get(runbook::page))
         .route("/status", get(status::page))
         .route("/search", get(search::find))

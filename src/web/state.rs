@@ -4,7 +4,7 @@ use super::{assets::Assets, links::Links, live::FragmentCache, settings::Setting
 use crate::metrics::ProcessMetrics;
 use crate::monitor::{
     Published,
-    alerts::Notifier,
+    alerts::{Notifier, Silences},
     exposition::{Exposition, formats::FormatPages},
     lookup::LookUp,
 };
@@ -61,6 +61,7 @@ pub struct Shared {
     pub look_ups: Arc<Semaphore>,
     /// Whom alerts are sent to.
     pub receivers: Option<Arc<Notifier>>,
+    pub silences: Arc<Silences>,
     pub streams: Arc<Semaphore>,
     pub fragments: Arc<FragmentCache>,
     /// Cancelled when the process is told to stop: live streams end with it.
@@ -80,6 +81,7 @@ impl DashboardState {
             formats: None,
             look_up: None,
             receivers: None,
+            silences: Arc::default(),
             published,
             settings,
             links,
@@ -98,6 +100,12 @@ impl DashboardState {
     #[must_use]
     pub fn with_receivers(self, receivers: Arc<Notifier>) -> Self {
         Self(Arc::new(Shared { receivers: Some(receivers), ..Shared::clone(&self.0) }))
+    }
+
+    /// Shows and changes the silences that receivers are told under.
+    #[must_use]
+    pub fn with_silences(self, silences: Arc<Silences>) -> Self {
+        Self(Arc::new(Shared { silences, ..Shared::clone(&self.0) }))
     }
 
     /// Serves `/metrics` from what `source` has prepared; it must not encode anything by itself.

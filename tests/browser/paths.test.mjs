@@ -36,12 +36,18 @@ test('the main paths work without JavaScript', async () => {
   await context.close();
 });
 
-test('a receiver is tested, a runbook read and another source asked without JavaScript', async () => {
+test('a receiver is tested, an alert silenced, a runbook read and another source asked without JavaScript', async () => {
   const { page, context, problems } = await newPage(browser, { js: false, origin: server.origin });
   await page.goto(`${server.url}/alerts`);
   await page.click('#receivers button');
   assert.match(page.url(), /\/alerts#receivers$/);
   assert.match(await page.locator('#receivers .pill').innerText(), /The last test failed: no answer/);
+  await page.selectOption('#silrule', 'KafkaConsumerGroupDown');
+  await page.click('#silences form.filter button');
+  assert.match(page.url(), /\/alerts#silences$/);
+  assert.match(await page.locator('#active').innerText(), /Silenced until/);
+  await page.click('#silences .when button');
+  assert.doesNotMatch(await page.locator('#active').innerText(), /Silenced until/);
   await page.click('#rules li:first-child >> text=Runbook');
   assert.match(page.url(), /\/runbooks\/Kafka/);
   assert.equal(await page.locator('h2', { hasText: 'What to do' }).count(), 1);

@@ -13,6 +13,7 @@ mod engine;
 pub mod notify;
 mod predicates;
 mod rules;
+mod silences;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -23,4 +24,5 @@ pub use engine::{Engine, EngineSettings, Evaluation, evaluate};
 pub use notify::Notifier;
 pub use predicates::{Finding, Found, Scene};
 pub use rules::{DEFAULT_RUNBOOK_BASE, rules_yaml, rules_yaml_with};
+pub use silences::{SILENCES_MAX, Silence, Silences, silenced_until};
 pub use table::{Definition, Predicate, RuleGroup, SeverityRule, definition, definitions};

@@ -13,12 +13,14 @@ use super::super::{
 use super::{
     receivers::{self, ReceiverRow},
     runbook,
+    silences::{self, SilenceRow},
     table::Chip,
 };
-use crate::monitor::alerts::{Definition, definitions};
+use crate::monitor::alerts::{Definition, Silence, definitions, silenced_until};
 use crate::monitor::view::{AlertState, AlertView, Severity, Tone, View};
 use askama::Template;
 use axum::{extract::State, response::Response};
+use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, time::Duration};
 
 pub const PATH: &str = "/alerts";
@@ -38,6 +40,8 @@ struct AlertRow {
     labels: String,
     href: String,
     runbook: String,
+    /// Until when receivers are not told of it; empty where they are.
+    silenced: String,
     since: Markup,
     age: String,
     /// Further alerts of the same rule and state that this line stands for, and where they are listed.
@@ -75,6 +79,10 @@ pub struct AlertsPage {
     json: String,
     rules: Vec<Rule>,
     receivers: Vec<ReceiverRow>,
+    silences: Vec<SilenceRow>,
+    silence_choices: [(u32, &'static str); 4],
+    /// The rules that can be silenced here, and whether the page is about one.
+    silence_rules: Vec<(&'static str, bool)>,
 }
 
 const fn tone(state: AlertState, severity: Severity) -> Tone {
@@ -99,7 +107,7 @@ fn ordered<'a>(view: &'a View, rule: &str) -> Vec<&'a AlertView> {
     alerts
 }
 
-fn row(f: &Frame, view: &View, alert: &AlertView) -> AlertRow {
+fn row(f: &Frame, view: &View, lasting: &[Silence], alert: &AlertView) -> AlertRow {
     let mut labels: Vec<String> = alert.labels.iter().map(|(key, value)| format!("{key}={}", words::shown(value))).collect();
     labels.insert(0, format!("cluster={}", words::shown(&alert.cluster)));
     let identity: Vec<String> = alert.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -129,6 +137,7 @@ fn row(f: &Frame, view: &View, alert: &AlertView) -> AlertRow {
         labels: labels.join(" "),
         href: alert.group.as_ref().map_or_else(String::new, |group| f.links.group(&alert.cluster, group)),
         runbook: runbook::href(&f.links, alert.name).unwrap_or_default(),
+        silenced: silenced(view, lasting, alert).map_or_else(String::new, words::day_clock),
         since: time(alert.active_since, &words::clock_short(alert.active_since, view.at)),
         age: words::duration(words::between(alert.active_since, ended)),
         more: String::new(),
@@ -136,13 +145,18 @@ fn row(f: &Frame, view: &View, alert: &AlertView) -> AlertRow {
     }
 }
 
+/// Until when receivers are not told of an alert that fires or may.
+fn silenced(view: &View, lasting: &[Silence], alert: &AlertView) -> Option<DateTime<Utc>> {
+    silenced_until(lasting, alert, view.at).filter(|_| alert.state != AlertState::Resolved)
+}
+
 /// The lines of the page: each alert of the chosen rule; without one, of a rule with many alerts in one state the newest
 /// with the number of the others.
-fn rows(f: &Frame, view: &View, rule: &str) -> (Vec<AlertRow>, usize) {
+fn rows(f: &Frame, view: &View, lasting: &[Silence], rule: &str) -> (Vec<AlertRow>, usize) {
     let ordered = ordered(view, rule);
     if !rule.is_empty() {
         let hidden = ordered.len().saturating_sub(MAX_ROWS);
-        return (ordered.into_iter().take(MAX_ROWS).map(|alert| row(f, view, alert)).collect(), hidden);
+        return (ordered.into_iter().take(MAX_ROWS).map(|alert| row(f, view, lasting, alert)).collect(), hidden);
     }
     let mut rules: Vec<(&AlertView, Vec<&AlertView>)> = Vec::new();
     let mut places = BTreeMap::new();
@@ -154,9 +168,12 @@ fn rows(f: &Frame, view: &View, rule: &str) -> (Vec<AlertRow>, usize) {
         }
     }
     let lines = rules.into_iter().flat_map(|(first, others)| {
-        let mut line = row(f, view, first);
+        let mut line = row(f, view, lasting, first);
         if others.len() < PER_RULE {
-            return [line].into_iter().chain(others.into_iter().map(|alert| row(f, view, alert))).collect::<Vec<_>>();
+            return [line]
+                .into_iter()
+                .chain(others.into_iter().map(|alert| row(f, view, lasting, alert)))
+                .collect::<Vec<_>>();
         }
         // It stands for all of them and stays when the newest one goes.
         line.id = element_id("al", &[first.name, first.severity.label(), first.state.label()]);
@@ -246,7 +263,8 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> AlertsPa
     let selection = selection(chosen);
     let page = Page { title: "Alerts", section: Section::Alerts, live: Some(("alerts", selection.clone())), chart: false };
     let f = Frame::new(dashboard, view, visit, page);
-    let (alerts, hidden) = rows(&f, view, chosen);
+    let lasting = silences::lasting(dashboard, view);
+    let (alerts, hidden) = rows(&f, view, &lasting, chosen);
     let count = |state: AlertState| view.alerts.iter().filter(|alert| alert.state == state).count() as u64;
     let (firing, pending, resolved) = (count(AlertState::Firing), count(AlertState::Pending), count(AlertState::Resolved));
     let critical = view.alerts.iter().any(|alert| alert.state == AlertState::Firing && alert.severity == Severity::Critical);
@@ -255,11 +273,16 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> AlertsPa
         (n, true) => (Tone::Bad, words::plural(n, "alert fires", "alerts fire")),
         (n, false) => (Tone::Warn, words::plural(n, "alert fires", "alerts fire")),
     };
+    let firing_alerts = view.alerts.iter().filter(|alert| alert.state == AlertState::Firing);
+    let silent = match firing_alerts.filter(|alert| silenced(view, &lasting, alert).is_some()).count() as u64 {
+        0 => String::new(),
+        n => format!("{} silenced: receivers are not told. ", words::plural(n, "firing alert is", "firing alerts are")),
+    };
     AlertsPage {
         tone: tone_class(tone),
         headline,
         sentence: format!(
-            "{} pending, {} resolved lately. The same table makes the rules for Prometheus, so both say the same.",
+            "{silent}{} pending, {} resolved lately. The same table makes the rules for Prometheus, so both say the same.",
             words::count(pending),
             words::count(resolved)
         ),
@@ -270,6 +293,13 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> AlertsPa
         json: f.links.to(&with_query("/alerts.json", &selection)),
         rules: definitions().iter().map(|definition| rule(definition, dashboard.settings.alert_hold, view, &f)).collect(),
         receivers: receivers::rows(dashboard),
+        silences: silences::rows(&lasting, view),
+        silence_choices: silences::CHOICES,
+        silence_rules: definitions()
+            .iter()
+            .filter(|definition| definition.predicate.is_some())
+            .map(|definition| (definition.name, definition.name == chosen))
+            .collect(),
         f,
     }
 }
@@ -287,8 +317,9 @@ pub async fn json(State(dashboard): State<DashboardState>, visit: Visit) -> Resp
 }
 
 fn machine(dashboard: &DashboardState, view: &View, rule: &str) -> Response {
+    let lasting = silences::lasting(dashboard, view);
     let alert = |alert: &&AlertView| {
-        serde_json::json!({
+        serde_json::json!({ "silenced_until": silenced(view, &lasting, alert).map(words::iso),
             "name": alert.name, "severity": alert.severity.label(), "state": alert.state.label(), "cluster": &*alert.cluster,
             "group": alert.group.as_deref(), "labels": alert.labels, "value": alert.value.is_finite().then_some(alert.value),
             "summary": alert.summary, "description": alert.description, "active_since": words::iso(alert.active_since),
@@ -298,7 +329,8 @@ fn machine(dashboard: &DashboardState, view: &View, rule: &str) -> Response {
     let left_out: usize =
         view.alerts_left_out.iter().filter(|((name, _), _)| rule.is_empty() || *name == rule).map(|(_, count)| count).sum();
     let listed: Vec<_> = ordered(view, rule).iter().map(alert).collect();
-    reply::json(&serde_json::json!({ "alerts": listed, "left_out": left_out, "receivers": receivers::machine(dashboard) }))
+    reply::json(&serde_json::json!({ "alerts": listed, "left_out": left_out, "receivers": receivers::machine(dashboard),
+        "silences": silences::machine(&lasting) }))
 }
 
 pub async fn csv(State(dashboard): State<DashboardState>, visit: Visit) -> Response {

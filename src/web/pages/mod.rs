@@ -15,6 +15,7 @@ pub mod overview;
 pub mod receivers;
 pub mod runbook;
 pub mod search;
+pub mod silences;
 pub mod status;
 pub mod table;
 pub mod theme;

@@ -95,7 +95,7 @@ fn cluster_rows(f: &Frame, view: &View, cluster: &ClusterView) -> ClusterRows {
         name: words::shown(&cluster.name).into_owned(),
         tone: tone_class(tone),
         word,
-        collected: cluster.collected_at.map(|at| time(at, &words::clock_short(at, view.at))),
+        collected: cluster.collected_at.map(|at| time(at, &words::day_clock(at))),
         facts: kafka_facts(cluster),
         ledger: cluster
             .ledger

@@ -104,3 +104,55 @@ async fn every_alert_and_every_rule_leads_to_its_runbook() {
     let json = dashboard.get("/alerts.json").await.json();
     assert!(json["alerts"][0]["runbook"].as_str().unwrap().starts_with("/runbooks/"), "{json}");
 }
+
+fn form(path: &str, site: &str, pairs: &[(&str, &str)]) -> Request<Body> {
+    Request::post(path)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header("sec-fetch-site", site)
+        .body(Body::from(super::super::links::query(pairs)))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_alert_is_silenced_and_shown_as_that_until_the_silence_is_ended() {
+    let dashboard = dashboard(Scenario::Normal);
+    let wanted = [("rule", "KafkaConsumerGroupDown"), ("group", "invoice-pdf"), ("minutes", "60")];
+    assert_eq!(dashboard.send(form("/alerts/silence", "cross-site", &wanted)).await.code, StatusCode::FORBIDDEN);
+    assert!(!dashboard.get("/alerts").await.body.contains("Silenced until"));
+
+    let answer = dashboard.send(form("/alerts/silence", "same-origin", &wanted)).await;
+    assert_eq!((answer.code, answer.header(header::LOCATION)), (StatusCode::SEE_OTHER, "/alerts#silences"));
+    let page = dashboard.get("/alerts").await.body;
+    for words in ["Silenced until", "1 firing alert is silenced: receivers are not told.", "it covers 1 firing alert now"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let json = dashboard.get("/alerts.json").await.json();
+    let silenced: Vec<&str> = json["alerts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|alert| !alert["silenced_until"].is_null())
+        .map(|alert| alert["group"].as_str().unwrap())
+        .collect();
+    assert_eq!((silenced, &json["silences"][0]["rule"]), (vec!["invoice-pdf"], &"KafkaConsumerGroupDown".into()));
+
+    let id = json["silences"][0]["id"].to_string();
+    assert_eq!(dashboard.send(form("/alerts/silence/end", "same-origin", &[("id", &id)])).await.code, StatusCode::SEE_OTHER);
+    assert!(!dashboard.get("/alerts").await.body.contains("Silenced until"));
+}
+
+#[tokio::test]
+async fn a_silence_of_no_rule_or_no_time_is_refused_and_says_why() {
+    let dashboard = dashboard(Scenario::Normal);
+    for (rule, minutes, why) in [
+        ("Nothing", "60", "No rule has this name."),
+        ("LedgerDown", "0", "must be 1 to 10,080 minutes"),
+        ("LedgerDown", "ever", "must be 1 to 10,080 minutes"),
+    ] {
+        let answer = dashboard
+            .send(form("/alerts/silence", "same-origin", &[("rule", rule), ("group", ""), ("minutes", minutes)]))
+            .await;
+        assert!(answer.code == StatusCode::BAD_REQUEST && answer.body.contains(why), "{rule}: {}", answer.body);
+    }
+    assert!(dashboard.get("/alerts.json").await.json()["silences"].as_array().unwrap().is_empty());
+}

@@ -11,12 +11,13 @@ pub use payload::Message;
 pub use sender::{RetryPolicy, SendError, Sender};
 pub use trial::{ReceiverState, Trial};
 
-use super::Evaluation;
+use super::{Evaluation, Silences};
 use crate::{
     config::ReceiverConfig,
     metrics::ProcessMetrics,
     monitor::view::{AlertState, AlertView},
 };
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -32,6 +33,7 @@ pub struct Notifier {
     receivers: Vec<Queue>,
     metrics: ProcessMetrics,
     external_url: String,
+    silences: Arc<Silences>,
     /// One test at a time.
     trials: Semaphore,
 }
@@ -73,17 +75,28 @@ impl Notifier {
             });
         }
         let external_url = external_url.unwrap_or_default().to_owned();
-        Ok(Self { receivers: queues, metrics: metrics.clone(), external_url, trials: Semaphore::new(1) })
+        Ok(Self {
+            receivers: queues,
+            metrics: metrics.clone(),
+            external_url,
+            silences: Arc::default(),
+            trials: Semaphore::new(1),
+        })
     }
 
-    /// Queues what began to fire and what was resolved with this evaluation.
-    pub fn notify(&self, evaluation: &Evaluation) {
+    /// What is silenced is shared with the pages.
+    #[must_use]
+    pub fn with_silences(self, silences: Arc<Silences>) -> Self {
+        Self { silences, ..self }
+    }
+
+    /// Queues what began to fire and what was resolved with this evaluation, but for what is silenced; and what still fires when
+    /// its silence ends.
+    pub fn notify(&self, evaluation: &Evaluation, now: DateTime<Utc>) {
+        let told = self.silences.to_tell(&evaluation.alerts, &evaluation.changed, now);
         for receiver in &self.receivers {
-            let wanted: Vec<&AlertView> = evaluation
-                .changed
-                .iter()
-                .filter(|alert| receiver.send_resolved || alert.state != AlertState::Resolved)
-                .collect();
+            let wanted: Vec<&AlertView> =
+                told.iter().copied().filter(|alert| receiver.send_resolved || alert.state != AlertState::Resolved).collect();
             for alerts in wanted.chunks(ALERTS_PER_MESSAGE) {
                 let message = Message::new(&receiver.name, &self.external_url, alerts);
                 if receiver.messages.try_send(message).is_err() {

@@ -86,7 +86,7 @@ async fn what_fires_and_what_is_resolved_is_posted_in_the_form_of_alertmanager()
     assert_eq!(counted(&metrics), (0.0, 0.0));
     let mut engine = at_once();
 
-    notifier.notify(&evaluation_of(&mut engine, 0, Status::Stalled));
+    notifier.notify(&evaluation_of(&mut engine, 0, Status::Stalled), at(0));
     let firing = received.recv().await.unwrap();
     assert_eq!(
         (&firing["version"], &firing["status"], &firing["receiver"]),
@@ -100,8 +100,8 @@ async fn what_fires_and_what_is_resolved_is_posted_in_the_form_of_alertmanager()
     assert_eq!(alert["generatorURL"], "http://tidemark.example/alerts");
 
     // Nothing has changed: nothing is sent.
-    notifier.notify(&evaluation_of(&mut engine, 1, Status::Stalled));
-    notifier.notify(&evaluation_of(&mut engine, 2, Status::Ok));
+    notifier.notify(&evaluation_of(&mut engine, 1, Status::Stalled), at(60));
+    notifier.notify(&evaluation_of(&mut engine, 2, Status::Ok), at(120));
     let resolved = received.recv().await.unwrap();
     assert_eq!(
         (&resolved["status"], &resolved["alerts"][0]["endsAt"]),
@@ -121,8 +121,8 @@ async fn a_receiver_that_wants_no_resolved_alerts_gets_none() {
     let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
     let notifier = Notifier::start(&[config(url, false)], None, &metrics, &tasks, &stop).unwrap();
     let mut engine = at_once();
-    notifier.notify(&evaluation_of(&mut engine, 0, Status::Stalled));
-    notifier.notify(&evaluation_of(&mut engine, 1, Status::Ok));
+    notifier.notify(&evaluation_of(&mut engine, 0, Status::Stalled), at(0));
+    notifier.notify(&evaluation_of(&mut engine, 1, Status::Ok), at(60));
     drop(notifier);
     tasks.close();
     tasks.wait().await;
@@ -165,7 +165,7 @@ async fn a_full_queue_drops_and_counts() {
     let mut engine = at_once();
     let firing = evaluation_of(&mut engine, 0, Status::Stalled);
     for _ in 0..QUEUE_LENGTH + 10 {
-        notifier.notify(&firing);
+        notifier.notify(&firing, at(0));
     }
     let (_, dropped) = counted(&metrics);
     assert!((9.0..=10.0).contains(&dropped), "{dropped}");
@@ -221,4 +221,21 @@ fn a_runbook_is_the_monitor_s_own_page_where_it_is_known_how_to_reach_it() {
     };
     assert_eq!(runbook("https://ops.example/tm"), "https://ops.example/tm/runbooks/KafkaConsumerStalled");
     assert_eq!(runbook(""), "docs/runbooks/KafkaConsumerStalled.md");
+}
+
+#[tokio::test]
+async fn what_is_silenced_is_told_when_the_silence_ends() {
+    let (url, mut received) = receiver(&[200]).await;
+    let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+    let silences = Arc::new(Silences::default());
+    silences.begin("KafkaConsumerStalled", Some("g".into()), (at(0), at(90))).unwrap();
+    let notifier = Notifier::start(&[config(url, true)], None, &metrics, &tasks, &stop).unwrap();
+    let notifier = notifier.with_silences(silences);
+    let mut engine = at_once();
+    notifier.notify(&evaluation_of(&mut engine, 0, Status::Stalled), at(0));
+    notifier.notify(&evaluation_of(&mut engine, 1, Status::Stalled), at(60));
+    assert!(received.try_recv().is_err() && counted(&metrics) == (0.0, 0.0), "nobody is told");
+    notifier.notify(&evaluation_of(&mut engine, 2, Status::Stalled), at(120));
+    let told = received.recv().await.unwrap();
+    assert_eq!((&told["status"], &told["alerts"][0]["labels"]["group"]), (&"firing".into(), &"g".into()));
 }
