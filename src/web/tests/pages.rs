@@ -383,3 +383,15 @@ async fn a_chip_tells_how_many_groups_a_click_on_it_would_show() {
     assert!(chips.contains(">All <b>1</b>"), "{chips}");
     assert_eq!(chips.matches("<a ").count(), 2, "the others would show nothing: {chips}");
 }
+
+#[tokio::test]
+async fn the_commands_of_a_reset_stay_the_same_for_a_minute() {
+    let dashboard = dashboard(Scenario::Normal);
+    let address = "/groups/local/payment-service?tab=replay";
+    let at_noon = dashboard.get(address).await.body;
+    dashboard.publish(Scenario::Normal, 59);
+    let later = dashboard.get(address).await.body;
+    for body in [&at_noon, &later] {
+        assert!(body.contains("--to-datetime 2026-03-01T11:00:00.000"), "{body}");
+    }
+}

@@ -7,7 +7,7 @@ use crate::lag::{GroupKind, Reading, UnknownReason};
 use crate::monitor::view::{ClusterView, GroupSeries, GroupView};
 use crate::monitor::window_audit::{audit, sentences};
 use crate::replay::{ResetCommand, ResetTo, shell_word};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use std::time::Duration;
 
 pub struct Replay {
@@ -49,6 +49,8 @@ pub fn build(
         GroupKind::Streams => "Offsets of a streams group are reset with kafka-streams-groups.sh --reset-offsets.",
         GroupKind::Classic | GroupKind::Consumer | GroupKind::Simple => "",
     };
+    // Whole minutes: a command that is another one with every collection could not be compared with what was run.
+    let now = now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now);
     let window = window(cluster, group);
     let mut choices = Vec::new();
     if not_this_way.is_empty() {
