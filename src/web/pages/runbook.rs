@@ -127,7 +127,9 @@ struct RunbookPage {
 }
 
 pub async fn page(State(dashboard): State<DashboardState>, Path(alert): Path<String>, visit: Visit) -> Response {
-    let found = RUNBOOKS.iter().find(|(name, _)| *name == alert);
+    // `tidemark rules --runbook-base` puts the file's name behind what it is given.
+    let wanted = alert.strip_suffix(".md").unwrap_or(&alert);
+    let found = RUNBOOKS.iter().find(|(name, _)| *name == wanted);
     let Some((alert, text)) = found else {
         let (title, text) = ("There is no such runbook", "No alert has this name.".to_owned());
         return reply::message(

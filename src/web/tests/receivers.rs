@@ -100,6 +100,7 @@ async fn every_alert_and_every_rule_leads_to_its_runbook() {
     for words in ["What to do", "<code>tidemark ledger init --accept-loss", "href=\"/alerts?rule=LedgerForgot\""] {
         assert!(book.body.contains(words), "{words}: {}", book.body);
     }
+    assert_eq!(dashboard.get("/runbooks/LedgerForgot.md").await.code, StatusCode::OK, "as the rules for Prometheus link");
     assert_eq!(dashboard.get("/runbooks/..%2Fsecret").await.code, StatusCode::NOT_FOUND);
     let json = dashboard.get("/alerts.json").await.json();
     assert!(json["alerts"][0]["runbook"].as_str().unwrap().starts_with("/runbooks/"), "{json}");
