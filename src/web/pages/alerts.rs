@@ -42,6 +42,10 @@ struct AlertRow {
     runbook: String,
     /// Until when receivers are not told of it; empty where they are.
     silenced: String,
+    /// Of a line that stands for one alert alone, which is not over.
+    may_be_silenced: bool,
+    /// As the form sends it; empty where the subject is no group.
+    group: String,
     since: Markup,
     age: String,
     /// Further alerts of the same rule and state that this line stands for, and where they are listed.
@@ -138,6 +142,8 @@ fn row(f: &Frame, view: &View, lasting: &[Silence], alert: &AlertView) -> AlertR
         href: alert.group.as_ref().map_or_else(String::new, |group| f.links.group(&alert.cluster, group)),
         runbook: runbook::href(&f.links, alert.name).unwrap_or_default(),
         silenced: silenced(view, lasting, alert).map_or_else(String::new, words::day_clock),
+        may_be_silenced: alert.state != AlertState::Resolved && silenced(view, lasting, alert).is_none(),
+        group: alert.group.as_deref().unwrap_or_default().to_owned(),
         since: time(alert.active_since, &words::clock_short(alert.active_since, view.at)),
         age: words::duration(words::between(alert.active_since, ended)),
         more: String::new(),
@@ -177,6 +183,7 @@ fn rows(f: &Frame, view: &View, lasting: &[Silence], rule: &str) -> (Vec<AlertRo
         }
         // It stands for all of them and stays when the newest one goes.
         line.id = element_id("al", &[first.name, first.severity.label(), first.state.label()]);
+        line.may_be_silenced = false;
         line.more = format!("and {} of this rule", words::plural(others.len() as u64, "other", "others"));
         line.more_href = f.links.to(&with_query(PATH, &selection(first.name)));
         vec![line]

@@ -119,7 +119,9 @@ async fn an_alert_is_silenced_and_shown_as_that_until_the_silence_is_ended() {
     let dashboard = dashboard(Scenario::Normal);
     let wanted = [("rule", "KafkaConsumerGroupDown"), ("group", "invoice-pdf"), ("minutes", "60")];
     assert_eq!(dashboard.send(form("/alerts/silence", "cross-site", &wanted)).await.code, StatusCode::FORBIDDEN);
-    assert!(!dashboard.get("/alerts").await.body.contains("Silenced until"));
+    let before = dashboard.get("/alerts").await.body;
+    assert!(!before.contains("Silenced until"));
+    assert_eq!(before.matches("name=\"group\" value=\"invoice-pdf\"").count(), 1, "the alert has a button of its own");
 
     let answer = dashboard.send(form("/alerts/silence", "same-origin", &wanted)).await;
     assert_eq!((answer.code, answer.header(header::LOCATION)), (StatusCode::SEE_OTHER, "/alerts#silences"));
@@ -127,6 +129,8 @@ async fn an_alert_is_silenced_and_shown_as_that_until_the_silence_is_ended() {
     for words in ["Silenced until", "1 firing alert is silenced: receivers are not told.", "it covers 1 firing alert now"] {
         assert!(page.contains(words), "{words}: {page}");
     }
+    assert!(!page.contains("name=\"group\" value=\"invoice-pdf\""), "it is silenced already");
+    assert_eq!(page.matches("Silence for 1 hour").count(), before.matches("Silence for 1 hour").count() - 1);
     let json = dashboard.get("/alerts.json").await.json();
     let silenced: Vec<&str> = json["alerts"]
         .as_array()
