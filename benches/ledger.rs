@@ -1,10 +1,11 @@
 //! What the ledger costs Redis: CPU per event for claim + complete in batches beside a plain `SET NX EX` and beside a script an
-//! event, what lanes cost, bytes per id. Ratios are of rows of one run, the batch sizes taken together.
+//! event, what lanes cost, bytes per id. Ratios are of medians of one run, the batch sizes taken together.
 //!
 //! `cargo bench --bench ledger [-- EVENTS]` starts a redis-server of its own (a socket in a temporary directory), prints
 //! a table and ends the server. The server's CPU is what Redis says of itself (`INFO cpu`, user + system).
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::try_join_all;
 use redis::{Commands, Connection};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +16,9 @@ use tidemark::store::*;
 const SMALLEST_SCRIPT: &str = "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', 3600) then redis.call('HINCRBY', KEYS[2], 'n', 1) return 1 end return 0";
 
 const WINDOW: Duration = Duration::from_secs(3_600);
+/// Rounds alternate between all that is measured.
+const ROUNDS: usize = 3;
+const BATCHES: [usize; 3] = [50, 100, 500];
 
 struct Server {
     child: Child,
@@ -73,7 +77,8 @@ fn server_cpu(connection: &mut Connection) -> Result<f64> {
 }
 
 struct Row {
-    what: String,
+    what: &'static str,
+    batch: usize,
     cpu_us: f64,
     per_second: f64,
 }
@@ -81,14 +86,14 @@ struct Row {
 /// Measures `work`, which handles `events` of them.
 async fn measure<F: Future<Output = Result<()>>>(
     control: &mut Connection,
-    what: String,
+    (what, batch): (&'static str, usize),
     events: usize,
     work: F,
 ) -> Result<Row> {
     let (cpu, start) = (server_cpu(control)?, Instant::now());
     work.await?;
     let (count, seconds) = (events as f64, start.elapsed().as_secs_f64());
-    Ok(Row { what, cpu_us: (server_cpu(control)? - cpu) * 1e6 / count, per_second: count / seconds })
+    Ok(Row { what, batch, cpu_us: (server_cpu(control)? - cpu) * 1e6 / count, per_second: count / seconds })
 }
 
 fn deliveries(events: usize) -> Vec<Delivery> {
@@ -150,13 +155,53 @@ fn set_nx(connection: &mut Connection, events: &[Delivery], batch: usize) -> Res
     Ok(())
 }
 
-/// CPU by what was measured, over the batch sizes.
+/// The same two calls of the ledger, an event each, sent a batch at a time.
+async fn an_event_a_call(store: &RedisStore, at: At<'_>, events: &[Delivery], batch: usize) -> Result<()> {
+    let work = |delivery| claim_and_complete(store, at, std::slice::from_ref(delivery), 1);
+    for chunk in events.chunks(batch) {
+        try_join_all(chunk.iter().map(work)).await?;
+    }
+    Ok(())
+}
+
+const SET_NX: &str = "`SET NX EX`, in pipelines";
+const SMALLEST: &str = "two of the smallest scripts an event, in pipelines";
+const AN_EVENT_A_CALL: &str = "claim + complete, an event a call, as many at once";
+const WITHOUT_LANES: &str = "claim + complete without lanes";
+const LEDGER: &str = "claim + complete";
+const DUPLICATES: &str = "claim of duplicates";
+
+/// What the rounds gave, by what was measured and the batch.
 #[derive(Default)]
-struct Sums {
-    set_nx: f64,
-    scripts: f64,
-    ledger: f64,
-    without_lanes: f64,
+struct Rounds(Vec<Row>);
+
+impl Rounds {
+    /// The median of a column.
+    fn median(&self, what: &str, batch: usize, column: impl Fn(&Row) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.0.iter().filter(|row| row.what == what && row.batch == batch).map(column).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    /// CPU per event over the batch sizes.
+    fn cpu(&self, what: &str) -> f64 {
+        BATCHES.iter().map(|&batch| self.median(what, batch, |row| row.cpu_us)).sum()
+    }
+
+    fn print(&self) {
+        println!("| what | batch | Redis CPU, us per event | events/s |\n|---|---|---|---|");
+        for what in [SET_NX, SMALLEST, AN_EVENT_A_CALL, WITHOUT_LANES, LEDGER, DUPLICATES] {
+            for batch in BATCHES {
+                let (cpu, rate) =
+                    (self.median(what, batch, |row| row.cpu_us), self.median(what, batch, |row| row.per_second));
+                println!("| {what} | {batch} | {cpu:.1} | {rate:.0} |");
+            }
+        }
+        println!("\n| Redis CPU of claim + complete | ratio |\n|---|---|");
+        for what in [SET_NX, AN_EVENT_A_CALL, SMALLEST, WITHOUT_LANES] {
+            println!("| to {what} | {:.2} |", self.cpu(LEDGER) / self.cpu(what));
+        }
+    }
 }
 
 /// A new ledger in an empty Redis.
@@ -169,72 +214,68 @@ async fn new_ledger(store: &RedisStore, control: &mut Connection, events: usize)
     }
 }
 
+/// Bytes that an id takes, as `SET NX EX` and in the ledger.
+type Bytes = (f64, f64);
+
+/// Measures each way once, on a Redis that is emptied between them.
+async fn round(server: &Server, store: &RedisStore, (events, batch): (usize, usize), rounds: &mut Rounds) -> Result<Bytes> {
+    let (mut control, mut client, new) = (server.connect()?, server.connect()?, deliveries(events));
+    let mut bytes = (0.0, 0.0);
+    control.flushall::<()>()?;
+    let before = info(&mut control, "memory", &["used_memory"])?;
+    let work = async { set_nx(&mut client, &new, batch) };
+    rounds.0.push(measure(&mut control, (SET_NX, batch), events, work).await?);
+    bytes.0 = (info(&mut control, "memory", &["used_memory"])? - before) / events as f64;
+
+    control.flushall::<()>()?;
+    let work = async { scripts(&mut client, &new, batch) };
+    rounds.0.push(measure(&mut control, (SMALLEST, batch), events, work).await?);
+
+    let ledger = new_ledger(store, &mut control, events).await?;
+    let work = an_event_a_call(store, At::new(&ledger, ShardNumber::new(0)), &new, batch);
+    rounds.0.push(measure(&mut control, (AN_EVENT_A_CALL, batch), events, work).await?);
+
+    let ledger = new_ledger(store, &mut control, events).await?;
+    let none = LaneCall { name: LaneName::new(0), number: LaneNumber::NONE };
+    let work = claim_and_complete(store, At::new(&ledger, ShardNumber::new(0)).in_lane(none), &new, batch);
+    rounds.0.push(measure(&mut control, (WITHOUT_LANES, batch), events, work).await?);
+
+    let ledger = new_ledger(store, &mut control, events).await?;
+    let at = At::new(&ledger, ShardNumber::new(0));
+    let before = info(&mut control, "memory", &["used_memory"])?;
+    rounds.0.push(measure(&mut control, (LEDGER, batch), events, claim_and_complete(store, at, &new, batch)).await?);
+    let stats = store.stats(at).await?;
+    anyhow::ensure!(stats.imbalance() == 0 && stats.remembered_ids == events as u64, "{stats:?}");
+    bytes.1 = (info(&mut control, "memory", &["used_memory"])? - before) / events as f64;
+    let work = async {
+        let terms = Terms { owner: Owner::new("b")?, lease: WINDOW, intent: Intent::Normal };
+        for chunk in new.chunks(batch) {
+            store.claim(at, &terms, chunk).await?;
+        }
+        Ok(())
+    };
+    rounds.0.push(measure(&mut control, (DUPLICATES, batch), events, work).await?);
+    Ok(bytes)
+}
+
 async fn run(events: usize) -> Result<()> {
     let server = Server::start()?;
-    let mut control = server.connect()?;
-    let mut client = server.connect()?;
-    let version: String = redis::cmd("INFO").arg("server").query(&mut control)?;
+    let version: String = redis::cmd("INFO").arg("server").query(&mut server.connect()?)?;
     let version = version.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("?").to_owned();
     let store = RedisStore::new(&server.url(), RedisTimeouts::default())?;
-    println!("redis {version}, {events} events a row\n");
-    println!("| what | Redis CPU, us per event | events/s |\n|---|---|---|");
-    let (mut bytes, mut sums) = (Vec::new(), Sums::default());
-    for batch in [50, 100, 500] {
-        control.flushall::<()>()?;
-        let before = info(&mut control, "memory", &["used_memory"])?;
-        let new = deliveries(events);
-        let work = async { set_nx(&mut client, &new, batch) };
-        let row = measure(&mut control, format!("SET NX EX, pipelines of {batch}"), events, work).await?;
-        sums.set_nx += print(&row);
-        bytes.push(("SET NX EX", (info(&mut control, "memory", &["used_memory"])? - before) / events as f64));
-
-        control.flushall::<()>()?;
-        let work = async { scripts(&mut client, &new, batch) };
-        let row = measure(&mut control, format!("two scripts an event, pipelines of {batch}"), events, work).await?;
-        sums.scripts += print(&row);
-
-        let ledger = new_ledger(&store, &mut control, events).await?;
-        let none = LaneCall { name: LaneName::new(0), number: LaneNumber::NONE };
-        let at = At::new(&ledger, ShardNumber::new(0)).in_lane(none);
-        let work = claim_and_complete(&store, at, &new, batch);
-        let what = format!("claim + complete without lanes, batches of {batch}");
-        sums.without_lanes += print(&measure(&mut control, what, events, work).await?);
-
-        let ledger = new_ledger(&store, &mut control, events).await?;
-        let at = At::new(&ledger, ShardNumber::new(0));
-        let before = info(&mut control, "memory", &["used_memory"])?;
-        let work = claim_and_complete(&store, at, &new, batch);
-        let row = measure(&mut control, format!("claim + complete, batches of {batch}"), events, work).await?;
-        sums.ledger += print(&row);
-        let stats = store.stats(at).await?;
-        anyhow::ensure!(stats.imbalance() == 0 && stats.remembered_ids == events as u64, "{stats:?}");
-        bytes.push(("ledger", (info(&mut control, "memory", &["used_memory"])? - before) / events as f64));
-        let work = async {
-            let terms = Terms { owner: Owner::new("b")?, lease: WINDOW, intent: Intent::Normal };
-            for chunk in new.chunks(batch) {
-                store.claim(at, &terms, chunk).await?;
-            }
-            Ok(())
-        };
-        let row = measure(&mut control, format!("claim of duplicates, batches of {batch}"), events, work).await?;
-        print(&row);
+    let (mut rounds, mut bytes) = (Rounds::default(), Bytes::default());
+    for _ in 0..ROUNDS {
+        for batch in BATCHES {
+            bytes = round(&server, &store, (events, batch), &mut rounds).await?;
+        }
     }
-    println!("\n| Redis CPU of claim + complete | ratio |\n|---|---|");
-    println!("| to SET NX EX | {:.1} |", sums.ledger / sums.set_nx);
-    println!("| to two of the smallest scripts an event | {:.2} |", sums.ledger / sums.scripts);
-    println!("| to itself without lanes | {:.2} |", sums.ledger / sums.without_lanes);
-    println!("\n| bytes per remembered id | |\n|---|---|");
-    bytes[..2].iter().for_each(|(what, bytes)| println!("| {what} | {bytes:.1} |"));
+    println!("redis {version}, {events} events a row, medians of {ROUNDS} rounds\n");
+    rounds.print();
+    println!("\n| bytes per remembered id | |\n|---|---|\n| {SET_NX} | {:.1} |\n| {LEDGER} | {:.1} |", bytes.0, bytes.1);
     Ok(())
 }
 
-/// Prints a row and gives its CPU.
-fn print(row: &Row) -> f64 {
-    println!("| {} | {:.1} | {:.0} |", row.what, row.cpu_us, row.per_second);
-    row.cpu_us
-}
-
 fn main() -> Result<()> {
-    let events = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(200_000);
+    let events = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(100_000);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(events))
 }

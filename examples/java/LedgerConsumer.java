@@ -177,18 +177,15 @@ public class LedgerConsumer {
                     keys.add(utf8(tag + ":d:" + Math.max(generation - 1, 0) + ":" + bucket(digest, buckets)));
                 }
                 argv.add(Arrays.copyOf(digest, 16));
-                if (!isClaim) {
+                if (isHold) {
                     argv.add(utf8(event.fence()));
+                    continue;
                 }
-                if (!isHold) {
-                    argv.add(event.place());
-                    argv.add(event.payload());
-                    if (isClaim) {
-                        argv.add(utf8(event.waited() ? 1 : 0));
-                    }
-                    argv.add(utf8(label(event.id())));
-                    argv.add(utf8(label(event.source())));
-                }
+                byte[] fence = isClaim ? new byte[0] : Arrays.copyOfRange(ByteBuffer.allocate(8).putLong(event.fence()).array(), 1, 8);
+                byte[] mark = utf8(isClaim && event.waited() ? "1" : "");
+                argv.add(ByteBuffer.allocate(fence.length + 12 + mark.length).put(fence).put(event.place()).put(event.payload())
+                        .put(mark).array());
+                argv.add(utf8(label(event.id()) + "\0" + label(event.source())));
             }
             return new Call(keys, argv);
         }

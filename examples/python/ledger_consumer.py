@@ -87,12 +87,15 @@ def pack(call, tag, shape, generation, incarnation, lane, a):
         raise NotImplementedError(call)  # commit and begin: this consumer keeps no state in the ledger
     for event in events or []:
         argv.append(identity(event["source"], event["id"], None, None, 1, 1)["digest"][:16])
-        if "fence" in event:
+        if call in ("release", "extend"):
             argv.append(event["fence"])
-        if call in ("claim", "seen", "complete", "fail"):
-            argv += [place_bytes(event["place"]), bytes.fromhex(event["payload_hash"])]
-            argv += [int(event["waited"])] if call in ("claim", "seen") else []
-            argv += [label(event["id"]), label(event["source"])]
+            continue
+        place = place_bytes(event["place"]) + bytes.fromhex(event["payload_hash"])
+        if call in ("claim", "seen"):
+            argv.append(place + (b"1" if event["waited"] else b""))
+        else:
+            argv.append(event["fence"].to_bytes(7, "big") + place)
+        argv.append(f"{label(event['id'])}\0{label(event['source'])}")
     return [k.encode() for k in keys], [v if isinstance(v, bytes) else str(v).encode() for v in argv]
 
 

@@ -19,6 +19,12 @@ impl FencingToken {
         self.0
     }
 
+    /// Big endian; below 2^56.
+    pub fn to_bytes(self) -> [u8; 7] {
+        let [_, a, b, c, d, e, f, g] = self.0.to_be_bytes();
+        [a, b, c, d, e, f, g]
+    }
+
     /// When the store granted it.
     pub fn granted_at(self) -> DateTime<Utc> {
         from_micros(self.0)

@@ -148,11 +148,11 @@ fn payload(bytes: &[u8]) -> Option<PayloadHash> {
     bytes.try_into().ok().map(PayloadHash::from_bytes)
 }
 
-/// Reads an open record: state (1 byte), fence (7), end of lease or delay in ms (6), attempt (2), place (10), payload hash (2), owner.
+/// Reads an open record: state (1 byte), attempt (2), fence (7), place (10), payload hash (2), end of lease or delay in ms (6), owner.
 pub(super) fn open_record(shard: ShardNumber, record: &[u8]) -> Option<Passport> {
     let (head, labels) = record.split_at_checked(28)?;
-    let (fence, till) = (FencingToken::new(be(&head[1..8])), from_micros(be(&head[8..14]).saturating_mul(1_000)));
-    let attempt = u32::try_from(be(&head[14..16])).ok()?;
+    let attempt = u32::try_from(be(&head[1..3])).ok()?;
+    let (fence, till) = (FencingToken::new(be(&head[3..10])), from_micros(be(&head[22..28]).saturating_mul(1_000)));
     let owner = labels.split(|byte| *byte == 0).next()?;
     let state = match head[0] {
         b'P' => {
@@ -161,19 +161,18 @@ pub(super) fn open_record(shard: ShardNumber, record: &[u8]) -> Option<Passport>
         b'R' | b'H' => PassportState::Waiting { attempt, not_before: till },
         _ => return None,
     };
-    Some(Passport { shard, state, fence, place: place(&head[16..26])?, payload: payload(&head[26..28])? })
+    Some(Passport { shard, state, fence, place: place(&head[10..20])?, payload: payload(&head[20..22])? })
 }
 
-/// Reads a remembered id: state (1 byte), fence (7), place (10), payload hash (2).
+/// Reads a remembered id: fence (7), place (10), payload hash (2), and before them `F` where it was given up.
 pub(super) fn remembered(shard: ShardNumber, record: &[u8], late: bool) -> Option<Passport> {
-    let record: &[u8; 20] = record.try_into().ok()?;
-    let state = match record[0] {
-        b'C' => PassportState::Completed { late },
-        b'F' => PassportState::Dead { late },
+    let (state, record) = match record {
+        [b'F', record @ ..] if record.len() == 19 => (PassportState::Dead { late }, record),
+        record if record.len() == 19 => (PassportState::Completed { late }, record),
         _ => return None,
     };
-    let (place, payload) = (place(&record[8..18])?, payload(&record[18..20])?);
-    Some(Passport { shard, state, fence: FencingToken::new(be(&record[1..8])), place, payload })
+    let (place, payload) = (place(&record[7..17])?, payload(&record[17..19])?);
+    Some(Passport { shard, state, fence: FencingToken::new(be(&record[..7])), place, payload })
 }
 
 /// A place in an entry of recent duplicates; one of another length is no place of ours.

@@ -2,7 +2,7 @@
 
 use super::ids::ShardNumber;
 use sha1::{Digest, Sha1};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 /// Longest name (namespace, group, owner, event id) that the ledger stores, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -191,7 +191,10 @@ impl Ledger {
 }
 
 /// A name as the ledger keeps it for people: without NUL, at most [`NAME_BYTES_MAX`] bytes, whole characters.
-pub(super) fn label(name: &str) -> String {
+pub(super) fn label(name: &str) -> Cow<'_, str> {
+    if name.len() <= NAME_BYTES_MAX && !name.as_bytes().contains(&0) {
+        return Cow::Borrowed(name);
+    }
     let mut kept = String::new();
     for c in name.chars().filter(|&c| c != '\0') {
         if kept.len() + c.len_utf8() > NAME_BYTES_MAX {
@@ -199,7 +202,7 @@ pub(super) fn label(name: &str) -> String {
         }
         kept.push(c);
     }
-    kept
+    Cow::Owned(kept)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::calls::*;
 use super::changes::{Change, CommitRequest, Deadline, OutboxMessage};
-use super::ids::{EventDigest, LaneNumber};
+use super::ids::{EventDigest, EventKey, LaneNumber};
 use super::layout::Key;
 use super::names::label;
 use super::{Owner, Shape};
@@ -11,13 +11,27 @@ use std::time::Duration;
 /// The largest number that a script reads without losing digits.
 const WHOLE_MAX: u64 = (1 << 53) - 1;
 
-/// Arguments of a call, behind lane, generation and incarnation.
+/// Arguments of a call: their bytes, one after the other, and where each ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Args(pub Vec<Vec<u8>>);
+pub(super) struct Args {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
 
 impl Args {
     pub(super) fn push(&mut self, value: impl AsRef<[u8]>) {
-        self.0.push(value.as_ref().to_vec());
+        self.join([value.as_ref()]);
+    }
+
+    /// One argument of several parts.
+    fn join<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        parts.into_iter().for_each(|part| self.bytes.extend_from_slice(part));
+        self.ends.push(self.bytes.len());
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        let begins = |n: usize| n.checked_sub(1).map_or(0, |before| self.ends[before]);
+        (0..self.ends.len()).map(move |n| &self.bytes[begins(n)..self.ends[n]])
     }
 
     pub(super) fn number(&mut self, value: u64) {
@@ -27,20 +41,19 @@ impl Args {
     pub(super) fn delivery(&mut self, delivery: &Delivery) {
         let Delivery { event, place, payload, waited } = delivery;
         self.push(event.digest().open_key());
-        self.push(place.to_bytes());
-        self.push(payload.to_bytes());
-        self.push(if *waited { "1" } else { "0" });
-        self.push(label(&event.id));
-        self.push(label(&event.source));
+        self.join([&place.to_bytes(), &payload.to_bytes(), if *waited { b"1" } else { b"" }]);
+        self.labels(event);
     }
 
     pub(super) fn grant(&mut self, grant: &Grant) {
-        self.push(grant.event.digest().open_key());
-        self.number(grant.fence.get());
-        self.push(grant.place.to_bytes());
-        self.push(grant.payload.to_bytes());
-        self.push(label(&grant.event.id));
-        self.push(label(&grant.event.source));
+        let Grant { event, place, payload, fence } = grant;
+        self.push(event.digest().open_key());
+        self.join([&fence.to_bytes(), &place.to_bytes(), &payload.to_bytes()]);
+        self.labels(event);
+    }
+
+    fn labels(&mut self, event: &EventKey) {
+        self.join([label(&event.id).as_bytes(), b"\0", label(&event.source).as_bytes()]);
     }
 
     pub(super) fn hold(&mut self, grant: &Grant) {
@@ -86,6 +99,14 @@ impl Args {
             self.push(format!("h:{name}"));
             self.push(value);
         }
+    }
+}
+
+impl<A: AsRef<[u8]>> FromIterator<A> for Args {
+    fn from_iter<I: IntoIterator<Item = A>>(values: I) -> Self {
+        let mut args = Self::default();
+        values.into_iter().for_each(|value| args.push(value));
+        args
     }
 }
 
@@ -159,17 +180,19 @@ pub(super) fn pack_findings(findings: Findings, lanes: &[LaneCall]) -> Packed {
 
 /// Arguments alone: what is not about events.
 pub(super) fn pack(keys: Vec<Key>, args: &[String]) -> Packed {
-    Packed { keys, args: Args(args.iter().map(|arg| arg.clone().into_bytes()).collect()) }
+    Packed { keys, args: args.iter().collect() }
 }
 
 /// All arguments of a call.
-pub(super) fn arguments(number: LaneNumber, generation: u64, incarnation: &str, own: &Args) -> Vec<Vec<u8>> {
+pub(super) fn arguments(number: LaneNumber, generation: u64, incarnation: &str, own: &Args) -> Args {
     let mut args = Args::default();
     args.number(number.get());
     args.number(generation);
     args.push(incarnation);
-    args.0.extend(own.0.iter().cloned());
-    args.0
+    let head = args.bytes.len();
+    args.bytes.extend_from_slice(&own.bytes);
+    args.ends.extend(own.ends.iter().map(|end| head + end));
+    args
 }
 
 fn intent(intent: Intent) -> &'static str {

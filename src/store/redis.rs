@@ -5,7 +5,7 @@
 
 use super::lanes::Lanes;
 use super::layout::{self, Prefix};
-use super::packing::{self, Packed};
+use super::packing::{self, Args, Packed};
 use super::redis_address::Address;
 use super::redis_link::Limits;
 use super::redis_servers::Servers;
@@ -125,7 +125,7 @@ impl RedisStore {
     }
 
     /// Runs a script by its digest; a server that does not have it yet is sent the text.
-    pub(super) async fn script(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> StoreResult<Vec<String>> {
+    pub(super) async fn script(&self, script: &Script, keys: &[String], args: &Args) -> StoreResult<Vec<String>> {
         let send = |verb: &str, body: &str| {
             let mut command = redis::cmd(verb);
             command.arg(body).arg(keys.len());
@@ -133,7 +133,7 @@ impl RedisStore {
                 command.arg(key);
             });
             args.iter().for_each(|arg| {
-                command.arg(arg.as_slice());
+                command.arg(arg);
             });
             command
         };

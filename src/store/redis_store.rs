@@ -44,7 +44,7 @@ impl RedisStore {
         shard: ShardNumber,
         wanted: &Incarnation,
     ) -> StoreResult<(Incarnation, bool)> {
-        let args = [wanted.as_str().into(), wanted.shape().window_millis().to_string().into()];
+        let args = [wanted.as_str(), &wanted.shape().window_millis().to_string()].into_iter().collect();
         let keys = [Prefix::new(name, shard).books()];
         let reply = self.script(&self.scripts().init, &keys, &args).await?;
         match reply.as_slice() {
@@ -126,7 +126,7 @@ impl Store for RedisStore {
     }
 
     async fn topic_number(&self, namespace: &Namespace, topic: &str) -> StoreResult<TopicNumber> {
-        let reply = self.script(&self.scripts().topic, &[layout::topics(namespace)], &[topic.into()]).await?;
+        let reply = self.script(&self.scripts().topic, &[layout::topics(namespace)], &[topic].into_iter().collect()).await?;
         match reply.as_slice() {
             [ok, number] if ok == "OK" => number.parse().map(TopicNumber::new).map_err(|_| unexpected(&reply)),
             [bad, _] if bad == "BADARG" => {

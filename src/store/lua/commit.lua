@@ -24,16 +24,16 @@ local function commit_one(c, e, record)
   if not record then
     local done = recall(c, e.bucket, e.before, e.digest)
     if not done then count(c, 'gone'); return 'GONE' end
-    local was, fence = from_bytes(DONE, done)
+    local was, fence = read_done(done)
     if was == 'C' and fence == e.fence then return 'AGAIN' end
     count(c, 'fenced')
     return 'FENCED'
   end
-  local held, fence = from_bytes(OPEN, record)
+  local held, _, fence = from_bytes(OPEN, record)
   if held ~= 'P' or fence ~= e.fence then count(c, 'fenced'); return 'FENCED' end
   local version = tonumber(call('HGET', e.change.key, '_v') or '0')
   if version ~= e.version then count(c, 'cas'); return 'CAS ' .. int(version) end
-  settle_open(c, e.bucket, e.digest, record, 'C')
+  settle_open(c, e.bucket, e.digest, record, 'C', sub(record, 4, 22))
   count(c, 'completed')
   local after, ids = write_change(c, e.change, version)
   return table.concat({'OK', int(after), unpack(ids)}, ' '), true

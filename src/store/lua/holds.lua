@@ -15,10 +15,10 @@ local function touch_events(state_after)
   for i, digest in ipairs(digests) do
     local record, answer = open[digest] or stored[i], 'GONE'
     if record then
-      local held, fence, _, attempt, place, hash = from_bytes(OPEN, record)
+      local held, attempt, fence, place, hash = from_bytes(OPEN, record)
       if fence ~= tonumber(ARGV[5 + 2 * i]) then answer = 'FENCED'
       elseif held == 'P' then
-        record = to_bytes(OPEN, state_after, fence, c.ms + ms, attempt, place, hash) .. record:sub(OPEN_BYTES + 1)
+        record = to_bytes(OPEN, state_after, attempt, fence, place, hash, c.ms + ms) .. record:sub(OPEN_BYTES + 1)
         open[digest] = record
         put[#put + 1] = digest; put[#put + 1] = record
         answer = 'OK'

@@ -4,17 +4,19 @@
 --      5 T:q:<lane>  6 T:w owners of completions that took more than one attempt
 -- ARGV 1 number of the call in its lane, 0 = no lane   2 generation   3 incarnation; the rest is each script's own
 -- A lane keeps the number of its last call, 8 bytes of hash over what that call asked for, and its reply.
--- Open record: state (P in flight, R released after a failure, H handed back), fence, end of lease or delay in ms, attempt,
--- place, payload hash; then owner NUL id NUL source. Remembered id: state (C completed, F given up), fence, place, hash.
+-- Open record: state (P in flight, R released after a failure, H handed back), attempt, fence, place, payload hash, end of
+-- lease or delay in ms; then owner NUL id NUL source. Remembered id: fence, place, hash, as they stand in the open record;
+-- before them F when it was given up, nothing when it is completed.
 -- A script does not roll back: each checks all that can fail before its first write.
 -- Calls carry hundreds of events: what runs once an event makes no table, no string that it can do without, and as few
 -- calls as it can; and an event is its number in the call.
 
 local KEYS, ARGV = KEYS, ARGV
-local call, byte, sub, find, format = redis.call, string.byte, string.sub, string.find, string.format
+local call, char, byte, sub, find, format = redis.call, string.char, string.byte, string.sub, string.find, string.format
 local to_bytes, from_bytes = struct.pack, struct.unpack
-local OPEN, OPEN_BYTES = '>c1I7I6I2c10c2', 28
-local DONE = '>c1I7c10c2'
+local OPEN, OPEN_BYTES = '>c1I2I7c10c2I6', 28
+local DONE, DONE_BYTES = '>I7c10c2', 19
+local IN_FLIGHT = byte('P')
 local NO_HASH = '\0\0'
 local EVENTS_MAX, NOTES_MAX, STREAM_LENGTH = 1000, 16, 1000
 local WINNERS_MAX, WINNERS_MS = 1000, 3600000
@@ -27,8 +29,6 @@ local FILL_EVERY = 8
 local WHOLE = format('%d', 2 ^ 52) == '4503599627370496' and '%d' or '%.0f'
 
 local function int(x) return format(WHOLE, x) end
-
-local function place_hex(place) return format('%08x%08x%04x', from_bytes('>I4I4I2', place)) end
 
 local function hash_hex(hash) return format('%04x', from_bytes('>I2', hash)) end
 
@@ -55,7 +55,7 @@ end
 local function asked(op, parts)
   local number, gen = ARGV[1], ARGV[2]
   ARGV[1], ARGV[2] = op, ''
-  local all = parts and op .. table.concat(parts) or cmsgpack.pack(ARGV)
+  local all = parts and table.concat(parts) or cmsgpack.pack(ARGV)
   ARGV[1], ARGV[2] = number, gen
   return sub(redis.sha1hex(all), 1, 16)
 end
@@ -158,6 +158,18 @@ local function recall(c, now_bucket, before_bucket, digest)
 end
 
 local function conflicts(a, b) return a ~= b and a ~= NO_HASH and b ~= NO_HASH end
+
+-- What is remembered: state, fence, place and payload hash.
+local function read_done(record)
+  if #record == DONE_BYTES then return 'C', from_bytes(DONE, record) end
+  return 'F', from_bytes(DONE, record, 2)
+end
+
+-- An event's id and source.
+local function labels(label)
+  local at = find(label, '\0', 1, true)
+  return sub(label, 1, at - 1), sub(label, at + 1)
+end
 
 local function owner_of(record) return sub(record, OPEN_BYTES + 1, find(record, '\0', OPEN_BYTES + 1, true) - 1) end
 

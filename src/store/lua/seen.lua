@@ -7,9 +7,8 @@ if not REPORTS[report] then return {'BADARG', 'report'} end
 ARGV[4] = '0'
 
 return grant_events(report, function(c, i, fence)
-  local a = 6 * i
   count(c, 'completed')
   if report == 'executed' then count(c, 'reported') end
-  remember(c, KEYS[5 + 2 * i], ARGV[a + 1], to_bytes(DONE, 'C', fence, ARGV[a + 2], ARGV[a + 3]))
+  remember(c, KEYS[5 + 2 * i], ARGV[3 * i + 4], to_bytes('>I7', fence) .. what_of(ARGV[3 * i + 5]))
   return false
 end)

@@ -9,7 +9,7 @@ local function sweep()
   if #ARGV ~= 5 or not ARGV[4]:match('^%d+$') or not oldest then return {'BADARG', 'shape'} end
   local page, dropped = call('HSCAN', KEYS[2], ARGV[4], 'COUNT', STEP), 0
   for i = 1, #page[2], 2 do
-    local state, _, till = from_bytes(OPEN, page[2][i + 1])
+    local state, _, _, _, _, till = from_bytes(OPEN, page[2][i + 1])
     if c.ms - till > c.window then
       -- HSCAN may give a field twice.
       if call('HDEL', KEYS[2], page[2][i]) == 1 then

@@ -120,7 +120,7 @@ impl MemoryStore {
 
 /// What a relay's call asks for.
 fn relay_args<T: AsRef<str>>(args: &[T]) -> packing::Args {
-    packing::Args(args.iter().map(|arg| arg.as_ref().as_bytes().to_vec()).collect())
+    args.iter().map(AsRef::as_ref).collect()
 }
 
 impl Store for MemoryStore {

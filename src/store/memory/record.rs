@@ -45,6 +45,11 @@ pub(super) struct Meeting {
 
 impl Meeting {
     pub(super) fn of(event: &EventKey, place: RecordPlace, owner: &Owner) -> Self {
-        Self { id: label(&event.id), source: label(&event.source), place, owner: owner.as_str().to_owned() }
+        Self {
+            id: label(&event.id).into_owned(),
+            source: label(&event.source).into_owned(),
+            place,
+            owner: owner.as_str().to_owned(),
+        }
     }
 }

@@ -80,7 +80,7 @@ impl Player {
             "generation": generation,
             "lane": self.lane.map(|lane| json!({ "name": lane.name.to_string(), "number": lane.number.get() })),
             "keys": layout::keys(&prefix, self.lane.map(|lane| lane.name), generation, &packed.keys),
-            "argv": argv.iter().map(|arg| argument(arg)).collect::<Vec<_>>(),
+            "argv": argv.iter().map(argument).collect::<Vec<_>>(),
             "reply": reply,
             "means": means,
         }));
