@@ -224,7 +224,7 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
         cluster: cluster.into(),
         id: name.into(),
         kind: if shape.name == "flink-stats" { GroupKind::Simple } else { GroupKind::Classic },
-        protocol: if shape.members > 0 { "range".into() } else { String::new() },
+        protocol: if shape.members > 0 { "range".into() } else { "".into() },
         state: known_or_timeout(shape, if shape.members > 0 { GroupState::Stable } else { GroupState::Empty }),
         members: known_or_timeout(shape, members.collect()),
         coordinator: Some(1),
@@ -264,15 +264,16 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
             lag_seconds: Levels { warning: 60.0, critical: 300.0 },
             own: shape.name == "payment-service",
         },
-        topics: vec![GroupTopicView {
+        topics: Box::new([GroupTopicView {
             topic: shape.topic.into(),
-            lag,
+            known_lag: lag.known().map(Count::new),
             counted: lag.known().map(Count::new),
             age: partitions.iter().filter_map(|p| p.time_lag.known()).max_by_key(|time_lag| time_lag.age).map(Age::new),
-            drain: drain(shape, shape.lag),
-            retention_risk: known_or_timeout(shape, shape.age as f64 / 604_800.0),
+            drain_time: DrainTime::new(drain(shape, shape.lag)),
+            risk: known_or_timeout(shape, shape.age as f64 / 604_800.0).known().map(Risk::new),
             consumed_total: 8_120_441,
             troubles: TopicTroubles {
+                lag_unknown: lag.reason(),
                 rewound_total: if shape.status == Status::Rewound { 12_400 } else { 0 },
                 expired: known_or_timeout(shape, 0).known(),
                 ..TopicTroubles::default()
@@ -284,7 +285,7 @@ fn group(cluster: &str, shape: &Shape, name: &str, tick: u64, now: DateTime<Utc>
             is_committed: true,
             knows_ages: true,
             unsubscribed: false,
-        }],
+        }]),
         summed: Default::default(),
         spark: Spark::of(&spark.collect::<Vec<_>>()),
         details: Details(Arc::new(Fixed {

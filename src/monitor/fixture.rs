@@ -24,14 +24,15 @@ pub fn view(now: DateTime<Utc>) -> View {
     unknown.expired = None;
     unknown.unknown_partitions = 1;
     let mut unknown = reading(unknown, vec![("orders", vec![unknown_pair(0)])]);
-    unknown.topics = vec![GroupTopicView {
-        lag: Reading::Unknown(UnknownReason::Timeout),
-        troubles: TopicTroubles { expired: None, ..TopicTroubles::default() }.boxed(),
-        drain: Drain::Unknown,
-        retention_risk: Reading::Unknown(UnknownReason::Timeout),
+    unknown.topics = Box::new([GroupTopicView {
+        known_lag: None,
+        troubles: TopicTroubles { lag_unknown: Some(UnknownReason::Timeout), expired: None, ..TopicTroubles::default() }
+            .boxed(),
+        drain_time: DrainTime::new(Drain::Unknown),
+        risk: None,
         unassigned: Reading::Unknown(UnknownReason::NotAuthorized),
         ..group_topic("orders", vec![unknown_pair(0)])
-    }];
+    }]);
     let share = GroupView { kind: GroupKind::Share, ..group("mail-workers") };
     let share = reading(share, vec![("orders", vec![pair(0, None, 4)])]);
     let beyond =
@@ -126,7 +127,7 @@ pub fn group(id: &str) -> GroupView {
         cluster: Arc::from("local"),
         id: Arc::from(id),
         kind: GroupKind::Classic,
-        protocol: "range".to_owned(),
+        protocol: "range".into(),
         state: Reading::Known(GroupState::Stable),
         members: Reading::Known(vec![MemberView {
             id: Arc::from("m-1"),
@@ -158,7 +159,7 @@ pub fn group(id: &str) -> GroupView {
             lag_seconds: Levels { warning: 60.0, critical: 300.0 },
             own: false,
         },
-        topics: Vec::new(),
+        topics: Box::default(),
         summed: Default::default(),
         spark: Spark::default(),
         details: Details(Arc::new(FixedDetails::default())),
@@ -203,11 +204,11 @@ pub fn group_topic(topic: &str, partitions: Vec<PartitionView>) -> GroupTopicVie
     let beyond_end = partitions.iter().filter_map(|partition| partition.beyond_end).reduce(|sum, by| sum + by);
     GroupTopicView {
         topic: Arc::from(topic),
-        lag: Reading::Known(known.sum()),
+        known_lag: Some(Count::new(known.sum())),
         counted: counted.reduce(|sum, lag| sum + lag).map(Count::new),
         age: ages.max_by_key(|time_lag| time_lag.age).map(Age::new),
-        drain: Drain::In(Duration::from_millis(2_500)),
-        retention_risk: Reading::Known(0.000_005),
+        drain_time: DrainTime::new(Drain::In(Duration::from_millis(2_500))),
+        risk: Some(Risk::new(0.000_005)),
         consumed_total: 88,
         troubles: TopicTroubles { beyond_end, ..TopicTroubles::default() }.boxed(),
         partitions: partitions.len() as u32,

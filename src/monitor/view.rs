@@ -11,7 +11,7 @@ mod series;
 mod sums;
 
 pub use alerts::{AlertState, AlertView, AlertsLeftOut, Severity, TimelineEntry, TimelineKind, Tone};
-pub use compact::{Age, Count};
+pub use compact::{Age, Count, DrainTime, Risk};
 pub use groups::{
     DetailedGroup, DetailedTopic, Details, GroupDetails, GroupTopicView, GroupView, GroupWords, LastKnown, MemberView, Note,
     PartitionView, TopicTroubles, counted_lag,

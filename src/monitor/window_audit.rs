@@ -209,7 +209,7 @@ mod tests {
         let mut unread = group_topic("t", Vec::new());
         unread.unsubscribed = true;
         let mut reader = group("payment-service");
-        reader.topics = vec![unread];
+        reader.topics = Box::new([unread]);
         let view = cluster("c", crate::monitor::fixture::at(0), vec![reader]);
         assert_eq!(audit(&view, &ledger_group("payment-service")), Some(Vec::new()));
     }

@@ -89,10 +89,10 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
     };
     let lag_of = |active: bool, lag: u64| if active { lag } else { 10 };
     let mut slow = judged("slow", Status::FallingBehind, 500, during(2, 40));
-    slow.topics[0].drain = Drain::Never;
+    slow.topics[0].drain_time = DrainTime::new(Drain::Never);
     // For who stands still the estimate is no news; once it moves again, it is.
     let mut stuck = judged("stuck", Status::Stalled, 1_200, during(5, 22));
-    stuck.topics[0].drain = Drain::Never;
+    stuck.topics[0].drain_time = DrainTime::new(Drain::Never);
     let time_lag = if during(5, 25) { aged(90) } else { aged(3) };
     let late = behind("late", Status::Ok, PartitionView { time_lag, ..pair(0, Some(999_960), 1_000_000) });
     let mut bounded = judged("bounded", Status::Ok, 40, true);
@@ -101,7 +101,7 @@ fn lag_groups(minute: i64) -> Vec<GroupView> {
         bounded.time_lag_at_least = Some(Duration::from_secs(95));
     }
     let mut risky = judged("risky", Status::Ok, 40, true);
-    risky.topics[0].retention_risk = Reading::Known(if during(5, 25) { 0.9 } else { 0.3 });
+    risky.topics[0].risk = Some(Risk::new(if during(5, 25) { 0.9 } else { 0.3 }));
     let mut lost = judged("lost", Status::Ok, 0, true);
     lost.topics[0].troubles.get_or_insert_default().lost_total = if minute >= 10 { 7 } else { 0 };
     let mut expired = judged("expired", Status::Ok, 0, true);
@@ -135,11 +135,11 @@ fn quiet_groups() -> Vec<GroupView> {
     let mut unsubscribed = with("ok-unsubscribed", "orders", vec![pair(0, Some(1), 90_000)]);
     unsubscribed.topics[0].unsubscribed = true;
     unsubscribed.topics[0].troubles.get_or_insert_default().expired = Some(5);
-    unsubscribed.topics[0].retention_risk = Reading::Known(0.99);
+    unsubscribed.topics[0].risk = Some(Risk::new(0.99));
     let mut drained = with("ok-drained", "orders", vec![pair(0, Some(5), 5)]);
     drained.status = Status::NoMembers;
     let mut steady = with("ok-steady", "orders", vec![pair(0, Some(5), 9)]);
-    steady.topics[0].drain = Drain::Never;
+    steady.topics[0].drain_time = DrainTime::new(Drain::Never);
     vec![
         drained,
         steady,
@@ -304,7 +304,7 @@ impl Drop for TestFolder {
 
 fn one_group(minute: i64, status: Status) -> View {
     let now = at(60 * minute);
-    let stalled = GroupView { status, topics: vec![group_topic("orders", vec![pair(0, Some(1), 9)])], ..group("g") };
+    let stalled = GroupView { status, topics: Box::new([group_topic("orders", vec![pair(0, Some(1), 9)])]), ..group("g") };
     let mut cluster = fixture::cluster("c", now, vec![stalled]);
     cluster.ledger = None;
     View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(now) }
@@ -360,8 +360,8 @@ fn who_stands_still_is_not_told_to_drain_too_slowly() {
     let mut engine = Engine::new(EngineSettings { hold: Some(Duration::ZERO), ..EngineSettings::default() });
     let mut names = |minute: i64, status| {
         let mut stuck =
-            GroupView { status, topics: vec![group_topic("orders", vec![pair(0, Some(0), 9_000)])], ..group("g") };
-        stuck.topics[0].drain = Drain::Never;
+            GroupView { status, topics: Box::new([group_topic("orders", vec![pair(0, Some(0), 9_000)])]), ..group("g") };
+        stuck.topics[0].drain_time = DrainTime::new(Drain::Never);
         let mut cluster = fixture::cluster("c", at(60 * minute), vec![stuck]);
         cluster.ledger = None;
         let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(60 * minute)) };

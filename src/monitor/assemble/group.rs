@@ -18,7 +18,8 @@ use crate::monitor::{
     memory::Memory,
     timeline,
     view::{
-        Age, Count, GroupTopicView, GroupView, GroupWords, Note, PartitionView, TimelineEntry, TopicTroubles, counted_lag,
+        Age, Count, DrainTime, GroupTopicView, GroupView, GroupWords, Note, PartitionView, Risk, TimelineEntry,
+        TopicTroubles, counted_lag,
     },
 };
 use chrono::{DateTime, Utc};
@@ -131,7 +132,7 @@ fn view(
         cluster: at.watched.cluster.clone(),
         id: group.id.clone(),
         kind: group.kind,
-        protocol: group.protocol.clone(),
+        protocol: group.protocol.as_str().into(),
         state: group.state,
         members: members::views(group),
         coordinator: group.coordinator,
@@ -341,11 +342,11 @@ fn topics(
     group: &GroupSnapshot,
     track: Option<&GroupTrack>,
     judged: &[Judged<'_>],
-) -> Vec<GroupTopicView> {
+) -> Box<[GroupTopicView]> {
     let parts = || judged.chunk_by(|a, b| a.row.topic == b.row.topic);
     let mut topics = Vec::with_capacity(parts().count());
     topics.extend(parts().map(|rows| group_topic(scene, group, track, rows)));
-    topics
+    topics.into_boxed_slice()
 }
 
 fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTrack>, rows: &[Judged<'_>]) -> GroupTopicView {
@@ -358,7 +359,9 @@ fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTra
     let ages = rows.iter().filter_map(|one| one.view.time_lag.known());
     let counted = rows.iter().filter_map(|one| counted_lag(group.kind, &one.view)).reduce(u64::saturating_add);
     let oldest = ages.reduce(|one, other| if other.age > one.age { other } else { one });
+    let lag = sums::lag(&all);
     let troubles = TopicTroubles {
+        lag_unknown: lag.reason(),
         rewound_total: totals.map_or(0, |totals| totals.rewound),
         lost_total: totals.map_or(0, |totals| totals.lost),
         expired: sums::expired_of(rows),
@@ -366,11 +369,11 @@ fn group_topic(scene: &Scene<'_>, group: &GroupSnapshot, track: Option<&GroupTra
     };
     GroupTopicView {
         topic: scene.snapshot.topics.get(topic as usize).map_or_else(|| Arc::from(""), |topic| topic.name.clone()),
-        lag: sums::lag(&all),
+        known_lag: lag.known().map(Count::new),
         counted: counted.map(Count::new),
         age: oldest.map(Age::new),
-        drain: sums::drain(&all),
-        retention_risk: sums::certain_risk(scene, &all),
+        drain_time: DrainTime::new(sums::drain(&all)),
+        risk: sums::certain_risk(scene, &all).known().map(Risk::new),
         consumed_total: totals.map_or(0, |totals| totals.consumed),
         troubles: troubles.boxed(),
         partitions: small(rows.len()),

@@ -186,7 +186,7 @@ fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>], now: DateTime<U
     write_each_topic(out, family::GROUP_UNASSIGNED_PARTITIONS, clusters, |topic| {
         topic.unassigned.known().map(|count| count as f64)
     });
-    write_each_topic(out, family::GROUP_DRAIN_SECONDS, clusters, |topic| match topic.drain {
+    write_each_topic(out, family::GROUP_DRAIN_SECONDS, clusters, |topic| match topic.drain() {
         Drain::CaughtUp => Some(0.0),
         Drain::In(time) => Some(time.as_secs_f64()),
         Drain::Never => Some(f64::INFINITY),
@@ -197,9 +197,7 @@ fn write_topics(out: &mut TextWriter, clusters: &[Prepared<'_>], now: DateTime<U
     write_each_topic(out, family::GROUP_EXPIRED_MESSAGES, clusters, |topic| topic.expired().map(|expired| expired as f64));
     write_each_topic(out, family::GROUP_BEYOND_END_MESSAGES, clusters, |topic| topic.beyond_end().map(|by| by as f64));
     write_each_topic(out, family::GROUP_LOST_MESSAGES, clusters, |topic| Some(topic.lost_total() as f64));
-    write_each(out, family::GROUP_RETENTION_RISK_RATIO, clusters, |group, topic| {
-        topic.retention_risk_at(group, now).known()
-    });
+    write_each(out, family::GROUP_RETENTION_RISK_RATIO, clusters, |group, topic| topic.retention_risk_at(group, now));
 }
 
 fn write_each_topic(

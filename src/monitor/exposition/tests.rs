@@ -283,7 +283,7 @@ prop_compose! {
         let named = topics.iter().map(|(name, partitions)| (name.as_str(), partitions.clone())).collect();
         let mut group = fixture::reading(fixture::group(&id), named);
         for topic in &mut group.topics {
-            topic.retention_risk = risk.map_or(Reading::Unknown(crate::lag::UnknownReason::HistoryTooShort), Reading::Known);
+            topic.risk = risk.map(Risk::new);
         }
         group.thresholds.lag_messages.warning = threshold;
         group
@@ -308,7 +308,7 @@ proptest! {
             prop_assert_eq!(threshold, Some(group.thresholds.lag_messages.warning));
             for topic in &group.topics {
                 let of_topic = [of_group[0], of_group[1], ("topic", &*topic.topic)];
-                prop_assert_eq!(page.value("tidemark_group_retention_risk_ratio", &of_topic), topic.retention_risk.known());
+                prop_assert_eq!(page.value("tidemark_group_retention_risk_ratio", &of_topic), topic.risk.map(Risk::get));
                 for (_, partition) in group.partitions().iter().filter(|(of, _)| of.topic == topic.topic) {
                     let number = partition.partition.to_string();
                     let of_pair = [of_topic[0], of_topic[1], of_topic[2], ("partition", number.as_str())];

@@ -1,6 +1,6 @@
 //! Consumer groups, their topics, partitions and members.
 
-use super::{Age, Count, GroupSums};
+use super::{Age, Count, DrainTime, GroupSums, Risk};
 use crate::lag::{
     Drain, GroupKind, GroupState, LogRange, Offset, Reading, Spark, Status, Thresholds, TimeLag, TimeLagSource,
     UnknownReason, read_committed_lag,
@@ -18,7 +18,7 @@ pub struct GroupView {
     pub cluster: Arc<str>,
     pub id: Arc<str>,
     pub kind: GroupKind,
-    pub protocol: String,
+    pub protocol: Box<str>,
     pub state: Reading<GroupState>,
     pub members: Reading<Vec<MemberView>>,
     pub coordinator: Option<i32>,
@@ -58,7 +58,7 @@ pub struct GroupView {
     pub as_of: DateTime<Utc>,
     pub thresholds: Thresholds,
     /// Sorted by topic.
-    pub topics: Vec<GroupTopicView>,
+    pub topics: Box<[GroupTopicView]>,
     /// What they come to, once somebody has asked: see [`Self::sums`].
     pub summed: OnceLock<GroupSums>,
     /// Lag over time.
@@ -140,7 +140,7 @@ impl GroupView {
     /// The retention risk at `now`, of the worst topic.
     pub fn retention_risk_at(&self, now: DateTime<Utc>) -> Reading<f64> {
         let of_topics = self.topics.iter().filter(|topic| !topic.unsubscribed);
-        let worst = of_topics.filter_map(|topic| topic.retention_risk_at(self, now).known()).reduce(f64::max);
+        let worst = of_topics.filter_map(|topic| topic.retention_risk_at(self, now)).reduce(f64::max);
         self.retention_risk.map(|risk| worst.map_or(risk, |worst| worst.max(risk)))
     }
 
@@ -231,14 +231,15 @@ pub struct MemberView {
 #[derive(Clone, Debug)]
 pub struct GroupTopicView {
     pub topic: Arc<str>,
-    /// Sum over the partitions that are known; unknown when none is.
-    pub lag: Reading<u64>,
+    /// As [`Self::lag`]; where it is unknown, [`TopicTroubles::lag_unknown`] says why.
+    pub known_lag: Option<Count>,
     /// The lag as metrics and alerts count it: absent where nothing was committed, or no part of it is known.
     pub counted: Option<Count>,
     /// The largest time lag that is known.
     pub age: Option<Age>,
-    pub drain: Drain,
-    pub retention_risk: Reading<f64>,
+    pub drain_time: DrainTime,
+    /// Age of the oldest unread record over the topic's retention, where anything of it is certain.
+    pub risk: Option<Risk>,
     pub consumed_total: u64,
     /// What most topics have nothing of.
     pub troubles: Option<Box<TopicTroubles>>,
@@ -259,6 +260,8 @@ pub struct GroupTopicView {
 /// What few topics have anything of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicTroubles {
+    /// Why the lag is not known, where it is not.
+    pub lag_unknown: Option<UnknownReason>,
     pub rewound_total: u64,
     /// Deleted before they were read, counted since the monitor started.
     pub lost_total: u64,
@@ -270,7 +273,7 @@ pub struct TopicTroubles {
 
 impl Default for TopicTroubles {
     fn default() -> Self {
-        Self { rewound_total: 0, lost_total: 0, expired: Some(0), beyond_end: None }
+        Self { lag_unknown: None, rewound_total: 0, lost_total: 0, expired: Some(0), beyond_end: None }
     }
 }
 
@@ -282,6 +285,17 @@ impl TopicTroubles {
 }
 
 impl GroupTopicView {
+    /// Sum over the partitions that are known; unknown when none is.
+    pub fn lag(&self) -> Reading<u64> {
+        let why = || self.troubles.as_ref().and_then(|troubles| troubles.lag_unknown);
+        self.known_lag
+            .map_or_else(|| Reading::Unknown(why().unwrap_or(UnknownReason::NotReadYet)), |lag| Reading::Known(lag.get()))
+    }
+
+    pub const fn drain(&self) -> Drain {
+        self.drain_time.get()
+    }
+
     pub fn rewound_total(&self) -> u64 {
         self.troubles.as_ref().map_or(0, |troubles| troubles.rewound_total)
     }
@@ -317,12 +331,12 @@ impl GroupTopicView {
     }
 
     /// The retention risk at `now`: it grows with the age that it is made of. A bound of an age stays as it was found.
-    pub fn retention_risk_at(&self, group: &GroupView, now: DateTime<Utc>) -> Reading<f64> {
+    pub fn retention_risk_at(&self, group: &GroupView, now: DateTime<Utc>) -> Option<f64> {
         let growth = self
             .time_lag()
             .filter(|time_lag| !time_lag.age.is_zero())
             .map_or(1.0, |time_lag| group.grown(time_lag, now).age.as_secs_f64() / time_lag.age.as_secs_f64());
-        self.retention_risk.map(|risk| risk * growth)
+        self.risk.map(|risk| risk.get() * growth)
     }
 
     /// The time lag as metrics and alerts count it.

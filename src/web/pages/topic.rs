@@ -70,13 +70,13 @@ fn reader(f: &Frame, group: &GroupView, topic: &str) -> Option<ReaderRow> {
         name: super::groups::shown_or_empty(&group.id),
         tone: tone_class(verdict::status_tone(status)),
         word: verdict::status_word(status),
-        lag: Cell::count(&read.lag),
+        lag: Cell::count(&read.lag()),
         expired: match read.expired() {
             Some(0) => Cell::Quiet("0".to_owned()),
             Some(expired) => Cell::Toned(expired.to_string(), Tone::Bad),
             None => Cell::Unknown("Unknown: it could not be read".to_owned()),
         },
-        drain: verdict::drain_cell(read.drain, true),
+        drain: verdict::drain_cell(read.drain(), true),
         note: if read.unsubscribed { "no member subscribes to it" } else { "" },
     })
 }

@@ -71,7 +71,7 @@ pub fn drain_too_slow(scene: &Scene<'_>, found: &mut Found<'_>) {
             continue;
         }
         for topic in subscribed(group) {
-            let seconds = match topic.drain {
+            let seconds = match topic.drain() {
                 Drain::In(time) => time.as_secs_f64(),
                 Drain::Never => f64::INFINITY,
                 Drain::CaughtUp | Drain::Unknown => 0.0,
@@ -89,7 +89,7 @@ const RISKY_RETENTION: f64 = 0.8;
 pub fn retention_risk(scene: &Scene<'_>, found: &mut Found<'_>) {
     for group in scene.groups.iter().filter(|one| one.risk_at_most > RISKY_RETENTION).map(|one| one.group) {
         for topic in subscribed(group) {
-            if let Some(risk) = topic.retention_risk_at(group, scene.now).known().filter(|&risk| risk > RISKY_RETENTION) {
+            if let Some(risk) = topic.retention_risk_at(group, scene.now).filter(|&risk| risk > RISKY_RETENTION) {
                 found(of_topic(group, topic, risk));
             }
         }

@@ -33,7 +33,7 @@ impl<'a> Summed<'a> {
         let sums = group.sums();
         // A bound counts as well.
         let time_lag = sums.time_lag_at(group, now).max(group.time_lag_at_least_at(now)).map(|age| age.as_secs_f64());
-        Self { group, lag: sums.lag.map(|lag| lag as f64), time_lag, risk_at_most: sums.risk_at_most(group, now) }
+        Self { group, lag: sums.lag().map(|lag| lag as f64), time_lag, risk_at_most: sums.risk_at_most(group, now) }
     }
 }
 

@@ -9,7 +9,7 @@ fn ages_risk_and_runway_of_a_group_that_is_not_looked_at_go_on() {
     let mut see = |seconds| {
         watch.see(&seen(seconds).group("g", &[("orders", 0, 50)]));
         let (group, now) = (watch.group("g"), at(seconds));
-        let risk = group.topics[0].retention_risk_at(group, now).known();
+        let risk = group.topics[0].retention_risk_at(group, now);
         (group.as_of, group.time_lag_at(now).known().map(|lag| lag.age), risk, group.runway_at(now).known())
     };
     for seconds in (0..=2_000).step_by(10) {
@@ -40,7 +40,7 @@ fn an_age_that_cannot_be_read_makes_that_of_the_group_a_bound_and_never_that_of_
     let bound = Duration::from_secs(1_790);
     assert_eq!((group.time_lag, group.time_lag_at_least), (Reading::Unknown(hidden), Some(bound)), "it has not moved");
     assert_eq!(group.runway, Reading::Unknown(hidden));
-    let risk = [group.retention_risk, group.topics[0].retention_risk].map(|risk| risk.known().unwrap());
+    let risk = [group.retention_risk.known().unwrap(), group.topics[0].risk.unwrap().get()];
     assert!(risk.iter().all(|risk| (risk - 1_790.0 / 3_600.0).abs() < 1e-9), "{risk:?}");
     // Its offset cannot be read either: it may have read everything.
     watch.see(&seen(1_820).group("g", &committed[..1]).change_group("g", |group| {
@@ -49,5 +49,5 @@ fn an_age_that_cannot_be_read_makes_that_of_the_group_a_bound_and_never_that_of_
     let (group, hidden) = (watch.group("g"), UnknownReason::Timeout);
     assert_eq!((group.time_lag, group.time_lag_at_least), (Reading::Unknown(hidden), None));
     assert_eq!((group.retention_risk, group.runway), (Reading::Unknown(hidden), Reading::Unknown(hidden)));
-    assert_eq!(group.topics[0].retention_risk, Reading::Known(0.0), "what is certain");
+    assert_eq!(group.topics[0].risk.map(crate::monitor::view::Risk::get), Some(0.0), "what is certain");
 }

@@ -114,7 +114,7 @@ fn shown(watch: &Watch, now: DateTime<Utc>) -> Vec<String> {
             .iter()
             .map(|topic| GroupTopicView {
                 age: topic.time_lag().map(|time_lag| crate::monitor::view::Age::new(group.grown(time_lag, now))),
-                retention_risk: Reading::Unknown(UnknownReason::NotReadYet),
+                risk: None,
                 ..topic.clone()
             })
             .collect();
@@ -125,7 +125,7 @@ fn shown(watch: &Watch, now: DateTime<Utc>) -> Vec<String> {
             runway: Reading::Unknown(UnknownReason::NotReadYet),
             as_of: now,
             spark: Default::default(),
-            topics,
+            topics: topics.into(),
             summed: Default::default(),
             ..GroupView::clone(group)
         };

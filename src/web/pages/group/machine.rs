@@ -42,7 +42,7 @@ fn topic(cluster: &ClusterView, group: &GroupView, topic: &GroupTopicView, parts
     let held = |p: &PartitionView| known?.transactions.iter().find(|one| one.partition == p.partition);
     json!({
         "topic": &*topic.topic,
-        "lag": topic.lag.known(),
+        "lag": topic.lag().known(),
         "expired": topic.expired(),
         "lost_total": topic.lost_total(),
         "consumed_total": topic.consumed_total,

@@ -38,7 +38,7 @@ pub fn row_id(group: &GroupView) -> String {
 
 /// `orders · 12 partitions · 4 members`, with the cluster first where there are several.
 pub fn parts_and_members(group: &GroupView, several_clusters: bool) -> String {
-    let topics = match group.topics.as_slice() {
+    let topics = match &*group.topics {
         [] => "no topic".to_owned(),
         [one] => words::shown(&one.topic).into_owned(),
         [first, rest @ ..] => format!("{} and {} more", words::shown(&first.topic), words::number(rest.len())),

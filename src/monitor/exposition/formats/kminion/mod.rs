@@ -136,7 +136,7 @@ fn write_groups(out: &mut TextWriter, scene: &Scene<'_>) {
 /// empty it has none.
 fn protocol_type(group: &DetailedGroup<'_>) -> &'static str {
     match group.kind {
-        GroupKind::Classic if matches!(group.protocol.as_str(), "default" | "compatible" | "sessioned") => "connect",
+        GroupKind::Classic if matches!(group.protocol.as_ref(), "default" | "compatible" | "sessioned") => "connect",
         GroupKind::Classic | GroupKind::Consumer => "consumer",
         GroupKind::Share => "share",
         GroupKind::Streams => "streams",
