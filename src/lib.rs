@@ -10,6 +10,8 @@
 //! L3 roles   demo  campaign  lab  cli
 //! ```
 
+#![forbid(unsafe_code)]
+
 // Made-up views are shared with an example, which knows this crate by its name.
 #[cfg(test)]
 extern crate self as tidemark;

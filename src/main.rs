@@ -4,11 +4,10 @@ use clap::Parser;
 use std::process::ExitCode;
 use tidemark::{cli::Cli, shutdown, telemetry};
 
-/// Gives back what a collection needed for a moment, which the system's allocator hardly does: see ARCHITECTURE.md.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+mod allocator;
 
 fn main() -> ExitCode {
+    allocator::give_back_soon();
     let cli = Cli::parse();
     telemetry::init(&cli.log, cli.default_log());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
