@@ -192,7 +192,9 @@ fn event(kind: &str, value: &str) -> Record {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_dies_where_it_matters_and_is_started_again_loses_nothing_and_doubles_nothing() {
     let mut ward = Ward::open(&[]).await;
+    ward.dies(Death { service: Service::Payment, point: FailPoint::K1, nth: 2 }).await;
     ward.dies(Death { service: Service::Payment, point: FailPoint::K2, nth: 2 }).await;
+    ward.dies(Death { service: Service::Order, point: FailPoint::K3, nth: 2 }).await;
     ward.dies(Death { service: Service::Delivery, point: FailPoint::K4, nth: 2 }).await;
     ward.dies(Death { service: Service::Order, point: FailPoint::K5, nth: 2 }).await;
 }

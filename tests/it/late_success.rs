@@ -24,7 +24,7 @@ impl World {
         let (kafka, redis) = (Kafka::start(), Redis::start(true));
         let (bootstrap, url) = (kafka.bootstrap(), redis.url());
         let at = ["--kafka", &bootstrap, "--redis", &url];
-        let steps = ["--lease", "2s", "--payment-deadline", "3s", "--refund-deadline", "3s"];
+        let steps = ["--lease", "2s", "--payment-deadline", "3s", "--refund-deadline", "10s"];
         let arguments: Vec<String> = at.iter().chain(&steps).map(|argument| (*argument).to_owned()).collect();
         let order = Tidemark::start("order", &[&at[..], &steps].concat()).await;
         let monitor = Tidemark::start("monitor", &[&at[..], &["--interval", "500ms"]].concat()).await;
@@ -113,7 +113,9 @@ async fn a_late_success_is_refunded_a_late_refund_calls_a_human_and_the_missing_
     let paid = PaymentCompleted { order_id: late, payment_id: Uuid::from_u128(7), amount, items: Vec::new() };
     world.publish(Service::Payment, EventData::PaymentCompleted(paid)).await;
 
-    // Nobody gives the money back in time.
+    // The money is on its way back, until nobody has given it back in time.
+    world.until_waits(late, "compensating", "PAYMENT_REFUNDED").await;
+    world.until_state("compensating", 1.0).await;
     world.until_waits(late, "needs_human", "PAYMENT_REFUNDED").await;
     world.until_state("needs_human", 1.0).await;
 

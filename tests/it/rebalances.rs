@@ -126,4 +126,5 @@ async fn partitions_go_to_another_process_with_work_in_flight_and_nothing_is_dou
     let mut handover = Handover::open().await;
     handover.goes_to_another_and_on(Service::Payment, BY_BROKERS).await;
     handover.goes_to_another_and_on(Service::Payment, EAGER).await;
+    handover.goes_to_another_and_on(Service::Payment, COOPERATIVE).await;
 }

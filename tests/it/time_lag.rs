@@ -202,7 +202,8 @@ async fn groups_at_the_same_record_ask_for_it_once_and_nothing_is_read_while_the
     eventually(PATIENCE, "records that came between two collections are told by the history alone", || async {
         let number = tries.fetch_add(1, Ordering::Relaxed);
         let before = reads(&scrape(&monitor).await?);
-        kafka().produce(&topic, &aged(now_ms(), &[0; 100])).await;
+        let made = now_ms();
+        kafka().produce(&topic, &aged(made, &[0; 100])).await;
         let mover = format!("{prefix}-mover-{number}");
         kafka().commit(&mover, &topic, &[(0, 210 + number * 100)]).await;
         let partition = eventually(PATIENCE, "the new group is seen in several collections", || async {
@@ -217,6 +218,10 @@ async fn groups_at_the_same_record_ask_for_it_once_and_nothing_is_read_while_the
         assert!(error <= INTERVAL_SECONDS, "{error} s off");
         if partition["lag_seconds_source"] != "history" {
             return Err(partition.to_string());
+        }
+        let error = error_seconds(&metrics, &mover, made);
+        if error > INTERVAL_SECONDS {
+            return Err(format!("the history is {error} s off"));
         }
         assert_eq!(reads(&metrics), before, "what was read stays known, and the history tells the rest");
         Ok(())
