@@ -1,11 +1,11 @@
 //! Fills a one-broker Kafka with consumer groups that have a known lag, for measurements: `docs/benchmarks.md`.
 //!
 //! ```text
-//! cargo run --release --example seed_groups -- 127.0.0.1:9092 GROUPS TOPICS PARTITIONS RECORDS [PREFIX [EACH [FIRST]]]
+//! cargo run --release --example seed_groups -- 127.0.0.1:9092 GROUPS TOPICS PARTITIONS RECORDS [PREFIX [EACH [FIRST [STEP]]]]
 //! ```
 //!
 //! Each group commits on EACH topics (2), next to each other. With a FIRST above 0 the groups are numbered from there on, and the
-//! topics have to be there already. The sum of all lags is printed: whoever measures a monitor compares its answer with it.
+//! topics have to be there already; a STEP moves them so many records on. The sum of all lags is printed: whoever measures a monitor compares its answer with it.
 //! Offsets are committed straight over the protocol, as a consumer client for each of thousands of groups would take minutes.
 
 #![allow(clippy::expect_used, reason = "a tool for measurements may stop at the first failure")]
@@ -44,12 +44,14 @@ struct Plan {
     each: usize,
     /// Number of the first group.
     first: usize,
+    /// Records by which the groups have moved on.
+    step: i64,
 }
 
 #[tokio::main]
 async fn main() {
     let Some(plan) = Plan::from_arguments() else {
-        eprintln!("usage: seed_groups HOST:PORT GROUPS TOPICS PARTITIONS RECORDS [PREFIX [EACH [FIRST]]]");
+        eprintln!("usage: seed_groups HOST:PORT GROUPS TOPICS PARTITIONS RECORDS [PREFIX [EACH [FIRST [STEP]]]]");
         std::process::exit(2);
     };
     if plan.first == 0 {
@@ -75,6 +77,7 @@ impl Plan {
             prefix: arguments.next().unwrap_or_else(|| "seed".to_string()),
             each: arguments.next().map_or(Some(2), |each| each.parse().ok())?,
             first: arguments.next().map_or(Some(0), |first| first.parse().ok())?,
+            step: arguments.next().map_or(Some(0), |step| step.parse().ok())?,
         })
     }
 
@@ -84,7 +87,7 @@ impl Plan {
 
     /// Where a group stands on a partition: spread over the log, the same in each run.
     fn offset(&self, group: usize, slot: usize) -> i64 {
-        (group as i64 * 31 + slot as i64 * 17) % (self.records + 1)
+        ((group as i64 * 31 + slot as i64 * 17) % (self.records + 1) + self.step).min(self.records)
     }
 }
 

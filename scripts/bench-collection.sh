@@ -4,19 +4,21 @@
 #
 #   scripts/bench-collection.sh [path of klag-exporter]
 #
-# The workloads grow on one broker: 1,953 groups of 20 partitions; 10,000 more of 10; and, without klag-exporter, up to 65,000.
+# The workloads grow on one broker: 4,000 groups of 10 topics with one partition each; 6,000 more of these and 1,953 of two topics with
+# ten each; and, without klag-exporter, up to 65,000.
 # CPU is user + system of the process over BENCH_SECONDS (60), divided by the collections that it completed by its own count, at topic
 # granularity and without scrapes; memory is the peak (VmHWM). Tidemark is measured twice: at once, and BENCH_SETTLE (75) seconds later,
-# when the records that groups wait at have been read and verdicts are certain. The broker's CPU is that of its process without
-# what it takes when nobody asks. BENCH_STAGES (m ml x) chooses workloads. BENCH_NO_BUILD=1 measures the binaries that are there, BENCH_DIR is where the broker keeps its data.
+# when the records that groups wait at have been read and verdicts are certain; then while 1,000 of the groups commit every interval,
+# and, as a process of its own, with all series of its page in place of the default bound. The broker's CPU is that of its process without
+# what it takes when nobody asks. BENCH_INTERVAL (15 s) is the interval of all of them, BENCH_STAGES (s l x) chooses workloads. BENCH_NO_BUILD=1 measures the binaries that are there, BENCH_DIR is where the broker keeps its data.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 klag=${1:-}
 window=${BENCH_SECONDS:-60}
 settle=${BENCH_SETTLE:-75}
-stages=${BENCH_STAGES:-m ml x}
-interval=5
+stages=${BENCH_STAGES:-s l x}
+interval=${BENCH_INTERVAL:-15}
 scratch=$(mktemp -d "${BENCH_DIR:-${TMPDIR:-/tmp}}/tidemark-bench.XXXXXX")
 port=$((20000 + RANDOM % 5000))
 url=http://127.0.0.1:$((port + 2))/metrics
@@ -68,7 +70,7 @@ scrape_ms() { # url: the median of eleven scrapes, compressed where the program 
 
 collections_of() { # kind: how many collections the program has completed
     case $1 in
-    tidemark | first) curl -s --max-time 10 "${url%/metrics}/status?format=json" | sed 's/.*"collections":\([0-9]*\).*/\1/' ;;
+    tidemark | first | moving) curl -s --max-time 10 "${url%/metrics}/status?format=json" | sed 's/.*"collections":\([0-9]*\).*/\1/' ;;
     bare) wc -l <"$scratch/bare.log" ;;
     klag) grep -c "Collection cycle completed" "$scratch/klag.log" || true ;;
     esac
@@ -88,10 +90,6 @@ measure() { # name kind pid first scrape: over the window, CPU of the process an
     echo "point $kind $pairs $(per "$own" "$counted") $(peak_mib "$pid")" >>"$scratch/points"
 }
 
-tidemark_metric() { # names: what the program counts of itself
-    for name in "$@"; do printf '%s %s\n' "$name" "$(sum "$url" "$name")"; done
-}
-
 longest_collection() { # how long the last collection took
     page "$url" | grep '^tidemark_collection_duration_seconds' || true
 }
@@ -106,13 +104,28 @@ seed() { # groups topics partitions prefix each first
     seeded=$("$target/examples/seed_groups" "127.0.0.1:$port" "$1" "$2" "$3" 100 "$4" "$5" "$6")
     lag=$((lag + ${seeded##* }))
     groups=$((groups + $1))
+    [ "$6" != 0 ] || stuck=$((stuck + $2 * $3))
     pairs=$((pairs + $1 * $3 * $5))
+}
+
+put() { # records: 1,000 of the groups stand so much further on than they were seeded
+    "$target/examples/seed_groups" "127.0.0.1:$port" 1000 1000 1 100 l 10 1 "$1" >/dev/null
+}
+
+move() { # once every interval
+    for step in $(seq 1 100); do
+        put "$step"
+        sleep "$interval"
+    done
 }
 
 stage() { # name
     case $1 in
-    m) seed 1953 200 10 m 2 0 ;;
-    ml) seed 10000 1000 1 l 10 0 ;;
+    s) seed 4000 1000 1 l 10 0 ;;
+    l)
+        seed 6000 1000 1 l 10 4000
+        seed 1953 200 10 m 2 0
+        ;;
     x) seed 53047 1000 1 l 10 10000 ;;
     esac
     sleep 5
@@ -141,11 +154,29 @@ stage() { # name
     sleep "$settle"
     measure "tidemark, ${settle} s later" tidemark $pid - -
     printf '| tidemark, scraped | - | - | %s MiB | - | %s | - |\n' "$(peak_mib $pid)" "$(scrape_ms "$url")"
-    tidemark_metric tidemark_time_lag_records_read_total tidemark_time_lag_read_bytes_total
+    local bytes records
+    bytes=$(sum "$url" tidemark_time_lag_read_bytes_total) records=$(sum "$url" tidemark_time_lag_records_read_total)
+    move &
+    pids+=($!)
+    local mover=$!
+    sleep $((interval * 2))
+    measure "tidemark, 1,000 groups move" moving $pid - -
+    stop $mover
+    sleep 2
+    put 0
     longest_collection
     stop $pid
+    RUST_LOG=warn "$target/tidemark" monitor --kafka "127.0.0.1:$port" --interval ${interval}s --granularity topic --max-series 5000000 \
+        --listen "127.0.0.1:$((port + 2))" >"$scratch/tidemark.log" 2>&1 &
+    pids+=($!)
+    pid=$!
+    first="$(wait_for_sum "$url" tidemark_group_lag_messages) s"
+    printf '| tidemark, all series | - | - | %s MiB | %s | %s | - |\n' "$(peak_mib $pid)" "$first" "$(scrape_ms "$url")"
+    stop $pid
+    awk -v r="$records" -v b="$bytes" -v p="$stuck" 'BEGIN {
+        printf "\n%d records read for time lag, %d bytes: %.2f %% of 256 KiB from each of %d partitions\n\n", r, b, b * 100 / (p * 262144), p }'
 
-    [ -n "$klag" ] && { [ "$1" = m ] || [ "$1" = ml ]; } || return 0
+    [ -n "$klag" ] && [ "$1" != x ] || return 0
     cat >"$scratch/klag.toml" <<EOF
 [exporter]
 poll_interval = "${interval}s"
@@ -170,7 +201,7 @@ EOF
 target=${CARGO_TARGET_DIR:-target}/release
 KAFKA_HEAP=2g scripts/kafka.sh start --port "$port" --dir "$scratch/kafka" >/dev/null
 broker_pid=$(cat "$scratch/kafka/pid")
-lag=0 groups=0 pairs=0
+lag=0 groups=0 pairs=0 stuck=0
 echo "$(nproc) cores; Kafka $(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' scripts/kafka-jars.xml); load $(cut -d' ' -f1 /proc/loadavg)"
 for name in $stages; do stage "$name"; done
 echo
