@@ -20,6 +20,7 @@ use rdkafka::{
 use std::{
     collections::BTreeMap,
     error::Error,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -116,7 +117,8 @@ pub fn connect(
         ("enable.partition.eof", "false"),
     ];
     let (events, receiver) = mpsc::channel(EVENTS_IN_CHANNEL);
-    let context = LoopContext { events, closing: Arc::default(), tokens: connection.tokens(), refusal: Refusal::default() };
+    let (fatal, refusal) = (Mutex::default(), Refusal::default());
+    let context = LoopContext { events, fatal, closing: Arc::default(), tokens: connection.tokens(), refusal };
     let consumer = connection.configure(&defaults, &enforced)?.create_with_context(context)?;
     Ok((ConsumerHandle { consumer: Arc::new(consumer), going_back: GoingBack::default() }, receiver))
 }
@@ -131,7 +133,16 @@ impl ConsumerHandle {
         self.consumer.subscribe(&names)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (consumer, flag, going_back) = (Arc::clone(&self.consumer), Arc::clone(&stop), Arc::clone(&self.going_back));
-        let thread = tokio::task::spawn_blocking(move || poll_until(&consumer, &flag, &going_back));
+        let thread = tokio::task::spawn_blocking(move || {
+            let polling = AssertUnwindSafe(|| poll_until(&consumer, &flag, &going_back));
+            if catch_unwind(polling).is_err() {
+                // The consumer's context keeps the channel open, so that its end would tell nobody.
+                let _ = consumer
+                    .context()
+                    .events
+                    .blocking_send(ConsumerEvent::Broken("the poll thread ended: a defect".to_owned()));
+            }
+        });
         Ok(PollThread { stop, thread })
     }
 
@@ -292,6 +303,12 @@ fn poll_until(consumer: &BaseConsumer<LoopContext>, stop: &AtomicBool, going_bac
         if !batch.is_empty() && events.blocking_send(ConsumerEvent::Records(batch)).is_err() {
             break;
         }
+        let fatal = consumer.context().fatal.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(problem) = fatal
+            && events.blocking_send(ConsumerEvent::Broken(problem)).is_err()
+        {
+            break;
+        }
     }
     consumer.context().closing.store(true, Ordering::Release);
 }
@@ -332,7 +349,10 @@ struct Closed;
 
 fn report(context: &LoopContext, error: &KafkaError) {
     let event = match error {
-        KafkaError::MessageConsumptionFatal(_) => ConsumerEvent::Broken(error.to_string()),
+        KafkaError::MessageConsumptionFatal(_) => {
+            *context.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+            return;
+        }
         error if is_outage(error) => {
             let refusal = context.refusal.words();
             ConsumerEvent::Unreachable(refusal.unwrap_or_else(|| "no broker answers".to_owned()))
@@ -349,6 +369,8 @@ fn report(context: &LoopContext, error: &KafkaError) {
 /// Runs inside librdkafka's polls.
 pub struct LoopContext {
     events: mpsc::Sender<ConsumerEvent>,
+    /// What librdkafka says once, and never again: the poll thread hands it on, however full the channel is.
+    fatal: Mutex<Option<String>>,
     closing: Arc<AtomicBool>,
     tokens: Option<TokenGiver>,
     refusal: Refusal,

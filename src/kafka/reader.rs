@@ -177,7 +177,8 @@ impl ClusterReader {
         self.hidden = hidden_topics(&mut groups, &topology, &self.config.topics);
         let (committed_at, elapsed) = (self.clock.now(), self.begun.elapsed());
         let ends = ends::read_ends(logs, &mut self.links, &topology, &mut failures).await;
-        let ends_at = self.clock.now();
+        // A time of day that is set in the middle of a collection makes it no longer.
+        let ends_at = committed_at + self.begun.elapsed().saturating_sub(elapsed);
         if let Some(error) = discovery::nobody_answered(&self.links, &self.source) {
             return Err(error);
         }

@@ -20,6 +20,7 @@ use rdkafka::{
 };
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -61,7 +62,10 @@ pub fn read_stretches(
             if stop.is_cancelled() || sender.is_closed() {
                 return;
             }
-            if let Err(error) = read_round(&consumer, round, &sender, &stop) {
+            // A closed channel means the end: whoever counts letters must not take a defect for it.
+            let reading = AssertUnwindSafe(|| read_round(&consumer, round, &sender, &stop));
+            let defect = |_| Err(KafkaFailure::Call("the reading thread ended: a defect".to_owned()));
+            if let Err(error) = catch_unwind(reading).unwrap_or_else(defect) {
                 let _ = sender.blocking_send(Err(error));
                 return;
             }

@@ -6,6 +6,7 @@
 use super::{
     client_config::{Connection, KafkaFailure},
     producer::OutgoingRecord,
+    record::headers_of,
     service_context::LogContext,
 };
 use rdkafka::{
@@ -13,7 +14,7 @@ use rdkafka::{
     config::ClientConfig,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
-    message::{BorrowedMessage, Headers},
+    message::BorrowedMessage,
 };
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -116,9 +117,7 @@ fn poll_until_stopped(consumer: &BaseConsumer<LogContext>, sender: &mpsc::Sender
 }
 
 fn copied(message: &BorrowedMessage<'_>) -> TailedRecord {
-    let headers = message.headers().map_or_else(Vec::new, |headers| {
-        headers.iter().map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect()
-    });
+    let headers = headers_of(message).into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect();
     TailedRecord {
         topic: message.topic().to_owned(),
         partition: message.partition(),

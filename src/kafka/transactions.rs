@@ -151,7 +151,8 @@ type Refused = (UnknownReason, String);
 
 async fn ask_coordinator(link: &mut Link, producers: &BTreeSet<i64>) -> Result<HashMap<i64, Coordinated>, Refused> {
     let refused = |error: WireError| (error.reason(), error.to_string());
-    let mut ids: Vec<String> = Vec::new();
+    // Where one of them cannot be described, the answer names it by its id alone.
+    let mut ids: HashMap<String, i64> = HashMap::new();
     let mut code = 0;
     link.ask(
         |version| {
@@ -166,7 +167,7 @@ async fn ask_coordinator(link: &mut Link, producers: &BTreeSet<i64>) -> Result<H
             ids.clear();
             code = list_transactions(cursor, |id, producer, _| {
                 if producers.contains(&producer) {
-                    ids.push(id.into_owned());
+                    ids.insert(id.into_owned(), producer);
                 }
             })?;
             Ok(())
@@ -181,7 +182,7 @@ async fn ask_coordinator(link: &mut Link, producers: &BTreeSet<i64>) -> Result<H
     if ids.is_empty() {
         return Ok(known);
     }
-    let wanted = ids.iter().map(|id| TransactionalId(StrBytes::from_string(id.clone()))).collect();
+    let wanted = ids.keys().map(|id| TransactionalId(StrBytes::from_string(id.clone()))).collect();
     link.ask(
         |_| vec![DescribeTransactionsRequest::default().with_transactional_ids(wanted)],
         |_, _, cursor| {
@@ -195,7 +196,8 @@ async fn ask_coordinator(link: &mut Link, producers: &BTreeSet<i64>) -> Result<H
                     }
                     (0, _) => {}
                     (code, _) => {
-                        known.insert(one.producer, Coordinated::Unread(reason_of(code)));
+                        let producer = ids.get(one.id.as_ref()).copied();
+                        known.extend(producer.map(|producer| (producer, Coordinated::Unread(reason_of(code)))));
                     }
                 }
             })

@@ -74,7 +74,8 @@ fn described(ask: &Ask, state: &'static str, code: i16) -> Reply {
             .with_transaction_state(state.into())
             .with_transaction_timeout_ms(60_000)
             .with_transaction_start_time_ms(1_700_000_000_000)
-            .with_producer_id(ProducerId(4))
+            // What is refused is named by its id alone.
+            .with_producer_id(ProducerId(if code == 0 { 4 } else { 0 }))
     };
     let states = asked.transactional_ids.iter().map(state).collect();
     let answer = DescribeTransactionsResponse::default().with_transaction_states(states);
