@@ -288,7 +288,10 @@ impl<S: Store> Loop<S> {
         let Some(result) = partition.end_batch(epoch, end, Instant::now()) else { return };
         if self.last_incarnation.as_ref() != Some(&incarnation) {
             partition.forget_ledger();
-        } else if let Err(error) = result {
+        } else if let Err(error) = result
+            && (opening == self.openings || error.is_loss())
+        {
+            // What failed before the ledger was opened again says nothing of it now.
             self.close_ledger(&error);
         }
     }
