@@ -1,6 +1,6 @@
 //! One Kafka cluster and the ledger that belongs to it.
 
-use super::{ConfigError, Properties};
+use super::{ARGS, ConfigError, FileConfig, Properties, args::ConnectionArgs};
 use crate::store::Namespace;
 use secrecy::SecretString;
 
@@ -22,6 +22,37 @@ impl ClusterConfig {
         require_name(origin, "cluster-name", &self.name)?;
         Namespace::new(&self.namespace).map_err(|error| ConfigError::new(origin, "namespace", error.value, error.rule))?;
         parse_bootstrap(origin, &self.bootstrap)
+    }
+}
+
+/// Settings of the one cluster that `--kafka` names have no place beside `[[cluster]]`: left alone they would be lost in silence.
+pub(crate) fn refuse_what_no_cluster_takes(args: &ConnectionArgs, file: &FileConfig) -> Result<(), ConfigError> {
+    let of_args = [
+        ("redis", args.redis.is_some()),
+        ("redis-file", args.redis_file.is_some()),
+        ("namespace", args.namespace.is_some()),
+        ("cluster-name", args.cluster_name.is_some()),
+        ("X", !args.property.is_empty() || !args.property_from_environment.is_empty()),
+        ("x-file", !args.property_file.is_empty() || !args.property_file_from_environment.is_empty()),
+    ];
+    let of_file = [
+        ("redis", file.redis.is_some()),
+        ("redis-file", file.redis_file.is_some()),
+        ("namespace", file.namespace.is_some()),
+        ("cluster-name", file.cluster_name.is_some()),
+        ("X", !file.properties.is_empty()),
+        ("x-file", !file.properties_file.is_empty()),
+    ];
+    let given = of_args.map(|(key, is_given)| (ARGS, key, is_given)).into_iter();
+    let mut given = given.chain(of_file.map(|(key, is_given)| (file.origin.as_str(), key, is_given)));
+    match given.find(|(.., is_given)| *is_given) {
+        Some((origin, key, _)) => Err(ConfigError::new(
+            origin,
+            key,
+            "",
+            "belongs to the cluster that --kafka names, and there is none: give it in the [[cluster]] that it is for",
+        )),
+        None => Ok(()),
     }
 }
 
@@ -82,6 +113,31 @@ mod tests {
             assert!(error.to_string().contains("HOST:PORT"), "{error}");
         }
         assert!(parse_bootstrap("test", "a:1,[::1]:9092, b.example:9093").is_ok());
+    }
+
+    #[test]
+    fn what_no_cluster_of_the_file_takes_is_refused_and_not_lost() {
+        let entry = "[[cluster]]\nname = \"a\"\nkafka = \"k:9092\"\n";
+        let resolve = |args: &ConnectionArgs, text: &str| {
+            crate::config::monitor::resolve_clusters(args, &FileConfig::parse("t.toml", text).unwrap())
+        };
+        let nothing = ConnectionArgs::default();
+        assert_eq!(resolve(&nothing, entry).unwrap().len(), 1);
+        let redis = || Some("redis://h".to_owned());
+        let x = || vec!["client.id=c".to_owned()];
+        for (args, key) in [
+            (ConnectionArgs { redis: redis(), ..ConnectionArgs::default() }, "redis"),
+            (ConnectionArgs { namespace: Some("n".into()), ..ConnectionArgs::default() }, "namespace"),
+            (ConnectionArgs { property: x(), ..ConnectionArgs::default() }, "X"),
+            (ConnectionArgs { property_from_environment: x(), ..ConnectionArgs::default() }, "X"),
+        ] {
+            let error = resolve(&args, entry).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{ARGS}: {key}")) && error.contains("[[cluster]]"), "{error}");
+            let with_kafka = ConnectionArgs { kafka: Some("k:1".into()), ..args };
+            assert_eq!(resolve(&with_kafka, entry).unwrap()[0].bootstrap, "k:1");
+        }
+        let error = resolve(&nothing, &format!("redis = \"redis://h\"\n{entry}")).unwrap_err().to_string();
+        assert!(error.starts_with("t.toml: redis"), "{error}");
     }
 
     #[test]

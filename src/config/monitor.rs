@@ -3,7 +3,7 @@
 use super::{
     ARGS, ClusterConfig, ConfigError, EffectiveSetting, FileConfig, NameFilter, Properties, Property, ThresholdTable,
     args::{CollectionArgs, ConnectionArgs, WebArgs},
-    cluster::parse_redis,
+    cluster::{parse_redis, refuse_what_no_cluster_takes},
     defaults, effective,
     file::PropertyValue,
     properties::{self, parse_files, parse_values},
@@ -220,6 +220,9 @@ pub(crate) fn resolve_clusters(args: &ConnectionArgs, file: &FileConfig) -> Resu
         let cluster = ClusterConfig { name, bootstrap, properties, redis: own_redis, namespace };
         cluster.validate(origin)?;
         clusters.push(cluster);
+    }
+    if clusters.is_empty() && !file.cluster.is_empty() {
+        refuse_what_no_cluster_takes(args, file)?;
     }
     if args.kafka.is_none() {
         for entry in &file.cluster {

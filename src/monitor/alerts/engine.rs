@@ -277,7 +277,7 @@ impl AlertView {
 }
 
 /// Alerts that a partition's offsets can end.
-const OF_LAG: [&str; 8] = [
+const OF_LAG: [&str; 9] = [
     "KafkaConsumerLagHigh",
     "KafkaConsumerTimeLagHigh",
     "KafkaConsumerStalled",
@@ -286,6 +286,7 @@ const OF_LAG: [&str; 8] = [
     "KafkaConsumerGroupDown",
     "KafkaConsumerRetentionRisk",
     "KafkaConsumerMessagesLost",
+    "KafkaConsumerBeyondEnd",
 ];
 
 /// Whether the alert is about a lag of which a part could not be read this time, so that its end is not known.

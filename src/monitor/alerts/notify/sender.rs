@@ -59,6 +59,9 @@ impl Sender {
     pub fn new(url: SecretString, policy: RetryPolicy) -> Result<Self, SendError> {
         let client = Client::builder()
             .timeout(ATTEMPT_TIMEOUT)
+            // The address may be a secret, which another host would be told; an answer from there is not the receiver's.
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
             .user_agent(concat!("tidemark/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| SendError::Client(error.without_url()))?;

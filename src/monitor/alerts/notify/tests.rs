@@ -56,7 +56,7 @@ fn quick() -> RetryPolicy {
 }
 
 fn evaluation_of(engine: &mut Engine, minute: i64, status: Status) -> Evaluation {
-    let stalled = GroupView { status, topics: vec![group_topic("orders", vec![pair(0, Some(1), 9)])], ..group("g") };
+    let stalled = GroupView { status, topics: Box::new([group_topic("orders", vec![pair(0, Some(1), 9)])]), ..group("g") };
     let mut cluster = fixture::cluster("c", at(60 * minute), vec![stalled]);
     cluster.ledger = None;
     let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(60 * minute)) };
@@ -238,4 +238,21 @@ async fn what_is_silenced_is_told_when_the_silence_ends() {
     notifier.notify(&evaluation_of(&mut engine, 2, Status::Stalled), at(120));
     let told = received.recv().await.unwrap();
     assert_eq!((&told["status"], &told["alerts"][0]["labels"]["group"]), (&"firing".into(), &"g".into()));
+}
+
+#[tokio::test]
+async fn a_receiver_that_sends_elsewhere_is_not_followed() {
+    let (elsewhere, mut followed) = receiver(&[200]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook?token=secret", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_body(&mut stream).await;
+        let answer = format!("HTTP/1.1 307 x\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    });
+    let sender = Sender::new(SecretString::from(url), quick()).unwrap();
+    let refused = sender.send(&Message::new("hook", "", &[])).await.unwrap_err();
+    assert!(refused.to_string().contains("307") && !refused.to_string().contains("secret"), "{refused}");
+    assert!(followed.try_recv().is_err(), "nobody else was told");
 }
