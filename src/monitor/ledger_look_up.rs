@@ -99,12 +99,15 @@ impl<S: Store> LookUp for LedgerLookUp<S> {
     fn order(&self, order_id: String) -> LookUpFuture<Option<OrderTimeline>> {
         let ledgers = self.ledgers.clone();
         Box::pin(async move {
+            let mut failure = None;
             for LedgerToAsk { ledger, .. } in &ledgers {
-                if let Some(timeline) = find_order(ledger, &order_id).await.map_err(in_words)? {
-                    return Ok(Some(timeline));
+                match find_order(ledger, &order_id).await {
+                    Ok(Some(timeline)) => return Ok(Some(timeline)),
+                    Ok(None) => {}
+                    Err(error) => failure = Some(error),
                 }
             }
-            Ok(None)
+            failure.map_or(Ok(None), |error| Err(in_words(error)))
         })
     }
 
