@@ -42,7 +42,7 @@ pub struct RedriveArgs {
     #[arg(long)]
     pass_over: bool,
     /// Send also letters that are older than their ledger's window (with --redis; 7 days without): it may have forgotten that
-    /// their events were done since, and they would be done again
+    /// their events were done since, and they would be done again, also those that a run without it has sent before
     #[arg(long)]
     beyond_window: bool,
 }
