@@ -1,8 +1,9 @@
 //! One Kafka cluster and the ledger that belongs to it.
 
-use super::{ARGS, ConfigError, FileConfig, Properties, args::ConnectionArgs};
+use super::{ARGS, ConfigError, FileConfig, Properties, Property, args::ConnectionArgs, file::PropertyValue, properties};
 use crate::store::Namespace;
 use secrecy::SecretString;
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
@@ -54,6 +55,16 @@ pub(crate) fn refuse_what_no_cluster_takes(args: &ConnectionArgs, file: &FileCon
         )),
         None => Ok(()),
     }
+}
+
+pub(crate) fn properties_of_file(
+    origin: &str,
+    values: &BTreeMap<String, PropertyValue>,
+    files: &BTreeMap<String, String>,
+) -> Result<Properties, ConfigError> {
+    let values = values.iter().map(|(key, value)| (key.clone(), Property::from(value.to_text()))).collect();
+    let files = files.iter().map(|(key, path)| (key.clone(), Property::File(path.into()))).collect();
+    properties::layer(origin, values, files)
 }
 
 fn require_name(origin: &str, key: &str, value: &str) -> Result<(), ConfigError> {

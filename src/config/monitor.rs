@@ -1,21 +1,14 @@
 //! What the monitor needs to know.
 
 use super::{
-    ARGS, ClusterConfig, ConfigError, EffectiveSetting, FileConfig, NameFilter, Properties, Property, ThresholdTable,
+    ARGS, ClusterConfig, ConfigError, EffectiveSetting, FileConfig, NameFilter, ThresholdTable,
     args::{CollectionArgs, ConnectionArgs, WebArgs},
-    cluster::{parse_redis, refuse_what_no_cluster_takes},
+    cluster::{parse_redis, properties_of_file, refuse_what_no_cluster_takes},
     defaults, effective,
-    file::PropertyValue,
     properties::{self, parse_files, parse_values},
 };
 use secrecy::SecretString;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    net::SocketAddr,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
 
 /// Less would hold no more than a few minutes of a hundred partitions.
 const HISTORY_BYTES_MIN: u64 = 1 << 20;
@@ -248,16 +241,6 @@ pub(crate) fn resolve_clusters(args: &ConnectionArgs, file: &FileConfig) -> Resu
     Ok(clusters)
 }
 
-fn properties_of_file(
-    origin: &str,
-    values: &BTreeMap<String, PropertyValue>,
-    files: &BTreeMap<String, String>,
-) -> Result<Properties, ConfigError> {
-    let values = values.iter().map(|(key, value)| (key.clone(), Property::from(value.to_text()))).collect();
-    let files = files.iter().map(|(key, path)| (key.clone(), Property::File(path.into()))).collect();
-    properties::layer(origin, values, files)
-}
-
 /// The ledger's address outside `[[cluster]]`.
 pub(crate) fn resolve_redis(args: &ConnectionArgs, file: &FileConfig) -> Result<Option<SecretString>, ConfigError> {
     let from_args = read_redis(ARGS, args.redis.as_deref(), args.redis_file.as_deref())?;
@@ -346,7 +329,7 @@ fn parse_prefix(origin: &str, prefix: &str) -> Result<String, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::args::FilterArgs;
+    use crate::config::{Property, args::FilterArgs};
 
     fn args(kafka: &str) -> ConnectionArgs {
         ConnectionArgs { kafka: Some(kafka.to_owned()), ..ConnectionArgs::default() }
