@@ -71,9 +71,6 @@ fn the_rules_hold_when_leases_lapse_and_work_is_given_back() {
 fn the_rules_hold_when_a_failover_takes_back_what_was_answered() {
     explore("outside, a failover", bounds(Effect::Outside, most(2, 0, 1, 0, 0)));
     explore("in the store, a failover", bounds(Effect::InStore, most(2, 0, 1, 0, 0)));
-    let two = |spent| Bounds { workers: 2, ..bounds(Effect::Outside, spent) };
-    explore("outside, a lapse and a failover", two(most(2, 1, 1, 0, 0)));
-    explore("outside, a failover and a return", two(most(2, 0, 1, 1, 0)));
 }
 
 #[test]
