@@ -127,6 +127,10 @@ stage() { # name
         seed 1953 200 10 m 2 0
         ;;
     x) seed 53047 1000 1 l 10 10000 ;;
+    *)
+        echo "BENCH_STAGES takes s, l and x, not $1" >&2
+        exit 2
+        ;;
     esac
     sleep 5
     idle=$(cpu_ms "$broker_pid")

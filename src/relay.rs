@@ -225,8 +225,13 @@ impl<S: Store> ShardRelay<S> {
         }
         flight.take_off(entries, &self.setup.producer);
         let (acknowledged, failure) = flight.land().await;
-        if let Some(error) = &failure {
-            tracing::warn!(%error, shard = self.shard.get(), left = flight.refused(), "kafka did not take events");
+        match &failure {
+            Some(error) if acknowledged.is_empty() => {
+                tracing::warn!(%error, shard = self.shard.get(), left = flight.refused(), "kafka did not take events");
+            }
+            // The next wave comes at once, and says the same.
+            Some(error) => tracing::debug!(%error, shard = self.shard.get(), left = flight.refused(), "some were not taken"),
+            None => {}
         }
         if !acknowledged.is_empty() {
             fail_point::pass(FailPoint::K5);

@@ -130,7 +130,7 @@ mod tests {
     fn what_no_cluster_of_the_file_takes_is_refused_and_not_lost() {
         let entry = "[[cluster]]\nname = \"a\"\nkafka = \"k:9092\"\n";
         let resolve = |args: &ConnectionArgs, text: &str| {
-            crate::config::monitor::resolve_clusters(args, &FileConfig::parse("t.toml", text).unwrap())
+            crate::config::monitor::resolve_watched(args, &FileConfig::parse("t.toml", text).unwrap())
         };
         let nothing = ConnectionArgs::default();
         assert_eq!(resolve(&nothing, entry).unwrap().len(), 1);

@@ -71,7 +71,7 @@ impl MonitorConfig {
         let stalled_after = duration("stalled-after", &collection.stalled_after, &file.stalled_after, default)?;
         let window = duration("window", &collection.window, &file.window, defaults::WINDOW.max(stalled_after))?;
         let mut config = Self {
-            clusters: resolve_clusters(connection, &file)?,
+            clusters: resolve_watched(connection, &file)?,
             interval,
             groups: if collection.filter.group.is_empty() {
                 file.group.clone().unwrap_or_default()
@@ -197,6 +197,15 @@ pub(crate) fn layered_listen(arg: &Option<String>, file: &FileConfig, default: &
     }
 }
 
+/// The clusters of a monitor, which has no other use for settings of the one that `--kafka` names: other commands read a ledger that
+/// belongs to no cluster of the file.
+pub(crate) fn resolve_watched(args: &ConnectionArgs, file: &FileConfig) -> Result<Vec<ClusterConfig>, ConfigError> {
+    if args.kafka.is_none() && file.kafka.is_none() && !file.cluster.is_empty() {
+        refuse_what_no_cluster_takes(args, file)?;
+    }
+    resolve_clusters(args, file)
+}
+
 /// `--kafka` describes one cluster and wins over every `[[cluster]]` of the file.
 pub(crate) fn resolve_clusters(args: &ConnectionArgs, file: &FileConfig) -> Result<Vec<ClusterConfig>, ConfigError> {
     let name = args.cluster_name.clone().or(file.cluster_name.clone()).unwrap_or_else(|| defaults::CLUSTER_NAME.to_owned());
@@ -213,9 +222,6 @@ pub(crate) fn resolve_clusters(args: &ConnectionArgs, file: &FileConfig) -> Resu
         let cluster = ClusterConfig { name, bootstrap, properties, redis: own_redis, namespace };
         cluster.validate(origin)?;
         clusters.push(cluster);
-    }
-    if clusters.is_empty() && !file.cluster.is_empty() {
-        refuse_what_no_cluster_takes(args, file)?;
     }
     if args.kafka.is_none() {
         for entry in &file.cluster {

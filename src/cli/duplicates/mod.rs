@@ -61,7 +61,7 @@ enum CauseArg {
     Redelivery,
     /// The same id at another place
     Republish,
-    /// The same record, long after the group had gone past it
+    /// Read or sent again on purpose: a replay, a dead letter that was redriven
     Replay,
     /// Two consumers at the same time
     Concurrent,

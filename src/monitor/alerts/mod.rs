@@ -24,5 +24,5 @@ pub use engine::{Engine, EngineSettings, Evaluation, evaluate};
 pub use notify::Notifier;
 pub use predicates::{Finding, Found, Scene};
 pub use rules::{DEFAULT_RUNBOOK_BASE, rules_yaml, rules_yaml_with};
-pub use silences::{SILENCES_MAX, Silence, Silences, silenced_until};
+pub use silences::{SILENCES_MAX, Silence, Silences, Subject, silenced_until};
 pub use table::{Definition, Predicate, RuleGroup, SeverityRule, definition, definitions};

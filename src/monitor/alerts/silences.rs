@@ -1,4 +1,4 @@
-//! Alerts that somebody asked not to be told of for a while: by rule, and by group where one is named.
+//! Alerts that somebody asked not to be told of for a while: by rule, and by cluster and group where these are named.
 //!
 //! They stay on the page, marked. Receivers are told when a silence ends and the alert still fires, and never that one was
 //! resolved of which they were not told. Kept in memory, so that a new start of the monitor tells everything.
@@ -13,22 +13,32 @@ use std::{
 /// Silences at the same time; more are refused.
 pub const SILENCES_MAX: usize = 100;
 
+/// Whose alerts of a rule are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// Every cluster, where none is named.
+    pub cluster: Option<Arc<str>>,
+    /// Every group, and what is no group's, where none is named.
+    pub group: Option<Arc<str>>,
+}
+
 /// What is silenced, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Silence {
     pub id: u64,
     pub rule: &'static str,
-    /// Every group, and what is no group's, where none is named.
-    pub group: Option<Arc<str>>,
+    pub subject: Subject,
     pub since: DateTime<Utc>,
     pub until: DateTime<Utc>,
 }
 
 impl Silence {
     pub fn covers(&self, alert: &AlertView, now: DateTime<Utc>) -> bool {
+        let Subject { cluster, group } = &self.subject;
         self.until > now
             && self.rule == alert.name
-            && self.group.as_ref().is_none_or(|group| Some(group) == alert.group.as_ref())
+            && cluster.as_ref().is_none_or(|cluster| *cluster == alert.cluster)
+            && group.as_ref().is_none_or(|group| Some(group) == alert.group.as_ref())
     }
 }
 
@@ -70,7 +80,7 @@ impl Silences {
     pub fn begin(
         &self,
         rule: &'static str,
-        group: Option<Arc<str>>,
+        subject: Subject,
         (now, until): (DateTime<Utc>, DateTime<Utc>),
     ) -> Option<Silence> {
         let mut kept = self.kept();
@@ -79,7 +89,7 @@ impl Silences {
             return None;
         }
         kept.last_id += 1;
-        let silence = Silence { id: kept.last_id, rule, group, since: now, until };
+        let silence = Silence { id: kept.last_id, rule, subject, since: now, until };
         kept.list.push(silence.clone());
         Some(silence)
     }
@@ -177,7 +187,8 @@ mod tests {
 
     fn silence(silences: &Silences, group: Option<&str>, minutes: (i64, i64)) -> Silence {
         let times = (at(60 * minutes.0), at(60 * minutes.1));
-        silences.begin("KafkaConsumerStalled", group.map(Arc::from), times).unwrap()
+        let subject = Subject { group: group.map(Arc::from), ..Subject::default() };
+        silences.begin("KafkaConsumerStalled", subject, times).unwrap()
     }
 
     #[test]
@@ -191,6 +202,18 @@ mod tests {
         assert_eq!(told(&silences, &both, &[], 10), ["g firing"]);
         assert!(told(&silences, &both, &[], 11).is_empty(), "once");
         assert_eq!(told(&silences, &[], &[alert("g", AlertState::Resolved)], 12), ["g resolved"]);
+    }
+
+    #[test]
+    fn a_silence_of_one_cluster_leaves_the_same_group_of_another_alone() {
+        let silences = Silences::default();
+        let subject = Subject { cluster: Some("c".into()), group: Some("g".into()) };
+        silences.begin("KafkaConsumerStalled", subject, (at(0), at(600))).unwrap();
+        let here = alert("g", AlertState::Firing);
+        let there = AlertView { cluster: "other".into(), summary: "there".to_owned(), ..here.clone() };
+        let both = [here, there];
+        let told: Vec<&str> = silences.to_tell(&both, &both, at(60)).iter().map(|alert| alert.summary.as_str()).collect();
+        assert_eq!(told, ["there"]);
     }
 
     #[test]
@@ -217,7 +240,10 @@ mod tests {
         for _ in 0..SILENCES_MAX {
             silence(&silences, None, (2, 9));
         }
-        assert_eq!(silences.begin("KafkaConsumerStalled", None, (at(120), at(180))), None);
-        assert!(silences.begin("KafkaConsumerStalled", None, (at(600), at(660))).is_some(), "those that ended make room");
+        assert_eq!(silences.begin("KafkaConsumerStalled", Subject::default(), (at(120), at(180))), None);
+        assert!(
+            silences.begin("KafkaConsumerStalled", Subject::default(), (at(600), at(660))).is_some(),
+            "those that ended make room"
+        );
     }
 }

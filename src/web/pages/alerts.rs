@@ -44,7 +44,8 @@ struct AlertRow {
     silenced: String,
     /// Of a line that stands for one alert alone, which is not over.
     may_be_silenced: bool,
-    /// As the form sends it; empty where the subject is no group.
+    /// As the form sends them; the group is empty where the subject is none.
+    cluster: String,
     group: String,
     since: Markup,
     age: String,
@@ -143,6 +144,7 @@ fn row(f: &Frame, view: &View, lasting: &[Silence], alert: &AlertView) -> AlertR
         runbook: runbook::href(&f.links, alert.name).unwrap_or_default(),
         silenced: silenced(view, lasting, alert).map_or_else(String::new, words::day_clock),
         may_be_silenced: alert.state != AlertState::Resolved && silenced(view, lasting, alert).is_none(),
+        cluster: alert.cluster.to_string(),
         group: alert.group.as_deref().unwrap_or_default().to_owned(),
         since: time(alert.active_since, &words::clock_short(alert.active_since, view.at)),
         age: words::duration(words::between(alert.active_since, ended)),

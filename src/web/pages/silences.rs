@@ -8,7 +8,7 @@ use super::super::{
     words,
 };
 use crate::monitor::{
-    alerts::{SILENCES_MAX, Silence, definition},
+    alerts::{SILENCES_MAX, Silence, Subject, definition},
     view::{AlertState, View},
 };
 use axum::{Form, extract::State, http::StatusCode, response::Response};
@@ -44,7 +44,7 @@ pub fn rows(lasting: &[Silence], view: &View) -> Vec<SilenceRow> {
         SilenceRow {
             id: silence.id,
             rule: silence.rule,
-            of: silence.group.as_deref().map_or_else(|| "every group".into(), |group| words::shown(group).into_owned()),
+            of: of(&silence.subject),
             until: time(silence.until, &words::day_clock(silence.until)),
             left: words::duration(words::between(view.at, silence.until)),
             covers: words::plural(covers as u64, "firing alert", "firing alerts"),
@@ -53,9 +53,19 @@ pub fn rows(lasting: &[Silence], view: &View) -> Vec<SilenceRow> {
     lasting.iter().map(row).collect()
 }
 
+/// `payment-service`, `every group`, `payment-service in eu`.
+fn of(subject: &Subject) -> String {
+    let group = subject.group.as_deref().map_or_else(|| "every group".into(), words::shown);
+    match &subject.cluster {
+        Some(cluster) => format!("{group} in {}", words::shown(cluster)),
+        None => group.into_owned(),
+    }
+}
+
 pub fn machine(lasting: &[Silence]) -> Vec<Value> {
     let one = |silence: &Silence| {
-        serde_json::json!({ "id": silence.id, "rule": silence.rule, "group": silence.group.as_deref(),
+        serde_json::json!({ "id": silence.id, "rule": silence.rule, "cluster": silence.subject.cluster.as_deref(),
+            "group": silence.subject.group.as_deref(),
             "since": words::iso(silence.since), "until": words::iso(silence.until) })
     };
     lasting.iter().map(one).collect()
@@ -64,6 +74,8 @@ pub fn machine(lasting: &[Silence]) -> Vec<Value> {
 #[derive(Deserialize)]
 pub struct Wanted {
     rule: String,
+    #[serde(default)]
+    cluster: String,
     #[serde(default)]
     group: String,
     minutes: String,
@@ -79,11 +91,14 @@ pub async fn begin(State(dashboard): State<DashboardState>, visit: Visit, Form(w
     let Some(minutes) = minutes else {
         return refused(format!("The time must be 1 to {} minutes.", words::number(MINUTES_MAX)));
     };
-    let group = Some(wanted.group.trim()).filter(|group| !group.is_empty()).map(Arc::from);
+    let named = |name: &str| Some(name).filter(|name| !name.is_empty()).map(Arc::from);
+    let subject = Subject { cluster: named(&wanted.cluster), group: named(&wanted.group) };
     let now = Utc::now();
-    match dashboard.silences.begin(rule.name, group, (now, now + TimeDelta::minutes(minutes.into()))) {
+    match dashboard.silences.begin(rule.name, subject, (now, now + TimeDelta::minutes(minutes.into()))) {
         Some(silence) => {
-            tracing::info!(rule = silence.rule, group = silence.group.as_deref(), until = %silence.until, "silenced by hand");
+            let Subject { cluster, group } = &silence.subject;
+            let (cluster, group) = (cluster.as_deref(), group.as_deref());
+            tracing::info!(rule = silence.rule, cluster, group, until = %silence.until, "silenced by hand");
             back(&dashboard)
         }
         None => refused(format!("There are {SILENCES_MAX} silences already: end one first.")),

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     lag::Status,
     monitor::{
-        alerts::{Engine, EngineSettings, evaluate},
+        alerts::{Engine, EngineSettings, Subject, evaluate},
         fixture::{self, at, group, group_topic, pair},
         view::{GroupView, View},
     },
@@ -228,7 +228,8 @@ async fn what_is_silenced_is_told_when_the_silence_ends() {
     let (url, mut received) = receiver(&[200]).await;
     let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
     let silences = Arc::new(Silences::default());
-    silences.begin("KafkaConsumerStalled", Some("g".into()), (at(0), at(90))).unwrap();
+    let subject = Subject { cluster: Some("c".into()), group: Some("g".into()) };
+    silences.begin("KafkaConsumerStalled", subject, (at(0), at(90))).unwrap();
     let notifier = Notifier::start(&[config(url, true)], None, &metrics, &tasks, &stop).unwrap();
     let notifier = notifier.with_silences(silences);
     let mut engine = at_once();
