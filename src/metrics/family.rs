@@ -185,6 +185,9 @@ families! {
             Anything but zero is a defect.";
     LEDGER_OVERDUE_SECONDS = Gauge "tidemark_ledger_overdue_seconds" ["cluster_name" "group"]
         "How long the oldest grant is past its lease. Zero when none is.";
+    LEDGER_CLOCK_BEHIND_SECONDS = Gauge "tidemark_ledger_clock_behind_seconds" ["cluster_name" "group"]
+        "How far the last grant lies ahead of the monitor's clock. Zero when it does not. Above 60 by its own clock the \
+            store refuses every call.";
     LEDGER_REPORTED = Counter "tidemark_ledger_reported_total" ["cluster_name" "group"]
         "Events that were told done instead of claimed first: a repeat whose first run died before its report is not \
             seen. The maximum seen per ledger incarnation (a failover may take values back).";

@@ -2,6 +2,7 @@
 //! is wrong, and no process has to be restarted.
 
 use crate::support::{GROUPS, PATIENCE, Placed, Shop, Tidemark, eventually, run};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_stops_and_comes_back_under_traffic_and_nothing_is_lost() {
@@ -77,6 +78,76 @@ async fn a_ledger_that_forgot_closes_the_services_until_the_operator_decides() {
     }
     let orders = shop.place(20..40).await;
     assert_all_is_well(&shop, &orders).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_whose_clock_fell_back_closes_its_service_until_the_clock_is_right() {
+    const AHEAD: Duration = Duration::from_secs(600);
+    let shop = Shop::start().await;
+    let outage = async {
+        until_orders_flow(&shop).await;
+        // A last grant that lies ahead of the clock is what a clock that was set back leaves behind.
+        let fences = set_fences_ahead(&shop, "payment-service", AHEAD).await;
+        until_it_says(&shop.payment, "/readyz", 503, "the store's clock is more than 60 s behind its last grant").await;
+        until_it_says(&shop.monitor, "/", 200, "The clock of the ledger of payment-service fell back").await;
+        let metrics = shop.metrics().await.expect("the monitor's own pages stay up");
+        let behind = |group| metrics.value("tidemark_ledger_clock_behind_seconds", &[("group", group)]);
+        let shown = behind("payment-service").expect("the books are there to be read");
+        assert!((60.0..=AHEAD.as_secs_f64()).contains(&shown), "{shown} s");
+        assert_eq!(behind("order-service"), Some(0.0), "the ledger of another group is another one");
+        assert_eq!(metrics.value("tidemark_ledger_intact", &[("group", "payment-service")]), Some(1.0));
+
+        let before = shop.kafka.ends("payments").await;
+        let more = shop.place(200..230).await;
+        until_lag_is_at_least(&shop, "payment-service", more.len() as f64).await;
+        assert_eq!(shop.kafka.ends("payments").await, before, "orders come and nothing is paid without the ledger");
+        until_it_says(&shop.payment, "/readyz", 503, "clock").await;
+
+        set_fences(&shop, &fences).await;
+        until_it_says(&shop.payment, "/readyz", 200, "").await;
+        more
+    };
+    let (mut orders, more) = tokio::join!(shop.place_slowly(0..200), outage);
+    orders.extend(more);
+    assert_all_is_well(&shop, &orders).await;
+    let metrics = shop.metrics().await.expect("a scrape");
+    assert_eq!(metrics.value("tidemark_ledger_clock_behind_seconds", &[("group", "payment-service")]), Some(0.0));
+}
+
+/// Moves the last fence of each shard so far ahead of now, and returns what they were.
+async fn set_fences_ahead(shop: &Shop, group: &str, ahead: Duration) -> Vec<(String, u64)> {
+    let mut redis = shop.redis.connect().await;
+    let books: Vec<String> = redis::cmd("KEYS")
+        .arg(format!("{{led2:*:{group}:*}}:m"))
+        .query_async(&mut redis)
+        .await
+        .expect("the keys of the books");
+    assert!(!books.is_empty(), "{group} has a ledger");
+    let mut former = Vec::new();
+    for book in books {
+        let fence = redis::cmd("HGET").arg(&book).arg("fence").query_async(&mut redis).await.expect("the last fence");
+        former.push((book, fence));
+    }
+    let then = SystemTime::now() + ahead;
+    let fence = then.duration_since(UNIX_EPOCH).expect("a time after 1970").as_micros() as u64;
+    let ahead: Vec<_> = former.iter().map(|(book, _)| (book.clone(), fence)).collect();
+    set_fences(shop, &ahead).await;
+    former
+}
+
+async fn set_fences(shop: &Shop, fences: &[(String, u64)]) {
+    let mut redis = shop.redis.connect().await;
+    for (book, fence) in fences {
+        let () = redis::cmd("HSET").arg(book).arg("fence").arg(fence).query_async(&mut redis).await.expect("it is set");
+    }
+}
+
+async fn until_lag_is_at_least(shop: &Shop, group: &str, least: f64) {
+    eventually(PATIENCE, &format!("{group} is {least} messages behind"), || async {
+        let lag = shop.metrics().await?.sum("tidemark_group_lag_messages", &[("group", group)]);
+        if lag >= least { Ok(()) } else { Err(lag.to_string()) }
+    })
+    .await;
 }
 
 /// Every order has ended, everything is read, the books of every group balance and nothing ran twice.

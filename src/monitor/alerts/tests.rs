@@ -181,8 +181,10 @@ fn books(minute: i64) -> LedgerView {
     outbox.outbox_oldest = Duration::from_secs(if during(5, 25) { 60 * minute_u } else { 0 });
     let mut forgot = ledger_group("forgot");
     forgot.state = if during(5, 15) { Err("emptied".to_owned()) } else { Ok(()) };
-    let reader = ledger_group("reader");
-    let groups = vec![executed, conflict, back, often, near, unbalanced, torn, overdue, calls, outbox, forgot, reader];
+    let (mut clock, mut slack, reader) = (ledger_group("clock"), ledger_group("ok-slack"), ledger_group("reader"));
+    (clock.clock_behind, slack.clock_behind) = (CLOCK_SLACK * if during(5, 25) { 2 } else { 0 }, CLOCK_SLACK);
+    let groups =
+        vec![executed, conflict, back, often, near, unbalanced, torn, overdue, calls, outbox, forgot, clock, slack, reader];
     let mut ledger = ledger(at(60 * minute), groups);
     ledger.saga.stuck_by_step = BTreeMap::from([("payment".to_owned(), if during(5, 30) { 2 } else { 0 })]);
     ledger.saga.by_state[SagaState::NeedsHuman as usize] = Some(u64::from(during(5, 30)));

@@ -110,6 +110,7 @@ fn write_gauges(out: &mut TextWriter, books: &[Books<'_>]) {
     write_current(out, family::LEDGER_IN_FLIGHT, books, |group| group.in_flight as f64);
     write_current(out, family::LEDGER_IMBALANCE, books, |group| group.imbalance as f64);
     write_current(out, family::LEDGER_OVERDUE_SECONDS, books, |group| group.overdue.as_secs_f64());
+    write_current(out, family::LEDGER_CLOCK_BEHIND_SECONDS, books, |group| group.clock_behind.as_secs_f64());
     write_current(out, family::LEDGER_REMEMBERED_IDS, books, |group| group.remembered_ids as f64);
     write_current(out, family::LEDGER_FULLEST_BUCKET_IDS, books, |group| group.fullest_bucket as f64);
     write_current(out, family::OUTBOX_ENTRIES, books, |group| group.outbox_entries as f64);

@@ -197,7 +197,13 @@ fn counters_outlive_an_outage_of_the_ledger_and_gauges_do_not() {
     let page = parsed(&with_ledger(|ledger| ledger.last_result = Err("refused".to_owned())));
     assert_eq!(page.value("tidemark_ledger_up", &[("cluster_name", "local")]), Some(0.0));
     assert_eq!(page.of("tidemark_event_duplicates_total").count(), 12);
-    for gauge in ["tidemark_ledger_in_flight", "tidemark_outbox_entries", "tidemark_saga_open", "tidemark_ledger_intact"] {
+    for gauge in [
+        "tidemark_ledger_in_flight",
+        "tidemark_outbox_entries",
+        "tidemark_saga_open",
+        "tidemark_ledger_intact",
+        "tidemark_ledger_clock_behind_seconds",
+    ] {
         assert_eq!(page.of(gauge).count(), 0, "{gauge}");
     }
 }
@@ -209,6 +215,14 @@ fn a_ledger_that_forgot_is_up_and_not_intact() {
     assert_eq!(page.value("tidemark_ledger_up", &group[..1]), Some(1.0));
     assert_eq!(page.value("tidemark_ledger_intact", &group), Some(0.0));
     assert_eq!(page.value("tidemark_ledger_in_flight", &group), None);
+}
+
+#[test]
+fn a_ledger_whose_clock_fell_back_is_up_and_intact_and_says_how_far() {
+    let page = parsed(&with_ledger(|ledger| ledger.groups[0].clock_behind = std::time::Duration::from_secs(90)));
+    let group = [("cluster_name", "local"), ("group", "g")];
+    assert_eq!(page.value("tidemark_ledger_intact", &group), Some(1.0));
+    assert_eq!(page.value("tidemark_ledger_clock_behind_seconds", &group), Some(90.0));
 }
 
 #[test]

@@ -5,6 +5,9 @@ use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+/// The store refuses every call while its last grant lies further ahead than this.
+pub const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
 /// What the ledger of one cluster's events says.
 #[derive(Clone, Debug)]
 pub struct LedgerView {
@@ -73,7 +76,7 @@ pub struct LedgerGroupView {
     pub reread: u64,
     /// How long offsets have been waiting for the store's confirmation; zero when none are.
     pub unconfirmed: Duration,
-    /// How far the last grant lies ahead of the present time; zero when it does not.
+    /// How far the last grant lies ahead of the present time; zero when it does not. Trouble above [`CLOCK_SLACK`].
     pub clock_behind: Duration,
     pub window: Duration,
     pub remembered_ids: u64,

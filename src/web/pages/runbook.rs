@@ -21,7 +21,7 @@ macro_rules! runbooks {
     };
 }
 
-const RUNBOOKS: [(&str, &str); 33] = runbooks! {
+const RUNBOOKS: [(&str, &str); 34] = runbooks! {
     DeadLetters,
     DuplicateDeliveryRatioHigh,
     DuplicateProcessing,
@@ -38,6 +38,7 @@ const RUNBOOKS: [(&str, &str); 33] = runbooks! {
     KafkaConsumerStalled,
     KafkaConsumerTimeLagHigh,
     KafkaTransactionHung,
+    LedgerClockBehind,
     LedgerDown,
     LedgerForgot,
     LedgerGrantOverdue,

@@ -5,11 +5,11 @@ use super::super::{
     words,
 };
 use crate::lag::{ReadFailure, UnknownReason};
-use crate::monitor::view::{ClusterView, LedgerView, Tone, View};
+use crate::monitor::view::{CLOCK_SLACK, ClusterView, LedgerView, Tone, View};
 use crate::replay::shell_word;
 use askama::Template;
 use chrono::{DateTime, Utc};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 /// After so many intervals without a good collection data are called stale.
 const STALE_AFTER_INTERVALS: u32 = 5;
@@ -200,9 +200,6 @@ fn rights(cluster: &ClusterView, all: &mut Vec<Trouble>) {
     );
     all.push(trouble);
 }
-
-/// The ledger refuses calls when its clock is further behind its last grant than this.
-const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
 /// Ledgers that are not what they were, with one command for all of them that have the same cause.
 fn untrusted(ledger: &LedgerView) -> Vec<Trouble> {

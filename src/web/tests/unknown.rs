@@ -2,6 +2,7 @@
 
 use super::{fixture::Scenario, *};
 use crate::monitor::view::{LedgerView, View};
+use std::time::Duration;
 
 /// A dashboard of a calm shop whose ledger is changed.
 fn calm_with(change: impl FnOnce(&mut LedgerView)) -> Dashboard {
@@ -78,6 +79,24 @@ async fn books_that_cannot_be_trusted_vouch_for_nothing() {
     let dashboard = calm_with(|ledger| ledger.groups[0].state = Err("the store forgot".into()));
     let body = dashboard.get("/duplicates").await.body;
     assert!(verdict(&body).contains("t-mute") && body.contains("cannot be trusted"));
+}
+
+#[tokio::test]
+async fn a_ledger_whose_clock_fell_back_further_than_it_allows_is_said_to_refuse_every_call() {
+    let behind = |seconds| {
+        calm_with(|ledger| {
+            let payment = ledger.groups.iter_mut().find(|group| &*group.group == "payment-service").unwrap();
+            payment.clock_behind = Duration::from_secs(seconds);
+        })
+    };
+    let fell_back = "The clock of the ledger of payment-service fell back";
+    for page in ["/", "/duplicates", "/status"] {
+        let body = behind(61).get(page).await.body;
+        for words in [fell_back, "Its last grant lies 1 min 1 s ahead, so that it refuses every call", "wait for as long"] {
+            assert!(body.contains(words), "{page}: {words}");
+        }
+        assert!(!behind(60).get(page).await.body.contains("fell back"), "{page}: what the ledger allows is no trouble");
+    }
 }
 
 #[tokio::test]

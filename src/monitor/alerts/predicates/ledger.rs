@@ -4,7 +4,7 @@ use super::{Finding, Found, Scene};
 use crate::{
     monitor::{
         alerts::counters::Counter,
-        view::{ClusterView, DuplicateCause, DuplicateOutcome, LedgerGroupView, LedgerView, SagaState},
+        view::{CLOCK_SLACK, ClusterView, DuplicateCause, DuplicateOutcome, LedgerGroupView, LedgerView, SagaState},
         window_audit::{Coverage, audit},
     },
     services::SagaStep,
@@ -141,6 +141,12 @@ pub fn ledger_forgot(scene: &Scene<'_>, found: &mut Found<'_>) {
         for group in ledger.groups.iter().filter(|group| group.state.is_err()) {
             found(Finding::of_group(&cluster.name, &group.group, 0.0));
         }
+    }
+}
+
+pub fn clock_behind(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (cluster, group) in current_books(scene).filter(|(_, group)| group.clock_behind > CLOCK_SLACK) {
+        found(Finding::of_group(&cluster.name, &group.group, group.clock_behind.as_secs_f64()));
     }
 }
 

@@ -113,6 +113,18 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         predicate: Some(when::ledger_forgot),
     },
     Definition {
+        name: "LedgerClockBehind",
+        group: RuleGroup::Idempotency,
+        hold: minutes(1),
+        severity: CRITICAL,
+        condition: "The last grant lies more than a minute ahead: the clock of the ledger's store fell back.",
+        promql: "max by (cluster_name, group) (tidemark_ledger_clock_behind_seconds) > 60",
+        why: "60: by its own clock the store refuses every call above that.",
+        summary: "The clock of the ledger of {group} fell back",
+        description: "Its last grant lies {value|duration} ahead on {cluster_name}: every call is refused and its consumers stand still.",
+        predicate: Some(when::clock_behind),
+    },
+    Definition {
         name: "LedgerImbalance",
         group: RuleGroup::Idempotency,
         hold: minutes(2),
