@@ -10,7 +10,7 @@
 # granularity and without scrapes; memory is the peak (VmHWM). Tidemark is measured twice: at once, and BENCH_SETTLE (75) seconds later,
 # when the records that groups wait at have been read and verdicts are certain; then while 1,000 of the groups commit every interval,
 # and, as a process of its own, with all series of its page in place of the default bound. The broker's CPU is that of its process without
-# what it takes when nobody asks. BENCH_INTERVAL (15 s) is the interval of all of them, BENCH_STAGES (s l x) chooses workloads. BENCH_NO_BUILD=1 measures the binaries that are there, BENCH_DIR is where the broker keeps its data.
+# what it takes when nobody asks. BENCH_INTERVAL (15 s) is the interval of all of them, BENCH_STAGES (s l x) chooses how many of the workloads, each of which builds on those before it. BENCH_NO_BUILD=1 measures the binaries that are there, BENCH_DIR is where the broker keeps its data.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
