@@ -90,8 +90,7 @@ pub struct Letter {
 
 impl Record {
     pub fn of(record: &IncomingRecord, phase: usize) -> Self {
-        let headers: Vec<(&str, &[u8])> =
-            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
+        let headers = record.header_bytes();
         let view = RecordView::new(record.key.as_deref(), &headers, record.value.as_deref());
         let identity = identify(&view, &record.topic, record.partition, record.offset);
         let mark = view.header(MARK).and_then(|name| Mark::parse(std::str::from_utf8(name).ok()?));

@@ -60,8 +60,7 @@ pub enum Standing {
 impl InHand {
     /// `topic` is the number that stands for the record's topic in the ledger.
     pub fn new(record: IncomingRecord, ledger: &Ledger, topic: TopicNumber) -> Self {
-        let headers: Vec<(&str, &[u8])> =
-            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
+        let headers = record.header_bytes();
         let view = RecordView::new(record.key.as_deref(), &headers, record.value.as_deref());
         let content = match decode(&view) {
             Ok(Some(event)) => Content::Event(Box::new(event)),

@@ -215,8 +215,7 @@ impl<S: Store> Inbox<S> {
                 number
             }
         };
-        let headers: Vec<(&str, &[u8])> =
-            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
+        let headers = record.header_bytes();
         let view = RecordView::new(record.key.as_deref(), &headers, record.value.as_deref());
         let (shard, delivery) = delivery_of(record, &view, &self.ledger, number);
         let waited = self.known().waited.contains(&delivery.place.to_bytes());

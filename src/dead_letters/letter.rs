@@ -116,8 +116,7 @@ impl Letter {
 
     /// What the ledger knows its event by. One without an id of its own was known by where it lay.
     pub fn identity(&self) -> Identity {
-        let headers: Vec<(&str, &[u8])> =
-            self.record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
+        let headers = self.record.header_bytes();
         let view = RecordView::new(self.record.key.as_deref(), &headers, self.record.value.as_deref());
         let topic = self.topic.as_deref().unwrap_or_default();
         identify(&view, topic, self.partition.unwrap_or_default(), self.offset.unwrap_or_default())

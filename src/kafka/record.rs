@@ -28,6 +28,11 @@ impl IncomingRecord {
         length(&self.key) + length(&self.value) + headers
     }
 
+    /// Its headers as a [`RecordView`](crate::events::RecordView) takes them; one without a value is empty there.
+    pub fn header_bytes(&self) -> Vec<(&str, &[u8])> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect()
+    }
+
     pub(super) fn copy(message: &BorrowedMessage<'_>, topic: Arc<str>) -> Self {
         Self {
             topic,

@@ -110,8 +110,7 @@ impl LedgerWay {
     }
 
     fn delivery(&self, record: &IncomingRecord) -> Delivery {
-        let headers: Vec<(&str, &[u8])> =
-            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
+        let headers = record.header_bytes();
         let view = RecordView::new(record.key.as_deref(), &headers, record.value.as_deref());
         delivery_of(record, &view, &self.ledger, self.topic).1
     }

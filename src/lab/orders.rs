@@ -128,8 +128,7 @@ pub fn order_of_result(record: &IncomingRecord) -> anyhow::Result<Uuid> {
 }
 
 fn event_of(record: &IncomingRecord) -> anyhow::Result<Event> {
-    let headers: Vec<(&str, &[u8])> =
-        record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
+    let headers = record.header_bytes();
     let view = RecordView::new(record.key.as_deref(), &headers, record.value.as_deref());
     let place = || format!("{}/{}@{}", record.topic, record.partition, record.offset);
     decode(&view).with_context(place)?.with_context(|| format!("{} holds another kind of event", place()))

@@ -167,8 +167,7 @@ impl<'a, S: Store> Judge<'a, S> {
     }
 
     pub fn asked(&self, record: &IncomingRecord) -> Asked {
-        let headers: Vec<(&str, &[u8])> =
-            record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
+        let headers = record.header_bytes();
         let view = RecordView::new(record.key.as_deref(), &headers, record.value.as_deref());
         let identity = identify(&view, &record.topic, record.partition, record.offset);
         Asked {

@@ -19,8 +19,7 @@ pub(super) async fn names_in(
     key: &mut Option<String>,
 ) -> Result<Vec<String>, LookUpError> {
     let record = read(connection, place).await?;
-    let headers: Vec<(&str, &[u8])> =
-        record.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?))).collect();
+    let headers = record.header_bytes();
     let view = RecordView::new(record.key.as_deref(), &headers, record.value.as_deref());
     let lies_there = identify(&view, &place.topic, place.partition, place.offset).id;
     if lies_there != event_id {
