@@ -14,7 +14,7 @@ use crate::{
     store::Store,
 };
 use anyhow::{Context, anyhow};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
 use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
@@ -138,10 +138,6 @@ fn shown(text: &str) -> String {
     printable(text, MOST_SHOWN)
 }
 
-fn stamp(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
 /// Lines of a name and a value. Writing to a String cannot fail.
 struct Lines(String);
 
@@ -209,18 +205,18 @@ const fn state_words(state: EntryState) -> &'static str {
 fn group(lines: &mut Lines, consumer: &ConsumerPassport, event_id: &str, now: DateTime<Utc>) {
     let why = if consumer.note.is_empty() { String::new() } else { format!(": {}", shown(&consumer.note)) };
     lines.title(&format!("{}  {}{why}", shown(&consumer.group), state_words(consumer.state)));
-    lines.line_if("claimed", consumer.claimed_at.map(stamp));
+    lines.line_if("claimed", consumer.claimed_at.map(words::iso));
     lines.line_if("fence", consumer.fence.map(|fence| fence.to_string()));
     lines.line_if("place", consumer.place.as_ref().map(|place| shown(&place.to_string())));
     lines.line_if("owner", consumer.owner.as_deref().map(shown));
     lines.line_if("attempt", consumer.attempts.map(|attempts| attempts.to_string()));
     if let Some(until) = consumer.until {
         match consumer.state {
-            EntryState::InProgress if until <= now => lines.line("lease", &format!("ended at {}", stamp(until))),
-            EntryState::InProgress => lines.line("lease", &format!("until {}", stamp(until))),
-            EntryState::WaitingForRetry => lines.line("not before", &stamp(until)),
+            EntryState::InProgress if until <= now => lines.line("lease", &format!("ended at {}", words::iso(until))),
+            EntryState::InProgress => lines.line("lease", &format!("until {}", words::iso(until))),
+            EntryState::WaitingForRetry => lines.line("not before", &words::iso(until)),
             EntryState::Completed | EntryState::GivenUp | EntryState::NotKnown | EntryState::Unanswered => {
-                lines.line("remembered", &format!("until {}", stamp(until)));
+                lines.line("remembered", &format!("until {}", words::iso(until)));
             }
         }
     }
@@ -262,21 +258,21 @@ fn repeats(consumer: &ConsumerPassport) -> String {
 fn repeat_words(repeat: &DuplicateEntry) -> String {
     let place = repeat.place.as_ref().map(|place| format!(" at {}", shown(&place.to_string()))).unwrap_or_default();
     let (outcome, cause) = (repeat.outcome.label(), repeat.cause.label());
-    format!("{} {outcome}, {cause}{place} by {}", stamp(repeat.at), shown(&repeat.owner))
+    format!("{} {outcome}, {cause}{place} by {}", words::iso(repeat.at), shown(&repeat.owner))
 }
 
 fn order(lines: &mut Lines, order: &OrderTimeline, id: &str, now: DateTime<Utc>) {
     lines.title(&format!("order {}  {}", shown(&order.order_id), shown(&order.status)));
     let state = order.saga.state.map_or("state not known", |state| state.label());
     lines.line("saga", &format!("{state}. {}", shown(&saga_sentence(&order.saga, now))));
-    lines.line_if("deadline", order.saga.wait.as_ref().and_then(|wait| wait.deadline).map(stamp));
+    lines.line_if("deadline", order.saga.wait.as_ref().and_then(|wait| wait.deadline).map(words::iso));
     for word in &order.settled {
         let (by, reason) = (shown(&word.by), shown(&word.reason));
-        lines.line("settled", &format!("as {} by {by} at {}: {reason}", word.outcome, stamp(word.at)));
+        lines.line("settled", &format!("as {} by {by} at {}: {reason}", word.outcome, words::iso(word.at)));
     }
     for step in &order.steps {
         let here = if step.event_id == id { "  <- this one" } else { "" };
-        lines.line("", &format!("{} {:<18} {}{here}", stamp(step.at), shown(&step.event_type), shown(&step.event_id)));
+        lines.line("", &format!("{} {:<18} {}{here}", words::iso(step.at), shown(&step.event_type), shown(&step.event_id)));
     }
 }
 

@@ -28,26 +28,23 @@ impl ClusterConfig {
 
 /// Settings of the one cluster that `--kafka` names have no place beside `[[cluster]]`: left alone they would be lost in silence.
 pub(crate) fn refuse_what_no_cluster_takes(args: &ConnectionArgs, file: &FileConfig) -> Result<(), ConfigError> {
-    let of_args = [
-        ("redis", args.redis.is_some()),
-        ("redis-file", args.redis_file.is_some()),
-        ("namespace", args.namespace.is_some()),
-        ("cluster-name", args.cluster_name.is_some()),
-        ("X", !args.property.is_empty() || !args.property_from_environment.is_empty()),
-        ("x-file", !args.property_file.is_empty() || !args.property_file_from_environment.is_empty()),
+    // Whether the command line or the environment has it, and the file.
+    let given = [
+        ("redis", args.redis.is_some(), file.redis.is_some()),
+        ("redis-file", args.redis_file.is_some(), file.redis_file.is_some()),
+        ("namespace", args.namespace.is_some(), file.namespace.is_some()),
+        ("cluster-name", args.cluster_name.is_some(), file.cluster_name.is_some()),
+        ("X", !args.property.is_empty() || !args.property_from_environment.is_empty(), !file.properties.is_empty()),
+        (
+            "x-file",
+            !args.property_file.is_empty() || !args.property_file_from_environment.is_empty(),
+            !file.properties_file.is_empty(),
+        ),
     ];
-    let of_file = [
-        ("redis", file.redis.is_some()),
-        ("redis-file", file.redis_file.is_some()),
-        ("namespace", file.namespace.is_some()),
-        ("cluster-name", file.cluster_name.is_some()),
-        ("X", !file.properties.is_empty()),
-        ("x-file", !file.properties_file.is_empty()),
-    ];
-    let given = of_args.map(|(key, is_given)| (ARGS, key, is_given)).into_iter();
-    let mut given = given.chain(of_file.map(|(key, is_given)| (file.origin.as_str(), key, is_given)));
-    match given.find(|(.., is_given)| *is_given) {
-        Some((origin, key, _)) => Err(ConfigError::new(
+    let of_args = given.iter().find(|(_, of_args, _)| *of_args).map(|(key, ..)| (ARGS, *key));
+    let of_file = || given.iter().find(|(.., of_file)| *of_file).map(|(key, ..)| (file.origin.as_str(), *key));
+    match of_args.or_else(of_file) {
+        Some((origin, key)) => Err(ConfigError::new(
             origin,
             key,
             "",

@@ -1,5 +1,6 @@
 //! Numbers and durations as words, for sentences and tables. Pages and alerts use the same ones.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use std::time::Duration;
 
 /// Digits in groups of three: `12,345`.
@@ -13,6 +14,16 @@ pub fn count(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// ` and 3 more` behind names that stand for others; nothing where there are none.
+pub fn and_more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" and {} more", count(others as u64)) }
+}
+
+/// RFC 3339 with milliseconds, for machines.
+pub fn iso(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// At most four characters and a unit: `343`, `13.9k`, `2.1M`. Rounded down, so that nothing looks larger than it is.

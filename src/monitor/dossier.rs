@@ -8,7 +8,7 @@ use super::{
     view::{DuplicateCause, DuplicateOutcome, Place},
 };
 use crate::{lag::words, services::HUMAN_STEP};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -158,16 +158,12 @@ async fn told_within(deadline: Duration, read: LookUpFuture<RecordTold>, place: 
     Err(format!("not looked for: {why}"))
 }
 
-fn iso(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
-}
-
 fn consumer(consumer: &ConsumerPassport) -> Value {
     let repeats: Vec<Value> = consumer
         .repeats
         .iter()
         .map(|repeat| {
-            json!({ "at": iso(repeat.at), "cause": repeat.cause.label(), "outcome": repeat.outcome.label(),
+            json!({ "at": words::iso(repeat.at), "cause": repeat.cause.label(), "outcome": repeat.outcome.label(),
                 "place": repeat.place.as_ref().map(ToString::to_string), "owner": repeat.owner, "late": repeat.late })
         })
         .collect();
@@ -183,9 +179,9 @@ fn consumer(consumer: &ConsumerPassport) -> Value {
     json!({
         "group": &*consumer.group, "state": consumer.state.label(),
         "unknown": Some(&consumer.note).filter(|note| !note.is_empty()),
-        "fence": consumer.fence, "claimed_at": consumer.claimed_at.map(iso),
+        "fence": consumer.fence, "claimed_at": consumer.claimed_at.map(words::iso),
         "place": consumer.place.as_ref().map(ToString::to_string), "owner": consumer.owner, "attempts": consumer.attempts,
-        "until": consumer.until.map(iso), "dead_letter_topics": consumer.dead_letter_topics(),
+        "until": consumer.until.map(words::iso), "dead_letter_topics": consumer.dead_letter_topics(),
         "repeats_by_cause": by_cause, "recent_repeats": repeats,
     })
 }
@@ -194,12 +190,12 @@ fn order_json(order: &OrderTimeline) -> Value {
     let steps: Vec<Value> = order
         .steps
         .iter()
-        .map(|step| json!({ "at": iso(step.at), "type": step.event_type, "event_id": step.event_id }))
+        .map(|step| json!({ "at": words::iso(step.at), "type": step.event_type, "event_id": step.event_id }))
         .collect();
     let settled: Vec<Value> = order
         .settled
         .iter()
-        .map(|word| json!({ "at": iso(word.at), "by": word.by, "as": word.outcome, "reason": word.reason }))
+        .map(|word| json!({ "at": words::iso(word.at), "by": word.by, "as": word.outcome, "reason": word.reason }))
         .collect();
     json!({ "order_id": order.order_id, "status": order.status, "saga": saga(&order.saga), "settled": settled, "timeline": steps })
 }
@@ -208,7 +204,7 @@ fn saga(saga: &SagaPassport) -> Value {
     let wait = saga.wait.as_ref();
     json!({
         "state": saga.state.map(|state| state.label()), "step": wait.map(|wait| &wait.step),
-        "missing": wait.map(|wait| &wait.missing), "since": wait.map(|wait| iso(wait.since)),
-        "deadline": wait.and_then(|wait| wait.deadline).map(iso),
+        "missing": wait.map(|wait| &wait.missing), "since": wait.map(|wait| words::iso(wait.since)),
+        "deadline": wait.and_then(|wait| wait.deadline).map(words::iso),
     })
 }

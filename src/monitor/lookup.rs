@@ -70,7 +70,7 @@ impl Asked {
     pub fn left_out_in_words(&self) -> Option<String> {
         let (some, rest) = self.left_out.split_at(self.left_out.len().min(LEFT_OUT_NAMED));
         let names = some.join(", ");
-        let more = if rest.is_empty() { String::new() } else { format!(" and {} more", words::count(rest.len() as u64)) };
+        let more = words::and_more(rest.len());
         let groups = words::counted(self.left_out.len() as u64, "group");
         (!self.left_out.is_empty()).then(|| format!("{groups} not asked, being past the bound of a look-up: {names}{more}"))
     }

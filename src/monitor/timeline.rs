@@ -6,7 +6,7 @@ use super::{
 };
 use crate::lag::{
     Change, Status,
-    words::{count, counted},
+    words::{and_more, count, counted},
 };
 use chrono::{DateTime, Utc};
 use std::{
@@ -59,10 +59,7 @@ fn first_sentence(text: &str) -> &str {
 
 fn of_many(text: &str, also: &[Arc<str>]) -> String {
     let named: Vec<&str> = also.iter().take(NAMED).map(AsRef::as_ref).collect();
-    let more = match also.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        n => format!(" and {} more", count(n as u64)),
-    };
+    let more = and_more(also.len().saturating_sub(NAMED));
     let groups = count(also.len() as u64 + 1);
     format!("{groups} groups at once: {}. The same of {}{more}.", first_sentence(text), named.join(", "))
 }

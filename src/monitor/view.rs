@@ -17,8 +17,8 @@ pub use groups::{
     PartitionView, TopicTroubles, counted_lag,
 };
 pub use ledger::{
-    BUCKET_IDS_MAX, CLOCK_SLACK, DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Meaning, Place, Repeats,
-    SagaState, SagaView, StepTime, WaitingSaga,
+    BUCKET_IDS_MAX, CLOCK_SLACK, DUPLICATE_COLUMNS, DuplicateBucket, DuplicateEntry, LedgerGroupView, LedgerView, Meaning,
+    Place, Repeats, SagaState, SagaView, StepTime, WaitingSaga,
 };
 pub use letters::LetterBox;
 pub use series::{GroupSeries, HeatRow, SeriesPoint};

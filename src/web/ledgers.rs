@@ -107,16 +107,14 @@ impl Knowledge {
             ));
         }
         if let Some((first, more)) = self.unread.split_first() {
-            doubts
-                .push(format!("The ledger of {first}{} has not been read: what it holds is missing here.", and_more(more)));
+            doubts.push(format!(
+                "The ledger of {first}{} has not been read: what it holds is missing here.",
+                words::and_more(more.len())
+            ));
         }
         if let Some((first, more)) = self.distrusted.split_first() {
-            doubts.push(format!("The books of {first}{} cannot be trusted.", and_more(more)));
+            doubts.push(format!("The books of {first}{} cannot be trusted.", words::and_more(more.len())));
         }
         (!doubts.is_empty()).then(|| doubts.join(" "))
     }
-}
-
-fn and_more(more: &[String]) -> String {
-    if more.is_empty() { String::new() } else { format!(" and {} more", words::number(more.len())) }
 }

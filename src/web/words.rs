@@ -1,9 +1,11 @@
 //! Sizes, times and names as people read them, beside the numbers of [`crate::lag::words`]. Pure text: nothing here is HTML.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use std::{borrow::Cow, fmt::Display, time::Duration};
 
-pub use crate::lag::words::{compact_count, compact_duration, count, duration, duration_fine, rate, signed_rate};
+pub use crate::lag::words::{
+    and_more, compact_count, compact_duration, count, duration, duration_fine, iso, rate, signed_rate,
+};
 
 /// Ids and names are cut here where they are shown, in bytes.
 const SHOWN_BYTES: usize = 256;
@@ -70,11 +72,6 @@ pub fn day_clock(at: DateTime<Utc>) -> String {
 /// `2026-11-22 17:02:03 UTC`.
 pub fn stamp(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// RFC 3339 with milliseconds, for machines.
-pub fn iso(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Time from `earlier` to `later`; zero when it is not earlier.

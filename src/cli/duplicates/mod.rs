@@ -7,12 +7,12 @@ use crate::{
     config::{FileConfig, args::ConnectionArgs},
     monitor::view::{Meaning, Repeats},
     store::{
-        DuplicateCause, DuplicateRecord, LedgerEntry, Namespace, RecordPlace, RedisStore, ShardBooks, Store, StoreError,
-        TopicNumber,
+        Counters, DuplicateCause, DuplicateRecord, LedgerEntry, Namespace, RecordPlace, RedisStore, ShardBooks, Store,
+        StoreError, TopicNumber,
     },
 };
 use anyhow::{Context, anyhow};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::PossibleValue};
 use futures_util::{StreamExt, stream};
 use std::{collections::BTreeMap, process::ExitCode, sync::Arc};
 
@@ -43,10 +43,10 @@ pub struct DuplicatesArgs {
     group: Option<String>,
     /// Only this cause
     #[arg(long, value_enum, value_name = "CAUSE")]
-    cause: Option<CauseArg>,
+    cause: Option<DuplicateCause>,
     /// Only what became of it
     #[arg(long, value_enum, value_name = "OUTCOME")]
-    outcome: Option<OutcomeArg>,
+    outcome: Option<Meaning>,
     /// Repeats that are listed at most
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     limit: u32,
@@ -55,55 +55,37 @@ pub struct DuplicatesArgs {
     output: Output,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum CauseArg {
-    /// The same record again
-    Redelivery,
-    /// The same id at another place
-    Republish,
-    /// Read or sent again on purpose: a replay, a dead letter that was redriven
-    Replay,
-    /// Two consumers at the same time
-    Concurrent,
-    /// A repeat of what had failed for good
-    Dead,
-    /// The same id with another payload
-    Conflict,
-}
+impl ValueEnum for DuplicateCause {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum OutcomeArg {
-    /// The work ran again
-    Executed,
-    /// Recognised as done, and left
-    Suppressed,
-    /// Conflicts: not worked on
-    SetAside,
-    /// It had failed for good before
-    GivenUp,
-}
-
-impl CauseArg {
-    const fn cause(self) -> DuplicateCause {
-        match self {
-            Self::Redelivery => DuplicateCause::Redelivery,
-            Self::Republish => DuplicateCause::Republish,
-            Self::Replay => DuplicateCause::Replay,
-            Self::Concurrent => DuplicateCause::Concurrent,
-            Self::Dead => DuplicateCause::Dead,
-            Self::Conflict => DuplicateCause::Conflict,
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::Redelivery => "The same record again",
+            Self::Republish => "The same id at another place",
+            Self::Replay => "Read or sent again on purpose: a replay, a dead letter that was redriven",
+            Self::Concurrent => "Two consumers at the same time",
+            Self::Dead => "A repeat of what had failed for good",
+            Self::Conflict => "The same id with another payload",
+        };
+        Some(PossibleValue::new(self.label()).help(help))
     }
 }
 
-impl OutcomeArg {
-    const fn meaning(self) -> Meaning {
-        match self {
-            Self::Executed => Meaning::Executed,
-            Self::Suppressed => Meaning::Suppressed,
-            Self::SetAside => Meaning::SetAside,
-            Self::GivenUp => Meaning::GivenUp,
-        }
+impl ValueEnum for Meaning {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (name, help) = match self {
+            Self::Executed => ("executed", "The work ran again"),
+            Self::Suppressed => ("suppressed", "Recognised as done, and left"),
+            Self::SetAside => ("set-aside", "Conflicts: not worked on"),
+            Self::GivenUp => ("given-up", "It had failed for good before"),
+        };
+        Some(PossibleValue::new(name).help(help))
     }
 }
 
@@ -189,8 +171,8 @@ async fn read(store: &RedisStore, namespace: &Namespace, args: &DuplicatesArgs) 
     let read: Vec<(Counted, Vec<Repeat>)> = stream::iter(calls).buffered(GROUPS_AT_ONCE).collect().await;
     let (groups, repeats): (Vec<_>, Vec<_>) = read.into_iter().unzip();
     let fits = |repeat: &Repeat| {
-        args.cause.is_none_or(|cause| cause.cause() == repeat.record.cause)
-            && args.outcome.is_none_or(|outcome| outcome.meaning() == repeat.meaning())
+        args.cause.is_none_or(|cause| cause == repeat.record.cause)
+            && args.outcome.is_none_or(|outcome| outcome == repeat.meaning())
     };
     let mut repeats: Vec<Repeat> = repeats.into_iter().flatten().filter(fits).collect();
     repeats.sort_by_key(|repeat| std::cmp::Reverse(repeat.record.at));
@@ -204,18 +186,16 @@ async fn read_group(store: &RedisStore, entry: LedgerEntry) -> (Counted, Vec<Rep
     let mut counted = Counted { group: Arc::clone(&group), counts: Default::default(), problem: None };
     match store.books(&entry).await {
         Ok(books) => {
+            let mut total = Counters::default();
             for shard in &books.shards {
                 match shard {
-                    ShardBooks::Read(stats) => {
-                        for (sums, values) in counted.counts.iter_mut().zip(stats.counters.duplicates) {
-                            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-                        }
-                    }
+                    ShardBooks::Read(stats) => total.add(&stats.counters),
                     ShardBooks::Forgotten { .. } => {
                         counted.problem = Some("the store forgot some of its shards; the counts are not whole".to_owned());
                     }
                 }
             }
+            counted.counts = total.duplicates;
         }
         Err(error) => counted.problem = Some(format!("its books could not be read: {error}")),
     }

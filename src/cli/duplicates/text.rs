@@ -4,11 +4,10 @@ use super::{Counted, Repeat, Report};
 use crate::{
     cli::lag::{inert, layout},
     lag::words,
-    monitor::view::{Meaning, Repeats},
+    monitor::view::{DUPLICATE_COLUMNS, Meaning, Repeats},
     store::{DuplicateCause, DuplicateOutcome},
 };
 use anyhow::Context;
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -17,10 +16,6 @@ const MOST_SHOWN: usize = 256;
 
 pub(super) fn printable(text: &str) -> String {
     crate::cli::dlt::printable(text, MOST_SHOWN)
-}
-
-fn stamp(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 const fn meaning_words(meaning: Meaning) -> &'static str {
@@ -47,7 +42,7 @@ pub fn table(report: &Report) -> String {
     let rows = report.repeats.iter().map(|repeat| {
         let record = &repeat.record;
         [
-            stamp(record.at),
+            words::iso(record.at),
             meaning_words(repeat.meaning()).to_owned(),
             cause(repeat),
             printable(&repeat.group),
@@ -99,44 +94,31 @@ pub fn json(report: &Report) -> Value {
         .iter()
         .map(|repeat| {
             let record = &repeat.record;
-            json!({ "at": stamp(record.at), "group": &*repeat.group, "event_id": record.event_id, "source": record.source,
+            json!({ "at": words::iso(record.at), "group": &*repeat.group, "event_id": record.event_id, "source": record.source,
                 "cause": record.cause.label(), "outcome": record.outcome.label(), "late": record.late,
-                "first_at": stamp(record.first_at), "first_place": report.place(record.first_place),
+                "first_at": words::iso(record.first_at), "first_place": report.place(record.first_place),
                 "place": report.place(record.place), "owner": record.owner, "first_owner": record.first_owner })
         })
         .collect();
     json!({ "namespace": report.namespace, "groups": groups, "matching": report.matching, "latest": repeats })
 }
 
-/// The columns of `/duplicates.csv`, but for the cluster.
+/// As `/duplicates.csv`, but for the cluster.
 pub fn csv(report: &Report) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record([
-        "at",
-        "group",
-        "event_id",
-        "source",
-        "cause",
-        "outcome",
-        "late",
-        "first_at",
-        "first_place",
-        "place",
-        "owner",
-        "first_owner",
-    ])?;
+    writer.write_record(DUPLICATE_COLUMNS)?;
     for repeat in &report.repeats {
         let record = &repeat.record;
         let (place, first) = (report.place(record.place), report.place(record.first_place));
         writer.write_record([
-            stamp(record.at).as_str(),
+            words::iso(record.at).as_str(),
             &inert(&repeat.group),
             &inert(&record.event_id),
             &inert(&record.source),
             record.cause.label(),
             record.outcome.label(),
             if record.late { "true" } else { "false" },
-            &stamp(record.first_at),
+            &words::iso(record.first_at),
             &inert(&first),
             &inert(&place),
             &inert(&record.owner),
@@ -150,6 +132,7 @@ pub fn csv(report: &Report) -> anyhow::Result<String> {
 mod tests {
     use super::*;
     use crate::store::{DuplicateRecord, RecordPlace, TopicNumber};
+    use chrono::DateTime;
     use std::collections::BTreeMap;
 
     fn report() -> Report {

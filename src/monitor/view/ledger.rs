@@ -127,6 +127,8 @@ pub enum Meaning {
 }
 
 impl Meaning {
+    pub const ALL: [Self; 4] = [Self::Executed, Self::Suppressed, Self::SetAside, Self::GivenUp];
+
     pub const fn of(cause: DuplicateCause, outcome: DuplicateOutcome) -> Self {
         match (outcome, cause) {
             (DuplicateOutcome::Executed, _) => Self::Executed,
@@ -197,6 +199,22 @@ impl std::iter::Sum for Repeats {
         })
     }
 }
+
+/// Columns of a list of repeats for spreadsheets; where several clusters are in it, the cluster stands behind the first one.
+pub const DUPLICATE_COLUMNS: [&str; 12] = [
+    "at",
+    "group",
+    "event_id",
+    "source",
+    "cause",
+    "outcome",
+    "late",
+    "first_at",
+    "first_place",
+    "place",
+    "owner",
+    "first_owner",
+];
 
 #[derive(Clone, Debug)]
 pub struct DuplicateEntry {

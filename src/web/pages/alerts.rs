@@ -117,6 +117,7 @@ fn row(f: &Frame, view: &View, lasting: &[Silence], alert: &AlertView) -> AlertR
     labels.insert(0, format!("cluster={}", words::shown(&alert.cluster)));
     let identity: Vec<String> = alert.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let ended = alert.resolved_at.unwrap_or(view.at);
+    let silenced = silenced(view, lasting, alert);
     AlertRow {
         id: element_id(
             "al",
@@ -142,8 +143,8 @@ fn row(f: &Frame, view: &View, lasting: &[Silence], alert: &AlertView) -> AlertR
         labels: labels.join(" "),
         href: alert.group.as_ref().map_or_else(String::new, |group| f.links.group(&alert.cluster, group)),
         runbook: runbook::href(&f.links, alert.name).unwrap_or_default(),
-        silenced: silenced(view, lasting, alert).map_or_else(String::new, words::day_clock),
-        may_be_silenced: alert.state != AlertState::Resolved && silenced(view, lasting, alert).is_none(),
+        silenced: silenced.map_or_else(String::new, words::day_clock),
+        may_be_silenced: alert.state != AlertState::Resolved && silenced.is_none(),
         cluster: alert.cluster.to_string(),
         group: alert.group.as_deref().unwrap_or_default().to_owned(),
         since: time(alert.active_since, &words::clock_short(alert.active_since, view.at)),

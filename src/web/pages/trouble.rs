@@ -156,8 +156,7 @@ fn not_found(cluster: &ClusterView, all: &mut Vec<Trouble>) {
 /// `a, b and 3 more`, of `count` in all.
 fn named<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> String {
     let first: Vec<_> = names.take(NAMED).map(words::shown).collect();
-    let more = if count > first.len() { format!(" and {} more", words::number(count - first.len())) } else { String::new() };
-    format!("{}{more}", first.join(", "))
+    format!("{}{}", first.join(", "), words::and_more(count.saturating_sub(first.len())))
 }
 
 /// The right that a refused read lacks, as Kafka's access control lists name it.
@@ -210,12 +209,7 @@ fn untrusted(ledger: &LedgerView) -> Vec<Trouble> {
         }
     }
     let trouble = |(cause, groups): (&str, Vec<&str>)| {
-        let named: Vec<_> = groups.iter().take(NAMED).map(|group| words::shown(group)).collect();
-        let named = named.join(", ");
-        let named = match groups.len().saturating_sub(NAMED) {
-            0 => named,
-            more => format!("{named} and {} more", words::number(more)),
-        };
+        let named = named(groups.iter().copied(), groups.len());
         let mut trouble = Trouble::new(
             Tone::Bad,
             format!("The ledger of {named} cannot be trusted"),

@@ -15,7 +15,9 @@ use super::super::super::{
 };
 use super::super::table::{Chip, ListQuery, Row};
 use super::PATH;
-use crate::monitor::view::{ClusterView, DuplicateCause, DuplicateEntry, DuplicateOutcome, Meaning, Place, Tone, View};
+use crate::monitor::view::{
+    ClusterView, DUPLICATE_COLUMNS, DuplicateCause, DuplicateEntry, DuplicateOutcome, Meaning, Place, Tone, View,
+};
 use askama::Template;
 use axum::{extract::State, response::Response};
 use chrono::{DateTime, Utc};
@@ -245,21 +247,8 @@ pub async fn json(State(dashboard): State<DashboardState>, visit: Visit) -> Resp
 
 pub async fn csv(State(dashboard): State<DashboardState>, visit: Visit) -> Response {
     let view = dashboard.published.latest();
-    let columns = [
-        "at",
-        "cluster",
-        "group",
-        "event_id",
-        "source",
-        "cause",
-        "outcome",
-        "late",
-        "first_at",
-        "first_place",
-        "place",
-        "owner",
-        "first_owner",
-    ];
+    let mut columns = DUPLICATE_COLUMNS.to_vec();
+    columns.insert(1, "cluster");
     let rows = select(&view, &read_query(&visit.params)).into_iter().map(|(cluster, entry)| {
         [
             words::iso(entry.at),
