@@ -29,6 +29,7 @@ mod redis_books;
 mod redis_cluster;
 mod redis_conformance;
 mod redis_facts;
+mod redis_info;
 mod redis_link;
 mod redis_sentinel;
 mod redis_servers;

@@ -75,10 +75,10 @@ impl RedisStore {
     ) -> StoreResult<Self> {
         let address = Address::parse(url)?;
         let limits = Limits { connect: timeouts.connect, call: timeouts.call, durability: Durability::None };
-        let servers = || Arc::new(Servers::new(&address, limits));
+        let servers = Servers::new(&address, limits);
         Ok(Self {
-            servers: servers(),
-            confirming: servers(),
+            confirming: Arc::new(servers.with_durability(limits.durability)),
+            servers: Arc::new(servers),
             scripts: Arc::new(Scripts::new(edit)),
             lanes: Arc::default(),
             clock,

@@ -6,6 +6,7 @@
 
 use super::redis::hex_sha1;
 use super::redis_address::Node;
+use super::redis_info::SeenReplica;
 use super::redis_link::{Failure, Limits, Links};
 use super::redis_slots::{SlotMap, slot_of};
 use super::{Durability, ServerId, StoreError, StoreResult};
@@ -27,6 +28,8 @@ pub(super) struct Cluster {
     like: ConnectionInfo,
     limits: Limits,
     known: Mutex<Known>,
+    /// Of each primary, shared with the other connections to this cluster.
+    seen: Arc<Mutex<HashMap<Node, Arc<SeenReplica>>>>,
     /// One reading of the map at a time.
     reading: tokio::sync::Mutex<()>,
 }
@@ -44,11 +47,14 @@ struct Known {
 
 impl Cluster {
     pub fn new(seeds: Vec<Node>, like: ConnectionInfo, limits: Limits) -> Self {
-        Self { seeds, like, limits, known: Mutex::default(), reading: tokio::sync::Mutex::default() }
+        let (known, reading) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { seeds, like, limits, known, seen: Arc::default(), reading }
     }
 
+    /// Other connections to the same servers, which share with these what was seen of them.
     pub fn with_durability(&self, durability: Durability) -> Self {
-        Self::new(self.seeds.clone(), self.like.clone(), Limits { durability, ..self.limits })
+        let other = Self::new(self.seeds.clone(), self.like.clone(), Limits { durability, ..self.limits });
+        Self { seen: Arc::clone(&self.seen), ..other }
     }
 
     pub const fn limits(&self) -> Limits {
@@ -59,11 +65,16 @@ impl Cluster {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn seen(&self) -> MutexGuard<'_, HashMap<Node, Arc<SeenReplica>>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn links(&self, node: &Node) -> StoreResult<Arc<Links>> {
         if let Some(links) = self.known().links.get(node) {
             return Ok(Arc::clone(links));
         }
-        let links = Arc::new(Links::to_one(node.client(&self.like)?, self.limits));
+        let seen = Arc::clone(self.seen().entry(node.clone()).or_default());
+        let links = Arc::new(Links::to_one(node.client(&self.like)?, self.limits, seen));
         Ok(Arc::clone(self.known().links.entry(node.clone()).or_insert(links)))
     }
 
@@ -89,6 +100,7 @@ impl Cluster {
                     let mut known = self.known();
                     let primaries = map.primaries();
                     known.links.retain(|node, _| primaries.contains(node));
+                    self.seen().retain(|node, seen| primaries.contains(node) || Arc::strong_count(seen) > 1);
                     (known.map, known.read, known.is_stale) = (map.clone(), Some(Instant::now()), false);
                     return Ok(map);
                 }

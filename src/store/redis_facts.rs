@@ -1,17 +1,17 @@
 //! What a server says of itself that matters for a ledger, and what is wrong with it: version, eviction, persistence, role.
 
 use super::books::{RUN_FACT, ServerFact};
+use super::redis_info::Info;
 use chrono::{DateTime, SecondsFormat};
 
 /// Reads what `INFO` answered.
 pub(super) fn facts(info: &str) -> Vec<ServerFact> {
-    let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
-    let known = |name: &str| value(name).unwrap_or("unknown").to_owned();
+    let info = Info::new(info);
+    let known = |name: &str| info.value(name).unwrap_or("unknown").to_owned();
     let version = known("redis_version");
     let old = version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|v| v < 7);
     let policy = known("maxmemory_policy");
     let role = known("role");
-    let replicas = info.lines().filter(|line| line.starts_with("slave") && line.contains("state=online")).count();
     let mut facts = vec![
         fact("version", version, old.then_some("older than 7.0: the scripts need it; update the server")),
         fact(
@@ -20,14 +20,14 @@ pub(super) fn facts(info: &str) -> Vec<ServerFact> {
             (policy != "noeviction").then_some("the server may evict what was processed; set it to noeviction"),
         ),
     ];
-    facts.extend(persistence(&value));
+    facts.extend(persistence(info));
     facts.extend([
         fact(
             "role",
             role.clone(),
             (role != "master").then_some("not the primary: writes are refused; connect to the primary"),
         ),
-        fact("replicas", replicas.to_string(), None),
+        fact("replicas", info.online_replicas().to_string(), None),
         fact("memory", known("used_memory_human"), None),
         fact(RUN_FACT, known("run_id"), None),
     ]);
@@ -40,7 +40,8 @@ fn fact(name: &'static str, value: String, problem: Option<&str>) -> ServerFact 
 
 /// The append-only file and the snapshots: what a crash takes back, and whether the disk takes what is written. The time
 /// between two flushes (`appendfsync`) and the schedule of snapshots (`save`) are not told by `INFO`.
-fn persistence<'i>(value: &impl Fn(&str) -> Option<&'i str>) -> Vec<ServerFact> {
+fn persistence(info: Info<'_>) -> Vec<ServerFact> {
+    let value = |name: &str| info.value(name);
     let failed = |name: &str| value(name).is_some_and(|status| status != "ok");
     let snapshots = value("rdb_saves").and_then(|saves| saves.parse::<u64>().ok()).unwrap_or(0);
     let append_only = match (value("aof_enabled"), snapshots) {

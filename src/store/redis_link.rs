@@ -4,13 +4,14 @@
 //! whenever it matters, so that a server that was replaced is never taken for the one that answered before.
 
 use super::redis::{items, store_error, text};
+use super::redis_info::{Info, SeenReplica, ServerInfo};
 use super::redis_sentinel::Sentinels;
 use super::shared_wait::SharedWait;
 use super::{Durability, ServerId, StoreError, StoreResult};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Value};
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::Mutex;
@@ -19,16 +20,6 @@ use tokio::sync::Mutex;
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// How long a replica, or the disk, is waited for.
 const CONFIRM_TIME: Duration = Duration::from_millis(500);
-
-/// What `INFO` says of a server that matters for what it has answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ServerInfo {
-    id: ServerId,
-    is_primary: bool,
-    online_replicas: usize,
-    version: String,
-    append_only: bool,
-}
 
 /// How long connecting and calls may take, and what is waited for before offsets are committed.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +75,8 @@ pub(super) struct Links {
     config: AsyncConnectionConfig,
     limits: Limits,
     present: Mutex<Present>,
-    /// The history of which an online replica was seen: from then on one has to confirm, over whichever connection.
-    replicated: std::sync::Mutex<Option<ServerId>>,
+    /// Shared with the other connections to this server: what one of them saw, all of them owe.
+    seen: Arc<SeenReplica>,
     /// Waits until what was answered is safe: each would hold up those behind it on the connection.
     confirmations: SharedWait<ServerId>,
 }
@@ -134,7 +125,7 @@ impl Link {
     async fn identity(&self, limit: Duration) -> StoreResult<ServerInfo> {
         let mut command = redis::cmd("INFO");
         command.arg("replication");
-        server_info(&text(self.send(&command, limit).await?)?, Some(&self.run))
+        Info::new(&text(self.send(&command, limit).await?)?).server(Some(&self.run))
     }
 
     /// Waits until everything that `server` has answered is as safe as `durability` asks. `mark` writes something, so that
@@ -147,7 +138,7 @@ impl Link {
         if !info.is_primary {
             return Err(StoreError::Unreachable("the server is a replica now".to_owned()));
         }
-        let by_replica = links.has_to_replicate(&info);
+        let by_replica = links.seen.has_to_confirm(&info);
         let by_disk = links.limits.durability == Durability::Fsync;
         if !by_replica && !by_disk {
             return Ok(());
@@ -182,31 +173,24 @@ enum Target {
 }
 
 impl Links {
-    pub fn to_one(client: Client, limits: Limits) -> Self {
-        Self::new(Target::At(client), limits)
+    pub fn to_one(client: Client, limits: Limits, seen: Arc<SeenReplica>) -> Self {
+        Self::new(Target::At(client), limits, seen)
     }
 
     pub fn to_primary(sentinels: Sentinels, limits: Limits) -> Self {
-        Self::new(Target::NamedBy(Arc::new(sentinels)), limits)
+        Self::new(Target::NamedBy(Arc::new(sentinels)), limits, Arc::default())
     }
 
-    fn new(target: Target, limits: Limits) -> Self {
+    fn new(target: Target, limits: Limits, seen: Arc<SeenReplica>) -> Self {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(limits.connect))
             .set_response_timeout(Some(limits.call));
-        Self {
-            target,
-            config,
-            limits,
-            present: Mutex::default(),
-            replicated: std::sync::Mutex::default(),
-            confirmations: SharedWait::default(),
-        }
+        Self { target, config, limits, present: Mutex::default(), seen, confirmations: SharedWait::default() }
     }
 
-    /// Others to the same server.
+    /// Others to the same server, which share with these what was seen of it.
     pub fn with_durability(&self, durability: Durability) -> Self {
-        Self::new(self.target.clone(), Limits { durability, ..self.limits })
+        Self::new(self.target.clone(), Limits { durability, ..self.limits }, Arc::clone(&self.seen))
     }
 
     pub const fn limits(&self) -> Limits {
@@ -246,24 +230,15 @@ impl Links {
         let connection = client.get_multiplexed_async_connection_with_config(&self.config).await.map_err(store_error)?;
         let mut info = connection.clone();
         let info = text(redis::cmd("INFO").query_async(&mut info).await.map_err(store_error)?)?;
-        let info = server_info(&info, None)?;
+        let info = Info::new(&info).server(None)?;
         if !found_at.is_empty() && !info.is_primary {
             return Err(StoreError::Unreachable(format!("the sentinels still name {found_at}, which is a replica")));
         }
         if self.limits.durability == Durability::Fsync {
-            can_fsync(&info)?;
+            info.can_fsync()?;
         }
-        self.has_to_replicate(&info);
+        self.seen.has_to_confirm(&info);
         Ok(Link { connection, found_at, run: info.id.run().to_owned(), id: info.id })
-    }
-
-    /// Whether a replica has to confirm what this history holds: once one was seen to follow it, also when it is away.
-    fn has_to_replicate(&self, info: &ServerInfo) -> bool {
-        let mut replicated = self.replicated.lock().unwrap_or_else(PoisonError::into_inner);
-        if info.online_replicas > 0 {
-            *replicated = Some(info.id.clone());
-        }
-        replicated.as_ref() == Some(&info.id)
     }
 
     /// Lets go of a connection on which a call failed, so that the next one is made anew.
@@ -278,6 +253,7 @@ impl Links {
     pub async fn server(&self) -> StoreResult<ServerId> {
         let link = self.named_now(self.link().await?).await?;
         let info = self.watch(&link, link.identity(self.limits.call).await).await?;
+        self.seen.has_to_confirm(&info);
         if !info.is_primary {
             self.lose(&link).await;
             return Err(StoreError::Unreachable("the server is a replica".to_owned()));
@@ -353,85 +329,4 @@ impl Links {
 
 fn too_late(limit: Duration) -> StoreError {
     StoreError::Unreachable(format!("no answer within {limit:?}"))
-}
-
-/// Reads what `INFO` says; `run` where the section read does not name the process.
-fn server_info(info: &str, run: Option<&str>) -> StoreResult<ServerInfo> {
-    let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
-    let missing = |name: &str| StoreError::Refused(format!("INFO names no {name}"));
-    let run = run.or_else(|| value("run_id")).ok_or_else(|| missing("run_id"))?;
-    let replication = value("master_replid").ok_or_else(|| missing("master_replid"))?;
-    let replica = |line: &&str| line.starts_with("slave") && line.contains("state=online");
-    Ok(ServerInfo {
-        id: ServerId::new(run, replication),
-        is_primary: value("role") == Some("master"),
-        online_replicas: info.lines().filter(replica).count(),
-        version: value("valkey_version").or_else(|| value("redis_version")).unwrap_or("unknown").to_owned(),
-        append_only: value("aof_enabled") == Some("1"),
-    })
-}
-
-/// Whether the server can be asked to wait for its disk.
-fn can_fsync(info: &ServerInfo) -> StoreResult<()> {
-    let mut numbers = info.version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < (7, 2) {
-        return Err(StoreError::Unsupported(format!(
-            "durability fsync needs Redis 7.2 or later for WAITAOF, and this is {}: update it or choose durability replica",
-            info.version
-        )));
-    }
-    if !info.append_only {
-        return Err(StoreError::Unsupported(
-            "durability fsync needs appendonly yes, and better appendfsync always: set it or choose durability replica"
-                .to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const INFO: &str = "# Server\r\nredis_version:7.2.4\r\nrun_id:aa\r\n# Persistence\r\naof_enabled:1\r\n# Replication\r\n\
-                        role:master\r\nconnected_slaves:2\r\nslave0:ip=10.0.0.1,port=1,state=online,offset=9,lag=0\r\n\
-                        slave1:ip=10.0.0.2,port=1,state=wait_bgsave,offset=0,lag=0\r\nmaster_replid:bb\r\n\
-                        master_replid2:00\r\n";
-
-    #[test]
-    fn a_server_is_its_process_and_its_history_and_only_online_replicas_count() {
-        let info = server_info(INFO, None).unwrap();
-        assert_eq!((info.id, info.is_primary, info.online_replicas), (ServerId::new("aa", "bb"), true, 1));
-        let section = INFO.split_once("# Replication").unwrap().1;
-        assert_eq!(server_info(section, Some("aa")).unwrap().id, ServerId::new("aa", "bb"));
-        assert!(server_info(section, None).is_err());
-    }
-
-    #[test]
-    fn a_replica_that_was_seen_has_to_confirm_until_the_server_has_another_history() {
-        let limit = Duration::from_secs(1);
-        let limits = Limits { connect: limit, call: limit, durability: Durability::Replica };
-        let links = Links::to_one(Client::open("redis://127.0.0.1:1").unwrap(), limits);
-        let with = |online_replicas, history| {
-            let id = ServerId::new("aa", history);
-            links.has_to_replicate(&ServerInfo { id, online_replicas, ..server_info(INFO, None).unwrap() })
-        };
-        assert!(!with(0, "bb"), "none was ever there");
-        assert!(with(1, "bb"));
-        assert!(with(0, "bb"), "it is away, whatever became of the connection");
-        assert!(!with(0, "cc"), "another history, of which no replica was seen");
-    }
-
-    #[test]
-    fn fsync_is_refused_where_the_server_cannot_or_does_not_write_to_disk() {
-        let server = |version: &str, append_only| {
-            can_fsync(&ServerInfo { version: version.to_owned(), append_only, ..server_info(INFO, None).unwrap() })
-        };
-        assert_eq!(server("7.2.0", true), Ok(()));
-        assert_eq!(server("8.0.1", true), Ok(()));
-        for (version, append_only) in [("7.0.15", true), ("6.2.1", true), ("unknown", true), ("7.4.0", false)] {
-            assert!(matches!(server(version, append_only), Err(StoreError::Unsupported(_))), "{version}");
-        }
-    }
 }

@@ -6,6 +6,7 @@ use super::redis_link::{Limits, Links};
 use super::redis_sentinel::Sentinels;
 use super::{Durability, ServerId, StoreResult};
 use redis::{Cmd, Value};
+use std::sync::Arc;
 
 pub(super) enum Servers {
     One(Box<Links>),
@@ -15,7 +16,7 @@ pub(super) enum Servers {
 impl Servers {
     pub fn new(address: &Address, limits: Limits) -> Self {
         match address.clone() {
-            Address::One(client) => Self::One(Box::new(Links::to_one(client, limits))),
+            Address::One(client) => Self::One(Box::new(Links::to_one(client, limits, Arc::default()))),
             Address::Sentinel { sentinels, service, like } => {
                 Self::One(Box::new(Links::to_primary(Sentinels::new(sentinels, service, like), limits)))
             }
@@ -23,7 +24,7 @@ impl Servers {
         }
     }
 
-    /// Other connections to the same servers.
+    /// Other connections to the same servers, which share with these what was seen of them.
     pub fn with_durability(&self, durability: Durability) -> Self {
         match self {
             Self::One(links) => Self::One(Box::new(links.with_durability(durability))),

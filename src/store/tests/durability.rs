@@ -33,6 +33,16 @@ async fn follow(replica: &TestRedis, primary: &TestRedis) {
     }
 }
 
+/// Ends `replica` and waits until `primary` knows it.
+async fn stop(replica: &mut TestRedis, primary: &TestRedis) {
+    replica.stop();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while ask::<String>(primary, &["INFO", "replication"]).contains("state=online") {
+        assert!(Instant::now() < deadline, "the replica does not go");
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn ledger(store: &RedisStore) -> (Ledger, ServerId) {
     (created(store.init(&ledger_name(), shape(1)).await.unwrap()), store.server().await.unwrap())
 }
@@ -89,6 +99,37 @@ fn what_no_replica_confirms_is_not_safe_until_one_does() {
         let _: String = ask(&replica, &["REPLICAOF", "NO", "ONE"]);
         let gone = async { while !matches!(store.confirm(&ledger, &id).await, Err(StoreError::Unconfirmed(_))) {} };
         tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
+    });
+}
+
+#[test]
+fn a_replica_that_only_the_writing_connection_has_seen_is_waited_for() {
+    run(async {
+        let (primary, mut replica, store, (ledger, id)) = replicated().await;
+        assert_eq!(store.server().await, Ok(id.clone()), "this reads of the replica, and nothing was confirmed yet");
+        stop(&mut replica, &primary).await;
+        assert!(matches!(store.confirm(&ledger, &id).await, Err(StoreError::Unconfirmed(_))));
+    });
+}
+
+#[test]
+fn a_replica_that_came_after_the_connections_were_made_and_went_before_the_first_wait_is_waited_for() {
+    run(async {
+        let (primary, mut replica) = (TestRedis::start_with_port(), TestRedis::start_with_port());
+        let store = store(&primary, Durability::Replica);
+        let (ledger, _) = ledger(&store).await;
+        follow(&replica, &primary).await;
+        // The first replica may give the server another history: it is read again until it stays the same.
+        let mut id = store.server().await.unwrap();
+        loop {
+            let now = store.server().await.unwrap();
+            if now == id {
+                break;
+            }
+            id = now;
+        }
+        stop(&mut replica, &primary).await;
+        assert!(matches!(store.confirm(&ledger, &id).await, Err(StoreError::Unconfirmed(_))));
     });
 }
 
