@@ -156,6 +156,14 @@ impl Runs {
         })
     }
 
+    /// The lowest number from `from` on; `None` where it is not known what it was then.
+    pub fn lowest_since(&self, from: Tick) -> Option<u64> {
+        // Rounded down: between two readings it may have been as low.
+        let then = self.at(from)? as u64;
+        let begin = self.first_where(|run| run.last >= from)?;
+        Some((begin..self.count()).map(|index| self.get(index).value()).fold(then, u64::min))
+    }
+
     /// When the number rose past `value`: between the last reading that was not above it and the first that was.
     pub fn rise_past(&self, value: u64) -> Rise {
         match self.first_where(|run| run.value() > value) {
@@ -334,6 +342,16 @@ mod tests {
         assert_eq!(runs(&[100, 110, 0, 10]).forward_rate(second(0)), Some(20.0 / 3.0));
         assert_eq!(runs(&[5]).forward_rate(second(0)), None, "one reading has no speed");
         assert_eq!(runs(&[5, 5, 5]).forward_rate(second(0)), Some(0.0));
+    }
+
+    #[test]
+    fn the_lowest_number_since_then_is_known_where_the_history_reaches_so_far() {
+        let went_back = runs(&[10, 40, 20, 50]);
+        assert_eq!([0, 1, 2, 3].map(|from| went_back.lowest_since(second(from))), [Some(10), Some(20), Some(20), Some(50)]);
+        assert_eq!(went_back.lowest_since(second(4)), None, "the future is not known");
+        let mut hole = Runs::new(7, second(10));
+        hole.push(9, second(20), None);
+        assert_eq!((hole.lowest_since(second(15)), hole.lowest_since(second(5))), (None, None));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{
     assemble::Live,
     published::Charts,
+    replay_impact::PastOffset,
     view::{GroupSeries, HeatRow, SeriesPoint},
 };
 use crate::lag::{History, PairWindow, SPARK_POINTS, Spans, WindowShape};
@@ -49,6 +50,11 @@ impl Charts for HistoryCharts {
 
     fn heat_span(&self) -> Duration {
         self.heat_span
+    }
+
+    fn undelivered_for(&self, cluster: &str, group: &str, span: Duration) -> Vec<PastOffset> {
+        let past = self.with_history(cluster, |history| history.undelivered_for(group, span)).unwrap_or_default();
+        past.into_iter().map(|(topic, partition, offset)| PastOffset { topic, partition, offset }).collect()
     }
 
     fn commit_windows(&self, cluster: &str, group: &str, commits_on: bool) -> Vec<PairWindow> {

@@ -22,6 +22,7 @@ pub mod lookup;
 mod memory;
 mod poller;
 mod published;
+pub mod replay_impact;
 mod run;
 mod settings;
 mod timeline;

@@ -1,5 +1,6 @@
 //! The one place where the latest view is kept: written by the poller, read by pages, streams and `/metrics`.
 
+use super::replay_impact::PastOffset;
 use super::view::{GroupSeries, HeatRow, TimelineEntry, View};
 use crate::lag::PairWindow;
 use arc_swap::ArcSwap;
@@ -49,6 +50,10 @@ pub trait Charts: Send + Sync {
     fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow>;
     /// Time that all buckets of a heat row cover together, up to now.
     fn heat_span(&self) -> Duration;
+    /// The offsets of the group below which nothing was delivered for `span`, where the history reaches back so far.
+    fn undelivered_for(&self, _cluster: &str, _group: &str, _span: Duration) -> Vec<PastOffset> {
+        Vec::new()
+    }
     /// The last commits of each of the group's partitions. `commits_on`: whether each reading counts as a commit.
     fn commit_windows(&self, _cluster: &str, _group: &str, _commits_on: bool) -> Vec<PairWindow> {
         Vec::new()
@@ -147,6 +152,10 @@ impl Published {
 
     pub fn group_series(&self, cluster: &str, group: &str) -> Option<GroupSeries> {
         self.charts.group_series(cluster, group)
+    }
+
+    pub fn undelivered_for(&self, cluster: &str, group: &str, span: Duration) -> Vec<PastOffset> {
+        self.charts.undelivered_for(cluster, group, span)
     }
 
     pub fn heat_span(&self) -> Duration {

@@ -3,7 +3,7 @@
 use super::{History, Moment, PairTrack, PartitionTrack};
 use crate::lag::{Lag, LogRange, Offset, Reading, Tick, measure};
 use chrono::{DateTime, Utc};
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// One group at one moment. `None` where it was not known.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct SeriesSample {
 /// One pair's lag over equal buckets of time, oldest first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PairSamples {
-    pub topic: std::sync::Arc<str>,
+    pub topic: Arc<str>,
     pub partition: i32,
     pub lag: Vec<Option<u64>>,
 }
@@ -103,6 +103,24 @@ impl History {
             Some(PairSamples { topic: topic.name().clone(), partition: pair.partition(), lag })
         };
         track.pairs.iter().filter_map(row).collect()
+    }
+}
+
+impl History {
+    /// For each of the group's pairs the offset below which nothing was delivered for `span`, as its commits tell; without
+    /// those of which it is not known.
+    pub fn undelivered_for(&self, group: &str, span: Duration) -> Vec<(Arc<str>, i32, Offset)> {
+        let (Some(track), Some(now)) = (self.settled(group), self.now()) else { return Vec::new() };
+        let from = now.committed.minus(span);
+        if now.committed.since(from) < span {
+            return Vec::new();
+        }
+        let past = |pair: &PairTrack| {
+            let topic = self.topic(pair.slot())?;
+            let lowest = pair.committed().lowest_since(from)?;
+            Some((Arc::clone(topic.name()), pair.partition(), Offset::new(lowest)))
+        };
+        track.pairs.iter().filter_map(past).collect()
     }
 }
 

@@ -52,6 +52,22 @@ fn a_rewind_lasts_until_the_former_place_is_reached() {
 }
 
 #[test]
+fn nothing_was_delivered_below_the_lowest_offset_of_a_span_that_the_history_covers() {
+    let mut history = history();
+    let undelivered = |history: &History, seconds| {
+        let all = history.undelivered_for("g", Duration::from_secs(seconds));
+        all.iter().map(|(topic, partition, offset)| (topic.to_string(), *partition, offset.get())).collect::<Vec<_>>()
+    };
+    assert_eq!(undelivered(&history, 0), [], "nothing was seen yet");
+    for (seconds, committed) in [(0, 100), (10, 150), (20, 120), (30, 160)] {
+        history.observe(&cluster(seconds).topic("orders", 1, &[(0, 200)]).group("g", &[("orders", 0, committed)]));
+    }
+    assert_eq!(undelivered(&history, 20), [("orders".to_owned(), 0, 120)], "it went back since");
+    assert_eq!(undelivered(&history, 30), [("orders".to_owned(), 0, 100)]);
+    assert_eq!(undelivered(&history, 31), [], "the history is not that old");
+}
+
+#[test]
 fn records_deleted_unread_are_counted_once_and_not_those_from_before_we_watched() {
     let mut history = history();
     for (seconds, start, committed) in

@@ -11,6 +11,7 @@ mod many_alerts;
 mod pages;
 mod protection;
 mod receivers;
+mod replay;
 mod set_aside;
 mod since;
 mod snapshots;

@@ -1,17 +1,17 @@
 //! One group as JSON, down to its partitions and members.
 
-use super::super::super::{links::Links, verdict::time_lag_source_label, words};
+use super::super::super::{state::DashboardState, verdict::time_lag_source_label, words};
 use super::super::{
     groups::{GroupJson, last_known_json},
     status::audit_json,
     topic::transaction_json,
 };
-use super::partitions::Part;
+use super::{partitions::Part, replay};
 use crate::monitor::view::{ClusterView, GroupTopicView, GroupView, PartitionView, TransactionView};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
+pub fn json(dashboard: &DashboardState, cluster: &ClusterView, group: &GroupView) -> Value {
     let members = group.members.as_ref().known().map(|members| {
         let member = |m: &crate::monitor::view::MemberView| {
             let assignment: Vec<_> =
@@ -23,9 +23,10 @@ pub fn json(links: &Links, cluster: &ClusterView, group: &GroupView) -> Value {
     let books = cluster.ledger.as_ref().and_then(|ledger| ledger.groups.iter().find(|books| books.group == group.id));
     let (parts, now) = (group.partitions(), cluster.collected_at.unwrap_or(group.as_of));
     json!({
-        "group": GroupJson::new(links, cluster, group, cluster.letters_of(&group.id)),
+        "group": GroupJson::new(&dashboard.links, cluster, group, cluster.letters_of(&group.id)),
         "topics": group.topics.iter().map(|one| topic(cluster, group, one, &parts, now)).collect::<Vec<_>>(),
         "members": members,
+        "replay": replay::of_group(&dashboard.published, cluster, group, &parts).as_ref().map(replay::json),
         "window_audit": books.map(|books| audit_json(cluster, books)),
         "offsets_kept_until": group.offsets_kept_until.and_then(crate::lag::Reading::known).map(words::iso),
         "thresholds": {

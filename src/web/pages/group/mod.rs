@@ -94,6 +94,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
     let href = f.links.group(&group.cluster, &group.id);
     let series = dashboard.published.group_series(&group.cluster, &group.id).unwrap_or_default();
     let (parts, said) = (group.partitions(), group.words());
+    let impact = (tab == "replay").then(|| replay::of_group(&dashboard.published, cluster, group, &parts)).flatten();
     let (rows, rows_hidden) = partitions::rows(view, group, &parts, &f.links);
     let body = partitions::body(&rows, rows_hidden);
     let timeline = view
@@ -131,7 +132,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         duplicates: super::duplicates::rows_for(&f.links, view, &cluster.name, &group.id, SHOWN),
         duplicates_href: f.links.to(&with_query("/duplicates", &listed)),
         no_books: books_of(cluster, &group.id).err().map_or("", NoBooks::words),
-        replay: replay::build(cluster, group, &parts, &series, view.at),
+        replay: replay::build(cluster, group, (&series, impact.as_ref()), view.at),
         settings: tabs::settings(cluster, group),
         copies: tabs::copies(dashboard, &visit.host, cluster, group, &href),
         f,
@@ -168,7 +169,7 @@ async fn respond(dashboard: &DashboardState, visit: &Visit, cluster: &str, group
         return missing(dashboard, visit, &view, cluster, group);
     };
     if visit.params.get("format") == "json" {
-        return reply::json(&machine::json(&dashboard.links, found.0, found.1));
+        return reply::json(&machine::json(dashboard, found.0, found.1));
     }
     reply::html(&build(dashboard, &view, visit, found))
 }

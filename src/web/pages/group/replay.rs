@@ -1,13 +1,18 @@
 //! What a reset of the group's offsets would come to, as far as the view tells it: records by the log and by the history, never
 //! read from Kafka. `tidemark preview` reads them.
 
-use super::super::super::words;
+use super::super::super::{cell::Cell, words};
 use super::partitions::Part;
-use crate::lag::{GroupKind, Reading, UnknownReason};
+use crate::lag::{GroupKind, Reading};
+use crate::monitor::replay_impact::{Impact, Memory, PartitionImpact, Split, impact, is_reset_by_offset};
 use crate::monitor::view::{ClusterView, GroupSeries, GroupView};
-use crate::monitor::window_audit::{audit, sentences};
+use crate::monitor::{
+    Published,
+    window_audit::{audit, sentences},
+};
 use crate::replay::{ResetCommand, ResetTo, shell_word};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 pub struct Replay {
@@ -16,7 +21,25 @@ pub struct Replay {
     pub ledger: String,
     pub members: String,
     pub choices: Vec<Choice>,
+    /// What a reset to the earliest record comes to: all partitions first, then those with the most.
+    pub rows: Vec<PartitionRow>,
+    pub rows_hidden: usize,
+    /// How many ids the bounds rest on.
+    pub ids: String,
 }
+
+/// A row of the table by partition.
+pub struct PartitionRow {
+    pub name: String,
+    pub is_sum: bool,
+    pub come_again: Cell,
+    pub executed: Cell,
+    pub suppressed: Cell,
+    pub source: String,
+}
+
+/// Rows of the table by partition.
+const MAX_ROWS: usize = 100;
 
 /// One place to which offsets could be put.
 pub struct Choice {
@@ -38,8 +61,7 @@ const SPANS: [(&str, &str, Duration); 2] =
 pub fn build(
     cluster: &ClusterView,
     group: &GroupView,
-    parts: &[Part<'_>],
-    series: &GroupSeries,
+    (series, impact): (&GroupSeries, Option<&Impact>),
     now: DateTime<Utc>,
 ) -> Replay {
     let not_this_way = match group.kind {
@@ -54,8 +76,8 @@ pub fn build(
     let window = window(cluster, group);
     let mut choices = Vec::new();
     if not_this_way.is_empty() {
-        let (records, source) = since_the_start(parts);
-        choices.push(choice(cluster, group, ("Earliest", "earliest"), (records, source), ResetTo::Earliest, beyond(window)));
+        let counted = impact.map_or_else(|| ("—".to_owned(), String::new()), since_the_start);
+        choices.push(choice(cluster, group, ("Earliest", "earliest"), counted, ResetTo::Earliest, beyond(window)));
         for (word, to, span) in SPANS {
             let at = now - TimeDelta::from_std(span).unwrap_or_default();
             let counted = since(series, group.lag, span);
@@ -63,7 +85,127 @@ pub fn build(
             choices.push(choice(cluster, group, (word, to), counted, ResetTo::Time(at), against));
         }
     }
-    Replay { not_this_way, ledger: ledger_words(cluster, group, window), members: member_words(group), choices }
+    let (rows, rows_hidden) = impact.map_or_else(Default::default, |impact| rows(impact, group.topics.len() > 1));
+    Replay {
+        not_this_way,
+        ledger: ledger_words(cluster, group, window),
+        members: member_words(group),
+        choices,
+        rows,
+        rows_hidden,
+        ids: impact.map_or_else(String::new, id_words),
+    }
+}
+
+/// What a reset to the earliest record comes to, where offsets of such a group are reset.
+pub fn of_group(published: &Published, cluster: &ClusterView, group: &GroupView, parts: &[Part<'_>]) -> Option<Impact> {
+    if !is_reset_by_offset(group.kind) {
+        return None;
+    }
+    let span = Memory::of(cluster, &group.id).forgotten_after();
+    let past = span.map_or_else(Vec::new, |span| published.undelivered_for(&group.cluster, &group.id, span));
+    Some(impact(cluster, group, parts.iter().map(|(topic, part)| (&topic.topic, part)), &past))
+}
+
+fn id_words(impact: &Impact) -> String {
+    match impact.memory {
+        Memory::Kept { ids, .. } => format!(
+            "The ledger remembers {}, each for one to two windows: no more can be suppressed.",
+            words::plural(ids, "id", "ids")
+        ),
+        Memory::None | Memory::Unknown(_) => String::new(),
+    }
+}
+
+/// The sum, then the partitions with the most in their order, and how many are left out.
+fn rows(impact: &Impact, has_several_topics: bool) -> (Vec<PartitionRow>, usize) {
+    let unknown = |impact: &Impact| match impact.memory {
+        Memory::Unknown(why) => why,
+        Memory::None | Memory::Kept { .. } => "no partition is known",
+    };
+    let cells = |split: Option<Split>, why: &str| match split {
+        Some(split) => [split.executed_at_least, split.suppressed_at_most].map(|count| Cell::Text(words::count(count))),
+        None => [(); 2].map(|()| Cell::Unknown(format!("Unknown: {why}"))),
+    };
+    let row = |one: &PartitionImpact| {
+        let why = one.come_again.reason().map_or_else(|| unknown(impact).to_owned(), |reason| reason.to_string());
+        let [executed, suppressed] = cells(one.split.map(|(split, _)| split), &why);
+        PartitionRow {
+            name: match has_several_topics {
+                true => format!("{}/{}", words::shown(&one.topic), one.partition),
+                false => one.partition.to_string(),
+            },
+            is_sum: false,
+            come_again: Cell::count(&one.come_again),
+            executed,
+            suppressed,
+            source: one.split.map_or(why, |(_, source)| source.words().to_owned()),
+        }
+    };
+    let [executed, suppressed] = cells(impact.split, unknown(impact));
+    let sum = PartitionRow {
+        name: "All".to_owned(),
+        is_sum: true,
+        come_again: impact
+            .come_again
+            .map_or_else(|| Cell::Unknown("Unknown: no partition is known".to_owned()), |sum| Cell::Text(words::count(sum))),
+        executed,
+        suppressed,
+        source: match impact.left_out {
+            0 => "of all partitions together".to_owned(),
+            _ => left_out(impact),
+        },
+    };
+    let mut shown: Vec<&PartitionImpact> = impact.partitions.iter().collect();
+    shown.sort_by_key(|one| std::cmp::Reverse(one.come_again.known()));
+    shown.truncate(MAX_ROWS);
+    shown.sort_by(|a, b| a.topic.cmp(&b.topic).then(a.partition.cmp(&b.partition)));
+    let hidden = impact.partitions.len() - shown.len();
+    (std::iter::once(sum).chain(shown.into_iter().map(row)).collect(), hidden)
+}
+
+fn left_out(impact: &Impact) -> String {
+    match impact.left_out {
+        0 => String::new(),
+        n => format!("{} not known and left out", words::plural(n as u64, "partition is", "partitions are")),
+    }
+}
+
+/// As JSON, with all partitions.
+pub fn json(impact: &Impact) -> Value {
+    let split = |split: Option<Split>| match split {
+        Some(split) => (Some(split.executed_at_least), Some(split.suppressed_at_most)),
+        None => (None, None),
+    };
+    let row = |one: &PartitionImpact| {
+        let (executed, suppressed) = split(one.split.map(|(split, _)| split));
+        json!({
+            "topic": &*one.topic,
+            "partition": one.partition,
+            "come_again_at_most": one.come_again.known(),
+            "executed_again_at_least": executed,
+            "suppressed_at_most": suppressed,
+            "source": one.split.map(|(_, source)| source.label()),
+            "unknown": one.come_again.reason().map(|reason| reason.label()),
+        })
+    };
+    let (window, ids) = match impact.memory {
+        Memory::Kept { window, ids } => (Some(window.as_secs_f64()), Some(ids)),
+        Memory::None | Memory::Unknown(_) => (None, None),
+    };
+    let (executed, suppressed) = split(impact.split);
+    json!({
+        "to": "earliest",
+        "estimate": true,
+        "window_seconds": window,
+        "remembered_ids": ids,
+        "ledger_unknown": match impact.memory { Memory::Unknown(why) => Some(why), Memory::None | Memory::Kept { .. } => None },
+        "come_again_at_most": impact.come_again,
+        "executed_again_at_least": executed,
+        "suppressed_at_most": suppressed,
+        "partitions_left_out": impact.left_out,
+        "partitions": impact.partitions.iter().map(row).collect::<Vec<_>>(),
+    })
 }
 
 fn window(cluster: &ClusterView, group: &GroupView) -> Option<Duration> {
@@ -118,25 +260,12 @@ fn member_words(group: &GroupView) -> String {
 }
 
 /// Offsets between the log starts and where the group stands.
-fn since_the_start(parts: &[Part<'_>]) -> (String, String) {
-    let (mut sum, mut unknown) = (0_u64, 0_usize);
-    for (_, part) in parts {
-        match (part.committed, part.range) {
-            (Reading::Known(committed), Reading::Known(range)) => sum += committed.min(range.end).distance_from(range.start),
-            // What was never read does not come again.
-            (Reading::Unknown(UnknownReason::NeverCommitted), Reading::Known(_)) => {}
-            _ => unknown += 1,
-        }
-    }
-    if unknown == parts.len() {
+fn since_the_start(impact: &Impact) -> (String, String) {
+    let Some(sum) = impact.come_again else {
         return ("—".to_owned(), "no partition has a committed offset and a log start that are known".to_owned());
-    }
-    let left_out = if unknown == 0 {
-        String::new()
-    } else {
-        format!("; {} not known and left out", words::plural(unknown as u64, "partition is", "partitions are"))
     };
-    (format!("at most {}", words::count(sum)), format!("offsets from the log start to the committed one{left_out}"))
+    let without = if impact.left_out == 0 { String::new() } else { format!("; {}", left_out(impact)) };
+    (format!("at most {}", words::count(sum)), format!("offsets from the log start to the committed one{without}"))
 }
 
 /// What was produced in the last `span`, by the history, without what is unread.
