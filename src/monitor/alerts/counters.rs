@@ -4,6 +4,7 @@
 //! counts when the reading returns. Bounded: a counter keeps at most [`MAX_POINTS`] points, and counters of Kafka that
 //! never left 0 are not kept at all.
 
+use crate::lag::Reading;
 use crate::monitor::view::{ClusterView, DuplicateCause, DuplicateOutcome, LedgerGroupView, View};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{
@@ -17,6 +18,7 @@ pub const DUPLICATES_WINDOW: Duration = Duration::from_secs(5 * 60);
 pub const REWOUND_WINDOW: Duration = Duration::from_secs(5 * 60);
 pub const LOST_WINDOW: Duration = Duration::from_secs(10 * 60);
 pub const LOST_CALLS_WINDOW: Duration = Duration::from_secs(10 * 60);
+pub const LETTERS_WINDOW: Duration = Duration::from_secs(10 * 60);
 pub const REBALANCES_WINDOW: Duration = Duration::from_secs(15 * 60);
 pub const GAP_WINDOW: Duration = Duration::from_secs(6 * 3_600);
 
@@ -31,6 +33,8 @@ pub enum Counter {
     Duplicates(DuplicateCause, DuplicateOutcome),
     Reported,
     LostCalls,
+    /// In the group's dead-letter topics. Retention takes some away, which is no growth.
+    Letters,
     /// Repeats up to this bucket's bound, by index.
     Gap(usize),
 }
@@ -47,6 +51,7 @@ impl Counter {
             Self::Rebalances => REBALANCES_WINDOW,
             Self::Duplicates(..) | Self::Reported => DUPLICATES_WINDOW,
             Self::LostCalls => LOST_CALLS_WINDOW,
+            Self::Letters => LETTERS_WINDOW,
             Self::Gap(_) => GAP_WINDOW,
         }
     }
@@ -77,6 +82,8 @@ pub struct Counters {
     groups: HashSet<Arc<str>>,
     /// Clusters whose ledger has been read: a counter that is born there later is born at 0.
     ledgers: HashSet<Arc<str>>,
+    /// Clusters whose topics have been read: a dead-letter topic that is made there later held nothing before.
+    read: HashSet<Arc<str>>,
 }
 
 impl Counters {
@@ -84,6 +91,7 @@ impl Counters {
     pub(super) fn observe(&mut self, view: &View, now: DateTime<Utc>) {
         for cluster in &view.clusters {
             self.observe_groups(cluster, now);
+            self.observe_letters(cluster, now);
             self.observe_ledger(cluster, now);
         }
         // A gap of the readings is shorter than this, or what lies behind it is history.
@@ -132,6 +140,19 @@ impl Counters {
                 see(Some(&topic.topic), Counter::Lost, topic.lost_total());
                 see(Some(&topic.topic), Counter::Rewound, topic.rewound_total());
             }
+        }
+    }
+
+    fn observe_letters(&mut self, cluster: &ClusterView, now: DateTime<Utc>) {
+        if !matches!(cluster.last_result, Some(Ok(()))) {
+            return;
+        }
+        let read_before = !self.read.insert(Arc::clone(&cluster.name));
+        for (group, letters) in cluster.letters_by_group() {
+            let Reading::Known(letters) = letters else { continue };
+            let (cluster, group) = (Arc::clone(&cluster.name), Arc::from(group));
+            let key = Key { cluster, group, topic: None, counter: Counter::Letters };
+            self.track(key, letters, if read_before { 0 } else { letters }, now);
         }
     }
 

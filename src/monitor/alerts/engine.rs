@@ -6,19 +6,20 @@
 //!     `------ended--------'                           `---(pending) <----' holds again
 //! ```
 //!
-//! An alert about lag does not end while a part of that lag cannot be read.
+//! While a part of what a condition looks at cannot be read ([`Needs`]), a firing alert goes on, and a pending one stays what it
+//! is: it neither fires nor begins anew.
 
 use super::{
     counters::Counters,
     predicates::{Finding, Scene},
-    table::{Definition, SeverityRule, definitions},
+    table::{Definition, Needs, SeverityRule, definition, definitions},
     words,
 };
 use crate::{
     lag::UnknownReason,
     monitor::view::{
-        AlertState, AlertView, AlertsLeftOut, GroupTopicView, PartitionView, Severity, TimelineEntry, TimelineKind, Tone,
-        View,
+        AlertState, AlertView, AlertsLeftOut, GroupTopicView, GroupView, PartitionView, Severity, TimelineEntry,
+        TimelineKind, Tone, View,
     },
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -160,15 +161,15 @@ impl Engine {
         begun
     }
 
-    /// Resolves what fired and holds no more, drops what was only pending, forgets what was resolved long ago. What fired
-    /// about a lag that cannot be told now goes on.
+    /// Resolves what fired and holds no more, drops what was only pending, forgets what was resolved long ago. What is about
+    /// something that cannot be read now stays as it is.
     fn end_others(&mut self, view: &View, now: DateTime<Utc>, evaluation: &mut Evaluation) {
         let (keep, round) = (self.settings.keep_resolved, self.round);
         self.instances.retain(|key, Instance { alert, held_in }| match (*held_in == round, alert.state) {
             (true, _) => true,
-            (false, AlertState::Pending) => false,
             (false, AlertState::Resolved) => alert.resolved_at.is_some_and(|at| since(at, now) < keep),
-            (false, AlertState::Firing) if is_hidden(key, view) => true,
+            (false, AlertState::Pending | AlertState::Firing) if is_hidden(key, view) => true,
+            (false, AlertState::Pending) => false,
             (false, AlertState::Firing) => {
                 alert.state = AlertState::Resolved;
                 alert.resolved_at = Some(now);
@@ -276,34 +277,30 @@ impl AlertView {
     }
 }
 
-/// Alerts that a partition's offsets can end.
-const OF_LAG: [&str; 9] = [
-    "KafkaConsumerLagHigh",
-    "KafkaConsumerTimeLagHigh",
-    "KafkaConsumerStalled",
-    "KafkaConsumerFallingBehind",
-    "KafkaConsumerDrainTooSlow",
-    "KafkaConsumerGroupDown",
-    "KafkaConsumerRetentionRisk",
-    "KafkaConsumerMessagesLost",
-    "KafkaConsumerBeyondEnd",
-];
-
-/// Whether the alert is about a lag of which a part could not be read this time, so that its end is not known.
+/// Whether a part of what the alert needs could not be read this time, so that its end is not known.
 fn is_hidden(key: &InstanceKey, view: &View) -> bool {
-    let Some(id) = key.group.as_ref().filter(|_| OF_LAG.contains(&key.name)) else { return false };
-    let groups = view.clusters.iter().filter(|cluster| cluster.name == key.cluster).flat_map(|cluster| &cluster.groups);
-    groups.filter(|group| group.id == *id).any(|group| {
-        let topic = key.label.as_ref().filter(|(name, _)| *name == "topic").map(|(_, topic)| topic);
-        let counted = |of: &GroupTopicView| !of.unsubscribed && topic.is_none_or(|topic| **topic == *of.topic);
-        let of_age = matches!(key.name, "KafkaConsumerTimeLagHigh" | "KafkaConsumerRetentionRisk");
-        let hides = |partition: &PartitionView| {
-            let age = partition.time_lag.reason().filter(|_| of_age);
-            partition.lag.reason().into_iter().chain(age).any(UnknownReason::is_failure)
-        };
-        group.lag.reason().is_some_and(UnknownReason::is_failure)
-            || group.partitions().iter().any(|(of, partition)| counted(of) && hides(partition))
-    })
+    let needs = definition(key.name).map_or(Needs::Nothing, |definition| definition.needs);
+    let Some(id) = key.group.as_ref().filter(|_| needs != Needs::Nothing) else { return false };
+    let mut clusters = view.clusters.iter().filter(|cluster| cluster.name == key.cluster);
+    match needs {
+        Needs::Nothing => false,
+        Needs::Letters => clusters.any(|cluster| cluster.letters_of(id).is_some_and(|letters| letters.reason().is_some())),
+        Needs::Lag | Needs::LagAndAge => {
+            let mut groups = clusters.filter_map(|cluster| cluster.group(id));
+            groups.any(|group| is_lag_hidden(group, key, needs == Needs::LagAndAge))
+        }
+    }
+}
+
+fn is_lag_hidden(group: &GroupView, key: &InstanceKey, needs_age: bool) -> bool {
+    let topic = key.label.as_ref().filter(|(name, _)| *name == "topic").map(|(_, topic)| topic);
+    let counted = |of: &GroupTopicView| !of.unsubscribed && topic.is_none_or(|topic| **topic == *of.topic);
+    let hides = |partition: &PartitionView| {
+        let age = partition.time_lag.reason().filter(|_| needs_age);
+        partition.lag.reason().into_iter().chain(age).any(UnknownReason::is_failure)
+    };
+    group.lag.reason().is_some_and(UnknownReason::is_failure)
+        || group.partitions().iter().any(|(of, partition)| counted(of) && hides(partition))
 }
 
 fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {

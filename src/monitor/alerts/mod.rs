@@ -25,4 +25,4 @@ pub use notify::Notifier;
 pub use predicates::{Finding, Found, Scene};
 pub use rules::{DEFAULT_RUNBOOK_BASE, rules_yaml, rules_yaml_with};
 pub use silences::{SILENCES_MAX, Silence, Silences, Subject, silenced_until};
-pub use table::{Definition, Predicate, RuleGroup, SeverityRule, definition, definitions};
+pub use table::{Definition, Needs, Predicate, RuleGroup, SeverityRule, definition, definitions};

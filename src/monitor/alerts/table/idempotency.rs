@@ -1,6 +1,6 @@
 //! Alerts about duplicates, the ledger that counts them, and the services' outboxes and sagas.
 
-use super::{CRITICAL, Definition, RuleGroup, WARNING, minutes};
+use super::{CRITICAL, Definition, Needs, RuleGroup, WARNING, minutes};
 use crate::monitor::alerts::predicates::ledger as when;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "{group} processed the same event twice ({cause})",
         description: "{value} events of {cluster_name} had their side effects executed again in 5 minutes.",
+        needs: Needs::Nothing,
         predicate: Some(when::duplicate_processing),
     },
     Definition {
@@ -28,6 +29,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "0.01: rebalances and restarts repeat a few records; more than 1 in 100 for 10 minutes has another cause.",
         summary: "{group} is handed many events twice",
         description: "{value|percent} of the deliveries on {cluster_name} repeat an event ID.",
+        needs: Needs::Nothing,
         predicate: Some(when::duplicate_ratio_high),
     },
     Definition {
@@ -41,6 +43,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "One event ID with two different payloads at {group}",
         description: "{value} in 5 minutes on {cluster_name}: the producer reuses IDs or changes a payload on retry.",
+        needs: Needs::Nothing,
         predicate: Some(when::event_id_conflict),
     },
     Definition {
@@ -54,6 +57,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "0.8 of the window is a bound of the histogram: the quantile exceeds it only if repeats really are that late.",
         summary: "Repeats of {group} come close to the end of the ledger's window",
         description: "The 99th percentile of the gap between repeats on {cluster_name} is {value|duration}.",
+        needs: Needs::Nothing,
         predicate: Some(when::window_nearly_exceeded),
     },
     Definition {
@@ -70,6 +74,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "For every topic that a group with a ledger reads. What is kept for ever (+Inf) has an alert of its own: no window is long enough.",
         summary: "{topic} keeps records longer than the ledger of {group} remembers them",
         description: "Retention on {cluster_name} is {value|duration}: a replay of older records than the window would execute them again.",
+        needs: Needs::Nothing,
         predicate: Some(when::window_shorter_than_retention),
     },
     Definition {
@@ -86,6 +91,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "Inf: what the metric says of unlimited retention and of compaction alone.",
         summary: "{topic} keeps records for ever, the ledger of {group} does not",
         description: "No window covers it on {cluster_name}: a replay of records that are older than the window would execute them again.",
+        needs: Needs::Nothing,
         predicate: Some(when::window_cannot_cover),
     },
     Definition {
@@ -98,6 +104,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "The ledger of {cluster_name} does not answer",
         description: "Consumers that need it pause, and duplicates can be neither seen nor suppressed.",
+        needs: Needs::Nothing,
         predicate: Some(when::ledger_down),
     },
     Definition {
@@ -110,6 +117,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "1m: books that one reading did not get are there in the next; a loss stays.",
         summary: "The ledger of {group} lost its memory",
         description: "The store of {cluster_name} was emptied or replaced, or the books cannot be read: consumers stop until somebody decides.",
+        needs: Needs::Nothing,
         predicate: Some(when::ledger_forgot),
     },
     Definition {
@@ -122,6 +130,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "60: by its own clock the store refuses every call above that.",
         summary: "The clock of the ledger of {group} fell back",
         description: "Its last grant lies {value|duration} ahead on {cluster_name}: every call is refused and its consumers stand still.",
+        needs: Needs::Nothing,
         predicate: Some(when::clock_behind),
     },
     Definition {
@@ -134,6 +143,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "2m: a defect stays, a value that was read in the middle of a change does not.",
         summary: "The books of {group} do not balance",
         description: "Granted minus settled minus in flight is {value} on {cluster_name}: its counts cannot be trusted.",
+        needs: Needs::Nothing,
         predicate: Some(when::imbalance),
     },
     Definition {
@@ -146,6 +156,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "60: four leases of 15 s. By then the record should have been delivered again and taken over.",
         summary: "An event of {group} was begun and nobody finishes it",
         description: "Its lease ended {value|duration} ago on {cluster_name} and no consumer took it over.",
+        needs: Needs::Nothing,
         predicate: Some(when::grant_overdue),
     },
     Definition {
@@ -159,6 +170,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "A difference, not increase(): failovers are when this counter moves, and they may take it back.",
         summary: "The ledger of {group} lost calls that it had acknowledged",
         description: "{value} in 10 minutes on {cluster_name}: the store failed over or lost power; records are read again.",
+        needs: Needs::Nothing,
         predicate: Some(when::lost_calls),
     },
     Definition {
@@ -171,6 +183,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "60: the relay empties an outbox in well under a second while Kafka answers.",
         summary: "Events of {group} wait to be published",
         description: "The oldest is {value|duration} old on {cluster_name}: the relay is down or Kafka refuses it.",
+        needs: Needs::Nothing,
         predicate: Some(when::outbox_not_draining),
     },
     Definition {
@@ -183,6 +196,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "A refund past its deadline has an alert of its own: it needs a human.",
         summary: "{value} sagas wait for {step}",
         description: "Sagas on {cluster_name} are past the deadline of step {step}.",
+        needs: Needs::Nothing,
         predicate: Some(when::saga_stuck),
     },
     Definition {
@@ -195,6 +209,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "1m: a refund that comes just after its deadline settles the order.",
         summary: "{value} sagas of {cluster_name} need a human",
         description: "Money or goods of {value} orders are not where they belong, and no rule can settle it.",
+        needs: Needs::Nothing,
         predicate: Some(when::saga_needs_human),
     },
     Definition {
@@ -203,10 +218,26 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         hold: Duration::ZERO,
         severity: WARNING,
         condition: "Consumers gave up on events within the last 10 minutes.",
-        promql: "sum by (group, topic) (increase(tidemark_dead_letters_total[10m])) > 0",
-        why: "Counted by the consumers themselves, which do not know a cluster's name: Prometheus only.",
-        summary: "{group} dead-lettered events of {topic}",
+        promql: "(\n  \
+                   max by (cluster_name, group) (tidemark_group_dead_letters)\n  \
+                   - (\n    \
+                     max by (cluster_name, group) (last_over_time(tidemark_group_dead_letters[1h] offset 10m))\n    \
+                     < max by (cluster_name, group) (min_over_time(tidemark_group_dead_letters[10m]))\n    \
+                     or\n    \
+                     0 * max by (cluster_name, group) (tidemark_group_dead_letters)\n    \
+                     unless max by (cluster_name, group) (last_over_time(tidemark_group_dead_letters[1h] offset 10m))\n    \
+                     and on (cluster_name) tidemark_kafka_up offset 10m == 1\n    \
+                     or\n    \
+                     max by (cluster_name, group) (min_over_time(tidemark_group_dead_letters[10m]))\n  \
+                   )\n\
+                 ) > 0\n\
+                 or\n\
+                 sum by (group, topic) (increase(tidemark_dead_letters_total[10m])) > 0\n\
+                 unless on (group) tidemark_group_dead_letters",
+        why: "Letters now minus those of 10 minutes before, or their lowest number since; a topic that is made meanwhile held none. Consumers count their own, which is asked where the monitor does not read their topics.",
+        summary: "{group} gave up on events",
         description: "{value|short} in 10 minutes.",
-        predicate: None,
+        needs: Needs::Letters,
+        predicate: Some(when::dead_letters),
     },
 ];

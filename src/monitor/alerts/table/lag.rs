@@ -1,6 +1,6 @@
 //! Alerts about lag. Thresholds that are a setting are read from the metrics that export it.
 
-use super::{CRITICAL, Definition, RuleGroup, SeverityRule, WARNING, minutes};
+use super::{CRITICAL, Definition, Needs, RuleGroup, SeverityRule, WARNING, minutes};
 use crate::monitor::alerts::predicates::lag as when;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "{group} is behind by more than its threshold",
         description: "Lag of {group} on {cluster_name} is {value} messages, above its {severity} threshold.",
+        needs: Needs::Lag,
         predicate: Some(when::lag_high),
     },
     Definition {
@@ -31,6 +32,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "{group} is behind by {value|duration}",
         description: "The oldest unread record of {group} on {cluster_name} is older than its {severity} threshold.",
+        needs: Needs::LagAndAge,
         predicate: Some(when::time_lag_high),
     },
     Definition {
@@ -43,6 +45,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "{group} does not move",
         description: "Records wait for {group} on {cluster_name} and its offsets do not advance.",
+        needs: Needs::Lag,
         predicate: Some(when::stalled),
     },
     Definition {
@@ -56,6 +59,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "{group} keeps falling behind",
         description: "Lag of {group} on {cluster_name} is {value} messages and has grown for 15 minutes.",
+        needs: Needs::Lag,
         predicate: Some(when::falling_behind),
     },
     Definition {
@@ -78,6 +82,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "The estimate alone is no fault: a small steady lag never drains. 3600: an hour is when somebody should add consumers. Who stands still is told by the verdict.",
         summary: "{group} needs over an hour to catch up on {topic}",
         description: "Estimated time to zero lag on {cluster_name}: {value|duration} (+Inf: the lag is not shrinking).",
+        needs: Needs::Lag,
         predicate: Some(when::drain_too_slow),
     },
     Definition {
@@ -91,6 +96,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "The verdict, not the number of members: Flink and simple groups commit without any.",
         summary: "{group} has no members and messages are waiting",
         description: "{value} messages wait on {cluster_name} and nobody consumes for {group}.",
+        needs: Needs::Lag,
         predicate: Some(when::group_down),
     },
     Definition {
@@ -103,6 +109,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "0.8: a fifth of the retention time is left to act.",
         summary: "{group} is about to lose messages of {topic}",
         description: "The oldest unread record on {cluster_name} has used {value|percent} of the topic's retention time.",
+        needs: Needs::LagAndAge,
         predicate: Some(when::retention_risk),
     },
     Definition {
@@ -112,10 +119,15 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         severity: CRITICAL,
         condition: "Records were deleted before the group read them, now or in the last 10 minutes.",
         promql: "max by (cluster_name, group, topic) (tidemark_group_expired_messages) > 0\n\
-                 or max by (cluster_name, group, topic) (increase(tidemark_group_lost_messages_total[10m])) > 0",
-        why: "The gauge sees a loss from before the monitor; the counter keeps one that the group skipped over between two scrapes.",
+                 or max by (cluster_name, group, topic) (increase(tidemark_group_lost_messages_total[10m])) > 0\n\
+                 or max by (cluster_name, group, topic) (\n  \
+                   last_over_time(tidemark_group_expired_messages[1h]) unless tidemark_group_expired_messages\n\
+                 ) > 0\n\
+                 and on (cluster_name, group) max by (cluster_name, group) (tidemark_group_lag_incomplete) == 1",
+        why: "The gauge sees a loss from before the monitor; the counter keeps one that the group skipped over between two scrapes. While the gauge cannot be read its last value stands.",
         summary: "{group} lost messages of {topic}",
         description: "{value|short} messages on {cluster_name} were deleted before they were read.",
+        needs: Needs::Lag,
         predicate: Some(when::messages_lost),
     },
     Definition {
@@ -128,6 +140,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "{group} waits beyond the end of {topic}",
         description: "Committed {value|short} messages beyond the end on {cluster_name}: it reads nothing, or begins where its reset policy says.",
+        needs: Needs::Lag,
         predicate: Some(when::beyond_the_end),
     },
     Definition {
@@ -140,6 +153,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "5 in 15 minutes: a rolling restart of a few instances stays below.",
         summary: "{group} rebalances again and again",
         description: "{value|short} assignment changes on {cluster_name} in 15 minutes.",
+        needs: Needs::Nothing,
         predicate: Some(when::rebalance_storm),
     },
     Definition {
@@ -152,6 +166,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "Offsets of {group} moved back on {topic}",
         description: "About {value|short} messages will be delivered again on {cluster_name}: watch for duplicates.",
+        needs: Needs::Nothing,
         predicate: Some(when::offsets_rewound),
     },
     Definition {
@@ -164,6 +179,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "By the transaction's own timeout where its coordinator names it: a long one is no fault.",
         summary: "Transactions hang on {cluster_name}",
         description: "{value|short} partitions are held back by transactions that nobody will end: read-committed consumers cannot pass.",
+        needs: Needs::Nothing,
         predicate: Some(when::transaction_hung),
     },
 ];

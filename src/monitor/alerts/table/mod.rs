@@ -39,6 +39,20 @@ pub enum SeverityRule {
     OfThreshold,
 }
 
+/// What of its subject has to be read before the condition is known not to hold: an alert does not end, and one that is pending
+/// does not begin anew, because a reading failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// It is judged by what is always known: counters, verdicts of the ledger, the monitor itself.
+    Nothing,
+    /// The lag of each partition.
+    Lag,
+    /// The lag of each partition, and the age of its oldest unread record.
+    LagAndAge,
+    /// Each of the group's dead-letter topics.
+    Letters,
+}
+
 /// One alert.
 #[derive(Clone, Copy, Debug)]
 pub struct Definition {
@@ -56,7 +70,8 @@ pub struct Definition {
     /// Templates as in `words`.
     pub summary: &'static str,
     pub description: &'static str,
-    /// `None` for what only Prometheus can see: the monitor's own absence, and what consumers export.
+    pub needs: Needs,
+    /// `None` for what only Prometheus can see: the monitor's own absence, and what it cannot tell a receiver itself.
     pub predicate: Option<Predicate>,
 }
 

@@ -1,6 +1,6 @@
 //! Alerts about the monitor itself. What it cannot see while it is gone is left to Prometheus.
 
-use super::{CRITICAL, Definition, RuleGroup, WARNING, minutes};
+use super::{CRITICAL, Definition, Needs, RuleGroup, WARNING, minutes};
 use crate::monitor::alerts::predicates::monitor as when;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "No lag monitor is scraped",
         description: "No lag or duplicate alert can fire.",
+        needs: Needs::Nothing,
         predicate: None,
     },
     Definition {
@@ -27,6 +28,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "One of several monitors; the job's name is the one of the scrape configuration.",
         summary: "The lag monitor {instance} does not answer",
         description: "No alert on the clusters that it watches can fire.",
+        needs: Needs::Nothing,
         predicate: None,
     },
     Definition {
@@ -39,6 +41,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "",
         summary: "{cluster_name} cannot be read",
         description: "Collections from {cluster_name} fail: its lag is not known.",
+        needs: Needs::Nothing,
         predicate: Some(when::kafka_down),
     },
     Definition {
@@ -51,6 +54,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "0.1: a group or two of many with an unreadable partition are told on their own pages.",
         summary: "{cluster_name} can be read in part only",
         description: "A part of the lag is not known of {value|percent} of the groups on {cluster_name}: alerts on them may be missing.",
+        needs: Needs::Nothing,
         predicate: Some(when::read_partial),
     },
     Definition {
@@ -67,6 +71,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "5 intervals, as the page's own mark of staleness. The second half is a monitor that never collected: +Inf.",
         summary: "Lag of {cluster_name} is stale",
         description: "The last good collection is {value|duration} old (+Inf: there never was one).",
+        needs: Needs::Nothing,
         predicate: Some(when::data_stale),
     },
     Definition {
@@ -79,6 +84,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         why: "Prometheus only: a receiver that fails cannot be told so by itself.",
         summary: "Notifications to {receiver} fail",
         description: "{value|short} failed in 15 minutes.",
+        needs: Needs::Nothing,
         predicate: None,
     },
 ];
