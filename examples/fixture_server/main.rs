@@ -173,6 +173,7 @@ async fn main() -> anyhow::Result<()> {
         name: "on-call".to_owned(),
         url: SecretString::from("http://127.0.0.1:9/".to_owned()),
         send_resolved: true,
+        repeat_interval: None,
     };
     let receivers = Notifier::start(&[receiver], None, &process, &TaskTracker::new(), &stop)?;
     let dashboard = DashboardState::new(published.clone(), settings(&prefix), process.clone(), stop.clone())

@@ -78,6 +78,8 @@ pub struct FileReceiver {
     pub url: String,
     /// Whether the end of an alert is sent as well; true when left out.
     pub send_resolved: Option<bool>,
+    /// How often an alert that keeps firing is sent again; once when left out.
+    pub repeat_interval: Option<String>,
 }
 
 /// A property may be written as a string, a number or a boolean.

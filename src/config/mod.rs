@@ -14,6 +14,7 @@ mod file;
 mod filters;
 mod monitor;
 pub mod properties;
+mod receivers;
 mod service;
 mod thresholds;
 
@@ -23,8 +24,9 @@ pub use effective::EffectiveSetting;
 pub use file::FileConfig;
 pub use filters::NameFilter;
 pub(crate) use monitor::layered_duration;
-pub use monitor::{Granularity, MonitorConfig, ReceiverConfig, WebConfig};
+pub use monitor::{Granularity, MonitorConfig, WebConfig};
 pub use properties::{Properties, Property};
+pub use receivers::ReceiverConfig;
 pub use service::{LedgerConfig, ServiceConfig};
 pub use thresholds::ThresholdTable;
 

@@ -1,11 +1,12 @@
 //! What the monitor needs to know.
 
 use super::{
-    ARGS, ClusterConfig, ConfigError, EffectiveSetting, FileConfig, NameFilter, ThresholdTable,
+    ARGS, ClusterConfig, ConfigError, EffectiveSetting, FileConfig, NameFilter, ReceiverConfig, ThresholdTable,
     args::{CollectionArgs, ConnectionArgs, WebArgs},
     cluster::{parse_redis, properties_of_file, refuse_what_no_cluster_takes},
     defaults, effective,
     properties::{self, parse_files, parse_values},
+    receivers,
 };
 use secrecy::SecretString;
 use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, time::Duration};
@@ -41,14 +42,6 @@ pub struct WebConfig {
     /// Empty, or `/prefix` without a slash at the end.
     pub route_prefix: String,
     pub allowed_hosts: Vec<String>,
-}
-
-/// Where notifications are sent.
-#[derive(Clone, Debug)]
-pub struct ReceiverConfig {
-    pub name: String,
-    pub url: SecretString,
-    pub send_resolved: bool,
 }
 
 /// Finest level of the lag series in `/metrics`.
@@ -97,7 +90,7 @@ impl MonitorConfig {
             window,
             history_bytes: collection.history_bytes.or(file.history_bytes).unwrap_or(defaults::HISTORY_BYTES),
             thresholds: file.thresholds.clone(),
-            receivers: resolve_receivers(&file)?,
+            receivers: receivers::resolve(&file)?,
             web: resolve_web(web, &file)?,
             effective: Vec::new(),
         };
@@ -265,27 +258,6 @@ fn read_redis(origin: &str, url: Option<&str>, from_file: Option<&Path>) -> Resu
         ConfigError::new(origin, "redis-file", path.display().to_string(), format!("must be a readable file ({error})"))
     })?;
     parse_redis(origin, text.trim()).map(Some)
-}
-
-fn resolve_receivers(file: &FileConfig) -> Result<Vec<ReceiverConfig>, ConfigError> {
-    let mut names = BTreeSet::new();
-    let mut receivers = Vec::new();
-    for entry in &file.receiver {
-        if entry.name.is_empty() || !names.insert(entry.name.clone()) {
-            return Err(ConfigError::new(&file.origin, "receiver.name", &entry.name, "must be there and unique"));
-        }
-        if !entry.url.starts_with("http://") && !entry.url.starts_with("https://") {
-            // What is shown may be a secret.
-            let rule = format!("of {:?} must be an http:// or https:// address", entry.name);
-            return Err(ConfigError::new(&file.origin, "receiver.url", "", rule));
-        }
-        receivers.push(ReceiverConfig {
-            name: entry.name.clone(),
-            url: SecretString::from(entry.url.as_str()),
-            send_resolved: entry.send_resolved.unwrap_or(true),
-        });
-    }
-    Ok(receivers)
 }
 
 fn resolve_web(args: &WebArgs, file: &FileConfig) -> Result<WebConfig, ConfigError> {

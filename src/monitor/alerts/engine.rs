@@ -307,7 +307,8 @@ fn since(at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     now.signed_duration_since(at).to_std().unwrap_or_default()
 }
 
-fn order(alert: &AlertView) -> (AlertState, Reverse<Severity>, &'static str, &str, Option<&str>) {
+/// The most urgent first.
+pub(super) fn order(alert: &AlertView) -> (AlertState, Reverse<Severity>, &'static str, &str, Option<&str>) {
     (alert.state, Reverse(alert.severity), alert.name, &alert.cluster, alert.group.as_deref())
 }
 

@@ -10,6 +10,7 @@
 
 mod counters;
 mod engine;
+mod key;
 pub mod notify;
 mod predicates;
 mod rules;

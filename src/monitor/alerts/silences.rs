@@ -3,6 +3,7 @@
 //! They stay on the page, marked. Receivers are told when a silence ends and the alert still fires, and never that one was
 //! resolved of which they were not told. Kept in memory, so that a new start of the monitor tells everything.
 
+use super::key::AlertKey;
 use crate::monitor::view::{AlertState, AlertView};
 use chrono::{DateTime, Utc};
 use std::{
@@ -51,28 +52,7 @@ struct Kept {
     last_id: u64,
     list: Vec<Silence>,
     /// Firing alerts of which receivers were not told.
-    held_back: HashSet<Key>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    name: &'static str,
-    severity: &'static str,
-    cluster: Arc<str>,
-    group: Option<Arc<str>>,
-    labels: Vec<(&'static str, String)>,
-}
-
-impl Key {
-    fn of(alert: &AlertView) -> Self {
-        Self {
-            name: alert.name,
-            severity: alert.severity.label(),
-            cluster: Arc::clone(&alert.cluster),
-            group: alert.group.clone(),
-            labels: alert.labels.iter().map(|(name, value)| (*name, value.clone())).collect(),
-        }
-    }
+    held_back: HashSet<AlertKey>,
 }
 
 impl Silences {
@@ -122,9 +102,9 @@ impl Silences {
         for alert in changed {
             match alert.state {
                 AlertState::Firing if covered(alert) => {
-                    held_back.insert(Key::of(alert));
+                    held_back.insert(AlertKey::of(alert));
                 }
-                AlertState::Resolved if held_back.remove(&Key::of(alert)) => {}
+                AlertState::Resolved if held_back.remove(&AlertKey::of(alert)) => {}
                 AlertState::Firing | AlertState::Pending | AlertState::Resolved => told.push(alert),
             }
         }
@@ -133,7 +113,7 @@ impl Silences {
         }
         let mut still = HashSet::new();
         for alert in alerts.iter().filter(|alert| alert.state == AlertState::Firing) {
-            let key = Key::of(alert);
+            let key = AlertKey::of(alert);
             if !held_back.contains(&key) {
                 continue;
             }

@@ -8,7 +8,7 @@ use super::super::{
     words,
 };
 use crate::monitor::{
-    alerts::notify::{ReceiverState, Trial},
+    alerts::notify::{ReceiverState, Trial, TrialProblem},
     view::Tone,
 };
 use axum::{Form, extract::State, http::StatusCode, response::Response};
@@ -50,13 +50,14 @@ pub fn rows(dashboard: &DashboardState) -> Vec<ReceiverRow> {
 fn trial(trial: Trial) -> TrialRow {
     let (tone, outcome) = match trial.outcome {
         Ok(()) => (Tone::Ok, "The last test was accepted".to_owned()),
-        Err(why) => (Tone::Bad, format!("The last test failed: {}", words::shown(&why))),
+        Err(busy @ TrialProblem::Busy) => (Tone::Warn, format!("No test was sent: {busy}")),
+        Err(TrialProblem::Failed(why)) => (Tone::Bad, format!("The last test failed: {}", words::shown(&why))),
     };
     TrialRow { tone: tone_class(tone), outcome, at: time(trial.at, &words::clock(trial.at)) }
 }
 
 pub fn machine(dashboard: &DashboardState) -> Vec<Value> {
-    let last = |trial: Trial| serde_json::json!({ "at": words::iso(trial.at), "accepted": trial.outcome.is_ok(), "problem": trial.outcome.err() });
+    let last = |trial: Trial| serde_json::json!({ "at": words::iso(trial.at), "accepted": trial.outcome.is_ok(), "problem": trial.outcome.err().map(|problem| problem.to_string()) });
     let one = |state: ReceiverState| serde_json::json!({ "name": state.name, "send_resolved": state.send_resolved, "last_test": state.last_trial.map(last) });
     states(dashboard).into_iter().map(one).collect()
 }

@@ -36,6 +36,7 @@ fn with_receivers(named: &[(&str, String)]) -> Dashboard {
         name: (*name).to_owned(),
         url: SecretString::from(url.clone()),
         send_resolved: true,
+        repeat_interval: None,
     };
     let configs: Vec<_> = named.iter().map(of).collect();
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());

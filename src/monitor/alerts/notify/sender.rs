@@ -1,4 +1,4 @@
-//! Posts one message, and tries again where trying again can help.
+//! Posts one message, tries again where trying again can help, and says how long a receiver is then left alone.
 
 use super::Message;
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -15,12 +15,22 @@ pub struct RetryPolicy {
     pub first_delay: Duration,
     pub longest_delay: Duration,
     pub retries: usize,
+    /// Before what was given up is told again; doubled each time, up to [`LONGEST_PAUSE`].
+    pub first_pause: Duration,
 }
+
+/// A receiver that cannot be reached is asked this often at least while it is owed something.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 impl Default for RetryPolicy {
     /// 1, 2, 4, 8 and 16 seconds, each spread: half a minute, in which a receiver may restart.
     fn default() -> Self {
-        Self { first_delay: Duration::from_secs(1), longest_delay: Duration::from_secs(30), retries: 5 }
+        Self {
+            first_delay: Duration::from_secs(1),
+            longest_delay: Duration::from_secs(30),
+            retries: 5,
+            first_pause: Duration::from_secs(30),
+        }
     }
 }
 
@@ -66,6 +76,12 @@ impl Sender {
             .build()
             .map_err(|error| SendError::Client(error.without_url()))?;
         Ok(Self { client, url, policy })
+    }
+
+    /// Before each further round of a message that failed; without end.
+    pub fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
+        let pauses = ExponentialBuilder::default().with_min_delay(self.policy.first_pause).with_max_delay(LONGEST_PAUSE);
+        pauses.without_max_times().with_jitter().build()
     }
 
     /// Posts `message` until it is accepted, refused for good, or the retries are used up.

@@ -52,7 +52,7 @@ async fn read_body(stream: &mut tokio::net::TcpStream) -> Value {
 
 fn quick() -> RetryPolicy {
     let delay = Duration::from_millis(1);
-    RetryPolicy { first_delay: delay, longest_delay: delay, retries: 2 }
+    RetryPolicy { first_delay: delay, longest_delay: delay, retries: 2, first_pause: delay }
 }
 
 fn evaluation_of(engine: &mut Engine, minute: i64, status: Status) -> Evaluation {
@@ -68,7 +68,7 @@ fn at_once() -> Engine {
 }
 
 fn config(url: String, send_resolved: bool) -> ReceiverConfig {
-    ReceiverConfig { name: "hook".to_owned(), url: SecretString::from(url), send_resolved }
+    ReceiverConfig { name: "hook".to_owned(), url: SecretString::from(url), send_resolved, repeat_interval: None }
 }
 
 fn counted(metrics: &ProcessMetrics) -> (f64, f64) {
@@ -156,19 +156,72 @@ async fn a_receiver_that_is_gone_is_given_up_without_naming_its_address() {
 }
 
 #[tokio::test]
-async fn a_full_queue_drops_and_counts() {
-    // Nobody accepts: the first message stays under way, the queue fills behind it.
+async fn a_receiver_that_was_away_is_told_when_it_is_back() {
+    // Three attempts fail, of the fourth round; then it takes messages.
+    let (url, mut received) = receiver(&[503, 503, 503, 404, 200]).await;
+    let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+    let notifier = Notifier::start_with(&[config(url, true)], None, (&metrics, quick()), &tasks, &stop).unwrap();
+    let mut engine = at_once();
+    notifier.notify(&evaluation_of(&mut engine, 0, Status::Stalled), at(0));
+    let mut bodies = Vec::new();
+    for _ in 0..5 {
+        bodies.push(received.recv().await.unwrap());
+    }
+    assert!(bodies.iter().all(|body| body["status"] == "firing" && body["alerts"].as_array().unwrap().len() == 1));
+    // It was told, and is not told again.
+    notifier.notify(&evaluation_of(&mut engine, 1, Status::Stalled), at(60));
+    notifier.notify(&evaluation_of(&mut engine, 2, Status::Ok), at(120));
+    assert_eq!(received.recv().await.unwrap()["status"], "resolved");
+    drop(notifier);
+    tasks.close();
+    tasks.wait().await;
+    assert_eq!(counted(&metrics), (4.0, 2.0), "two messages were given up: by its retries, and by a refusal");
+}
+
+#[tokio::test]
+async fn a_receiver_that_stays_away_keeps_nobody_from_ending() {
+    let (url, _received) = receiver(&[404]).await;
+    let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+    let notifier = Notifier::start(&[config(url, true)], None, &metrics, &tasks, &stop).unwrap();
+    notifier.notify(&evaluation_of(&mut at_once(), 0, Status::Stalled), at(0));
+    drop(notifier);
+    tasks.close();
+    tasks.wait().await;
+    assert!(counted(&metrics).1 >= 1.0);
+}
+
+#[tokio::test]
+async fn a_firing_alert_is_repeated_where_the_receiver_asks_for_it() {
+    let (url, mut received) = receiver(&[200]).await;
+    let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+    let often = ReceiverConfig { repeat_interval: Some(Duration::from_secs(600)), ..config(url, true) };
+    let notifier = Notifier::start(&[often], None, &metrics, &tasks, &stop).unwrap();
+    let mut engine = at_once();
+    for minute in [0, 5, 10, 15] {
+        notifier.notify(&evaluation_of(&mut engine, minute, Status::Stalled), at(60 * minute));
+        if minute % 10 == 0 {
+            assert_eq!(received.recv().await.unwrap()["status"], "firing");
+        }
+    }
+    drop(notifier);
+    tasks.close();
+    tasks.wait().await;
+    assert_eq!(counted(&metrics), (2.0, 0.0));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_dropped_and_counted() {
+    // Nobody accepts: what comes stays with us.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
     let notifier = Notifier::start(&[config(url, true)], None, &metrics, &tasks, &stop).unwrap();
-    let mut engine = at_once();
-    let firing = evaluation_of(&mut engine, 0, Status::Stalled);
-    for _ in 0..QUEUE_LENGTH + 10 {
-        notifier.notify(&firing, at(0));
-    }
-    let (_, dropped) = counted(&metrics);
-    assert!((9.0..=10.0).contains(&dropped), "{dropped}");
+    let one = evaluation_of(&mut at_once(), 0, Status::Stalled).changed.remove(0);
+    let named = |n: usize| AlertView { group: Some(format!("g{n}").into()), ..one.clone() };
+    let alerts: Vec<AlertView> = (0..OWED_MAX + 200).map(named).collect();
+    let evaluation = Evaluation { changed: alerts.clone(), alerts, ..Evaluation::default() };
+    notifier.notify(&evaluation, at(0));
+    assert_eq!(counted(&metrics), (1.0, 1.0));
     stop.cancel();
     tasks.close();
     tasks.wait().await;
@@ -190,7 +243,7 @@ async fn a_test_is_one_message_and_one_attempt_and_its_outcome_is_kept() {
     assert_eq!(alert["startsAt"], "1970-01-01T00:01:00Z");
 
     let refused = notifier.try_out("hook", at(61)).await.unwrap();
-    assert_eq!(refused.outcome, Err("the receiver answered 503 Service Unavailable".to_owned()));
+    assert_eq!(refused.outcome, Err(TrialProblem::Failed("the receiver answered 503 Service Unavailable".to_owned())));
     received.recv().await.unwrap();
     assert!(received.try_recv().is_err(), "nothing is tried again");
     let states = notifier.receivers();
@@ -206,8 +259,10 @@ async fn a_receiver_that_does_not_answer_a_test_is_told_so_and_a_second_test_doe
     let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
     let notifier = Notifier::start(&[config(url, true)], None, &metrics, &tasks, &stop).unwrap();
     let (first, second) = tokio::join!(notifier.try_out("hook", at(0)), notifier.try_out("hook", at(1)));
-    assert_eq!(second.unwrap().outcome, Err("another test is on its way".to_owned()));
-    assert_eq!(first.unwrap().outcome, Err("no answer within 5 s".to_owned()));
+    assert_eq!(second.unwrap().outcome, Err(TrialProblem::Busy));
+    let first = first.unwrap();
+    assert_eq!(first.outcome, Err(TrialProblem::Failed("no answer within 5 s".to_owned())));
+    assert_eq!(notifier.receivers()[0].last_trial, Some(first), "what came of it replaces what was said meanwhile");
 }
 
 #[test]
