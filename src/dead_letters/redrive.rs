@@ -1,7 +1,8 @@
 //! Sends selected letters to where they came from, in order, and remembers how far it got.
 //!
-//! A letter counts as done when Kafka has acknowledged its copy; only then may the progress pass it. Ended in between, the
-//! next run sends that copy once more: the ledger of its group counts it as a replay and suppresses it.
+//! A letter counts as done when Kafka has acknowledged its copy; only then may the progress pass it. The progress is noted
+//! once a second and at the end. Killed in between, the next run sends once more what was sent since the last note: the
+//! ledger of its group counts it as a replay and suppresses it.
 
 use super::{Letter, Selection, Windows, original};
 use crate::kafka::Connection;
@@ -10,7 +11,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, time::Duration};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-/// Progress is written down after so long at the latest.
+/// Progress is written down with the first letter that is done so long after the last time.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 
 /// What is to be done.
@@ -69,7 +70,7 @@ pub async fn redrive(
     let mut end = RedriveEnd::default();
     let mut records = read_spans(connection, &what.topic, spans, stop.child_token())?;
     let (mut done, mut held) = (BTreeMap::new(), BTreeSet::new());
-    let mut pace = what.rate.map(pacer);
+    let mut pace = Pace::of(what.rate);
     let mut noted = Instant::now();
     let failure = loop {
         let record = tokio::select! {
@@ -90,8 +91,9 @@ pub async fn redrive(
         } else if what.windows.as_ref().is_some_and(|windows| windows.are_passed_by(&letter)) {
             Told::BeyondWindow
         } else {
-            if let Some(pace) = &mut pace {
-                pace.tick().await;
+            if !pace.next(stop).await {
+                end.stopped = true;
+                break None;
             }
             match send(producer, &letter).await {
                 Ok(told) => told,
@@ -120,10 +122,28 @@ pub async fn redrive(
     failure.map_or(Ok(end), Err)
 }
 
-fn pacer(per_second: u32) -> Interval {
-    let mut pace = interval(Duration::from_secs(1) / per_second.max(1));
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pace
+/// So many letters a second at most.
+struct Pace(Option<Interval>);
+
+impl Pace {
+    fn of(rate: Option<u32>) -> Self {
+        let interval = |per_second: u32| {
+            let mut interval = interval(Duration::from_secs(1) / per_second.max(1));
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        Self(rate.map(interval))
+    }
+
+    /// Waits for the next letter's turn; false: `stop` came first.
+    async fn next(&mut self, stop: &CancellationToken) -> bool {
+        let Some(interval) = &mut self.0 else { return true };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => false,
+            _ = interval.tick() => true,
+        }
+    }
 }
 
 async fn send(producer: &Producer, letter: &Letter) -> Result<Told, KafkaFailure> {
@@ -137,5 +157,31 @@ async fn send(producer: &Producer, letter: &Letter) -> Result<Told, KafkaFailure
         // No later try would fare better.
         Err(KafkaFailure::TooLarge(problem)) => Ok(held(problem)),
         Err(failure) => Err(failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_letter_waits_for_its_turn_and_a_stop_does_not() {
+        let (stop, begun) = (CancellationToken::new(), Instant::now());
+        let mut pace = Pace::of(Some(1));
+        assert!(pace.next(&stop).await && pace.next(&stop).await && pace.next(&stop).await);
+        assert_eq!(begun.elapsed(), Duration::from_secs(2));
+        let ends = async {
+            tokio::time::advance(Duration::from_millis(300)).await;
+            stop.cancel();
+        };
+        let (goes_on, ()) = tokio::join!(pace.next(&stop), ends);
+        assert_eq!((goes_on, begun.elapsed()), (false, Duration::from_millis(2_300)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_rate_nobody_waits() {
+        let (mut pace, begun) = (Pace::of(None), Instant::now());
+        assert!(pace.next(&CancellationToken::new()).await && pace.next(&CancellationToken::new()).await);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }

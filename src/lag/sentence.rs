@@ -173,9 +173,9 @@ fn stalled(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
     let place = place(group, worst);
     if group.alike > 1 {
         let all = format!("{} of {} partitions do not move", group.alike, group.partitions);
-        format!("{all}; {place} has not for {span} {what}.", place = place.to_lowercase())
+        format!("{all}; partition {place} has not for {span} {what}.")
     } else {
-        format!("{place} has not moved for {span} {what}.")
+        format!("Partition {place} has not moved for {span} {what}.")
     }
 }
 
@@ -205,13 +205,13 @@ fn never_committed(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> Str
     let backlog = messages(worst.facts.retained);
     if group.alike > 1 {
         format!(
-            "Nothing has been committed in {} of {} partitions that have an owner; {} alone holds {backlog}.",
+            "Nothing has been committed in {} of {} partitions that have an owner; partition {} alone holds {backlog}.",
             group.alike,
             group.partitions,
-            place(group, worst).to_lowercase()
+            place(group, worst)
         )
     } else {
-        format!("{} has an owner, but nothing has been committed there; it holds {backlog}.", place(group, worst))
+        format!("Partition {} has an owner, but nothing has been committed there; it holds {backlog}.", place(group, worst))
     }
 }
 
@@ -225,7 +225,7 @@ fn offsets_expired(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> Str
     if group.alike > 1 {
         format!("The committed offsets of {} of {} partitions are gone{since}.", group.alike, group.partitions)
     } else {
-        format!("The committed offset of {} is gone{since}.", place(group, worst).to_lowercase())
+        format!("The committed offset of partition {} is gone{since}.", place(group, worst))
     }
 }
 
@@ -242,7 +242,7 @@ fn unknown(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
         }
         Some(UnknownReason::BeyondEnd) => {
             let by = worst.facts.lag.known().and_then(Lag::beyond_end).unwrap_or(0);
-            format!("{} is committed {} beyond the end of its log.", place(group, worst), counted(by, "message"))
+            format!("Partition {} is committed {} beyond the end of its log.", place(group, worst), counted(by, "message"))
         }
         Some(UnknownReason::NeverCommitted) if group.kind == GroupKind::Share => {
             format!(
@@ -352,7 +352,10 @@ fn speed_advice(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String
     let share = unread.zip(group.lag.known()).filter(|&(_, all)| all > 0).map(|(one, all)| one as f64 / all as f64);
     if group.partitions > 2 && share.is_some_and(|share| share > 0.5) {
         let owner = worst.owner.map(|owner| format!(", owned by {owner}")).unwrap_or_default();
-        return format!("{}{owner}, holds more than half of it: look for a hot key or a slow member.", place(group, worst));
+        return format!(
+            "Partition {}{owner}, holds more than half of it: look for a hot key or a slow member.",
+            place(group, worst)
+        );
     }
     match group.members {
         Some(members) if members > 0 && members < group.partitions => {
@@ -365,12 +368,9 @@ fn speed_advice(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String
     }
 }
 
+/// What follows "partition": its number, and its topic where the group reads several.
 fn place(group: &GroupEvidence<'_>, worst: &WorstPartition<'_>) -> String {
-    if group.topics.count > 1 {
-        format!("Partition {} of {}", worst.partition, worst.topic)
-    } else {
-        format!("Partition {}", worst.partition)
-    }
+    if group.topics.count > 1 { format!("{} of {}", worst.partition, worst.topic) } else { worst.partition.to_string() }
 }
 
 fn topics(group: &GroupEvidence<'_>) -> String {

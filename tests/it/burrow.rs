@@ -2,6 +2,7 @@
 
 use crate::support::{Member, PATIENCE, Protocol, Record, Tidemark, eventually, kafka, unique};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Short spans, so that a window is complete soon.
 async fn monitor_of(topic: &str) -> Tidemark {
@@ -57,33 +58,51 @@ async fn groups_topics_offsets_and_lags_are_those_of_the_broker() {
     assert_eq!(monitor.ask("/v3/kafka/local/consumer/nobody/status").await.expect("an answer").0, 404);
 }
 
+/// Does `step` again and again until the group has this status, with a partition of that one.
+async fn becomes(monitor: &Tidemark, group: &str, of_group: &str, of_partition: Option<&str>, step: impl AsyncFn()) {
+    eventually(PATIENCE, &format!("{group} is {of_group} by {of_partition:?}"), || async {
+        step().await;
+        let judged = status(monitor, group).await?;
+        let partitions = judged["partitions"].as_array().cloned().unwrap_or_default();
+        let has = of_partition.is_none_or(|wanted| partitions.iter().any(|one| one["status"] == wanted));
+        let is_there = judged["status"] == of_group && judged["complete"] == 1.0 && has;
+        if is_there { Ok(()) } else { Err(judged.to_string()) }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_follows_what_the_group_does() {
     let topic = topic_with(20).await;
     let group = unique("burrow");
     kafka().commit(&group, &topic, &[(0, 10), (1, 10)]).await;
     let monitor = monitor_of(&topic).await;
-    let becomes = |of_group: &'static str, of_partition: Option<&'static str>| {
-        let (monitor, group) = (&monitor, &group);
-        async move {
-            eventually(PATIENCE, of_group, || async {
-                let judged = status(monitor, group).await?;
-                let partitions = judged["partitions"].as_array().cloned().unwrap_or_default();
-                let has = of_partition.is_none_or(|wanted| partitions.iter().any(|one| one["status"] == wanted));
-                if judged["status"] == of_group && judged["complete"] == 1.0 && has {
-                    Ok(())
-                } else {
-                    Err(judged.to_string())
-                }
-            })
-            .await;
-        }
-    };
-    becomes("OK", None).await;
+    becomes(&monitor, &group, "OK", None, async || {}).await;
     produce(&topic, 20).await;
-    becomes("ERR", Some("STOP")).await;
+    becomes(&monitor, &group, "ERR", Some("STOP"), async || {}).await;
     kafka().commit(&group, &topic, &[(0, 20), (1, 20)]).await;
-    becomes("OK", None).await;
+    becomes(&monitor, &group, "OK", None, async || {}).await;
     kafka().commit(&group, &topic, &[(0, 3), (1, 20)]).await;
-    becomes("ERR", Some("REWIND")).await;
+    becomes(&monitor, &group, "ERR", Some("REWIND"), async || {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_that_fall_behind_warn_and_those_of_one_offset_stall() {
+    let topic = topic_with(40).await;
+    let group = unique("burrow");
+    let member = Member::join(kafka(), &group, &topic, Protocol::Classic).await;
+    let monitor = monitor_of(&topic).await;
+    let next = AtomicI64::new(0);
+    let slower = async || {
+        let offset = next.fetch_add(1, Ordering::Relaxed).min(20);
+        member.commit(&topic, &[(0, offset), (1, offset)]);
+        produce(&topic, 8).await;
+    };
+    becomes(&monitor, &group, "WARN", Some("WARN"), slower).await;
+    let offset = next.load(Ordering::Relaxed).min(20);
+    let same = async || member.commit(&topic, &[(0, offset), (1, offset)]);
+    becomes(&monitor, &group, "ERR", Some("STALL"), same).await;
+    // Nobody is there to commit any more.
+    drop(member);
+    becomes(&monitor, &group, "ERR", Some("STOP"), async || {}).await;
 }

@@ -1,6 +1,7 @@
 //! Dead letters are listed, shown and sent on their way again: what had failed is done once, whatever is sent how often.
 
-use crate::support::{PATIENCE, Record, Redis, Shop, eventually, run};
+use crate::own_consumers::Stage;
+use crate::support::{Guarded, PATIENCE, Record, Redis, Shop, eventually, kafka, redis, run, scratch, unique};
 use serde_json::Value;
 use tidemark::events::order_id_for_key;
 
@@ -198,6 +199,126 @@ async fn what_is_older_than_the_ledgers_window_is_held_until_it_is_asked_for() {
     let (code, text) = redrive(&["--beyond-window", "--group", &group]).await;
     assert!(code == Some(0) && text.starts_with("sent 2, not selected 1,"), "{text}");
     assert_eq!(sent().await[2..], ["old", "young"]);
+}
+
+/// So many letters wait in the tests of redrives that end before their time, and so many are sent a second.
+const WAITING: usize = 40;
+const RATE: usize = 20;
+
+/// Letters of `group` about events of `topic`, in a dead-letter topic of their own.
+async fn forty_letters(topic: &str, group: &str) -> String {
+    let dead = format!("{topic}.{group}.dlt");
+    kafka().create_topic(&dead, 1, &[]).await;
+    let header = |name: &str, value: &[u8]| (name.to_owned(), value.to_vec());
+    let letter = |number: usize| Record {
+        headers: vec![
+            header("ce_source", b"/elsewhere"),
+            header("ce_id", format!("evt-{number}").as_bytes()),
+            header("kafka_dlt-original-topic", topic.as_bytes()),
+            header("kafka_dlt-original-consumer-group", group.as_bytes()),
+        ],
+        ..Record::of(format!("letter {number}"))
+    };
+    kafka().produce(&dead, &(0..WAITING).map(letter).collect::<Vec<_>>()).await;
+    dead
+}
+
+/// `tidemark dlt redrive` at the rate as a process that can be ended.
+fn redriving(dead: &str) -> Guarded {
+    let rate = RATE.to_string();
+    let command = [env!("CARGO_BIN_EXE_tidemark"), "dlt", "redrive", "--from", dead, "--rate", &rate, "--kafka"];
+    let command: Vec<String> = command.into_iter().map(str::to_owned).chain([kafka().bootstrap()]).collect();
+    Guarded::start(&command, &[], &scratch("redrive"), None)
+}
+
+async fn until_it_holds(topic: &str, records: i64, redriving: &mut Guarded) {
+    eventually(PATIENCE, &format!("{topic} holds {records}"), || {
+        let ended = redriving.exited();
+        async move {
+            let now = kafka().ends(topic).await[0].1;
+            assert!(ended.is_none() || now >= records, "it ended with {ended:?} at {now}");
+            if now >= records { Ok(()) } else { Err(now) }
+        }
+    })
+    .await;
+}
+
+/// Number and time of each record of a topic, in order.
+async fn arrived(topic: &str) -> Vec<(String, i64)> {
+    use rdkafka::message::Message;
+    let records = kafka().read_all(topic).await;
+    let text = |payload: Option<&[u8]>| String::from_utf8_lossy(payload.unwrap_or_default()).into_owned();
+    records.iter().map(|one| (text(one.payload()), one.timestamp().to_millis().expect("a time"))).collect()
+}
+
+fn every_letter() -> Vec<String> {
+    (0..WAITING).map(|number| format!("letter {number}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_that_is_stopped_in_the_middle_goes_on_there_and_keeps_its_rate() {
+    let (topic, group) = (unique("it-topic"), unique("billing"));
+    // The broker's clock, not that of who is judged.
+    kafka().create_topic(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]).await;
+    let dead = forty_letters(&topic, &group).await;
+    let mut first = redriving(&dead);
+    until_it_holds(&topic, 10, &mut first).await;
+    first.signal("TERM");
+    let ended = first.wait(PATIENCE);
+    let said = first.log();
+    assert_eq!(ended.code(), Some(1), "{said}");
+    assert!(said.contains("stopped before the end: the same command goes on from here"), "{said}");
+    let sent = arrived(&topic).await.len();
+    assert!((10..WAITING).contains(&sent), "{sent} letters: it was not stopped in the middle");
+    assert!(said.contains(&format!("sent {sent}, not selected 0, could not be sent 0")), "{said}");
+
+    let mut second = redriving(&dead);
+    let ended = second.wait(PATIENCE);
+    assert_eq!(ended.code(), Some(0), "{}", second.log());
+    assert!(second.log().contains(&format!("sent {}, not selected 0,", WAITING - sent)), "{}", second.log());
+    let all = arrived(&topic).await;
+    assert_eq!(all.iter().map(|(letter, _)| letter.clone()).collect::<Vec<_>>(), every_letter(), "each once, in order");
+    for run in [&all[..sent], &all[sent..]] {
+        // The first may have arrived late; each behind it had to wait for its turn. A millisecond at each end is rounding.
+        let (span, turns) = (run[run.len() - 1].1 - run[0].1, run.len() - 2);
+        let least = (turns * 1_000 / RATE) as i64 - 2;
+        assert!(span >= least, "{} letters within {span} ms, and not {least}", run.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_that_is_killed_repeats_what_it_had_not_noted_and_the_ledger_suppresses_it() {
+    let group = unique("mail");
+    let stage = Stage::set(&[&group]).await;
+    let dead = forty_letters(&stage.topic, &group).await;
+    let mut killed = redriving(&dead);
+    until_it_holds(&stage.topic, 10, &mut killed).await;
+    killed.signal("KILL");
+    killed.wait(PATIENCE);
+    let sent = arrived(&stage.topic).await.len();
+    assert!(sent < WAITING, "it was not killed in the middle");
+
+    let mut second = redriving(&dead);
+    assert_eq!(second.wait(PATIENCE).code(), Some(0), "{}", second.log());
+    let all: Vec<String> = arrived(&stage.topic).await.into_iter().map(|(letter, _)| letter).collect();
+    // It began anew behind the last letter that was noted, and each one since came exactly once more.
+    let repeats = all.len() - WAITING;
+    assert!(repeats <= RATE + 1, "{repeats} of {sent} were sent again");
+    assert_eq!(all[sent..], every_letter()[sent - repeats..], "sent {sent}");
+    assert_eq!(all[..sent], every_letter()[..sent]);
+    // Another run has nothing left.
+    let mut third = redriving(&dead);
+    assert_eq!(third.wait(PATIENCE).code(), Some(0), "{}", third.log());
+    assert!(third.log().contains("sent 0, not selected 0, could not be sent 0"), "{}", third.log());
+
+    let consumer = stage.start("own_consumer", &redis().url(), &[]);
+    stage.until_committed(&group, all.len() as i64).await;
+    stage.until_counted(&group, "replay", [repeats as f64, 0.0]).await;
+    let log = consumer.log();
+    for number in 0..WAITING {
+        let worked = log.lines().filter(|line| line.starts_with(&format!("work on evt-{number} "))).count();
+        assert_eq!(worked, 1, "evt-{number} in {log}");
+    }
 }
 
 fn memberless(group: &str, bootstrap: &str) -> rdkafka::consumer::BaseConsumer {

@@ -46,4 +46,6 @@ mod throttling;
 mod time_lag;
 mod transactions;
 mod truth;
+mod verdict_states;
 mod verdicts;
+mod window_audit;

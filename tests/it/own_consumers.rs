@@ -55,7 +55,8 @@ impl Stage {
         kafka().produce(&self.topic, &records).await;
     }
 
-    fn start(&self, name: &str, redis: &str, more: &[&str]) -> Guarded {
+    /// Starts an example's consumer of the stage's group.
+    pub fn start(&self, name: &str, redis: &str, more: &[&str]) -> Guarded {
         let program = example(name).display().to_string();
         let (bootstrap, fixed) = (kafka().bootstrap(), [redis, &self.namespace, &self.group, &self.topic]);
         let arguments = [bootstrap.as_str()].into_iter().chain(fixed).chain(more.iter().copied());

@@ -71,6 +71,14 @@ fn every_verdict_says_its_evidence_in_exact_numbers() {
             "5 of 12 partitions do not move; partition 3 of payments has not for 12 min 6 s while 343 messages arrived.",
         ),
         (
+            GroupEvidence {
+                worst: Some(WorstPartition { topic: "Refunds.EU", facts: &gone, ..worst(&FACTS) }),
+                topics: two_topics,
+                ..group(Status::OffsetsExpired)
+            },
+            "The committed offset of partition 3 of Refunds.EU is gone since 3 h.",
+        ),
+        (
             GroupEvidence { worst: Some(WorstPartition { arrived: Some(0), ..worst(&FACTS) }), ..group(Status::Stalled) },
             "Partition 3 has not moved for 12 min 6 s though 2,614 messages wait.",
         ),

@@ -1,6 +1,7 @@
 //! The consumers in Python (confluent-kafka, redis) and Java (Spring Kafka, Jedis), as their readers run them, beside one in Rust:
 //! all three on one topic and in one namespace, under copies and a kill, in the books of one monitor.
 
+use crate::conformance::assert_answers_every_kind;
 use crate::own_consumers::Stage;
 use crate::support::{Guarded, PATIENCE, Record, Redis, eventually, example, free_ports, kafka, redis, root, run, unique};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +51,7 @@ async fn the_java_consumer_answers_the_vectors() {
         .collect();
     let output = run(&arguments).await;
     assert!(output.status.success(), "{}{}", output.stdout, output.stderr);
-    assert!(output.stdout.contains("call claim") && output.stdout.contains("identity"), "{}", output.stdout);
+    assert_answers_every_kind(&output.stdout);
 }
 
 async fn write_scripts(stage: &Stage) {

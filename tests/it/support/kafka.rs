@@ -266,7 +266,14 @@ impl Kafka {
         let consumer: BaseConsumer = self.config().create().expect("a consumer can be made");
         let topic = topic.to_string();
         blocking(move || {
-            let read = |partition| consumer.fetch_watermarks(&topic, partition, PATIENCE).expect("both ends can be read");
+            // A topic that was just created has no leader yet.
+            let end = Instant::now() + PATIENCE;
+            let read = |partition| loop {
+                match consumer.fetch_watermarks(&topic, partition, PATIENCE) {
+                    Ok(ends) => return ends,
+                    Err(error) => assert!(Instant::now() < end, "both ends can be read: {error}"),
+                }
+            };
             partitions(&consumer, &topic).into_iter().map(read).collect()
         })
         .await
