@@ -44,20 +44,27 @@ minus() { awk -v a="$1" -v b="$2" 'BEGIN { print a - b }'; }
 per() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.1f", a / b; else printf "-" }'; }
 page() { curl -s --compressed --max-time 60 "$1" || true; }
 
-sum() { # url metric
-    page "$1" | awk -v name="$2{" 'index($0, name) == 1 { total += $NF } END { printf "%d", total }'
+sum_of() { # metric, of the page on standard input
+    awk -v name="$1{" 'index($0, name) == 1 { total += $NF } END { printf "%d", total }'
 }
 
-wait_for_sum() { # url metric: until the sum of all lags is the one that was seeded; prints the seconds that it took
-    local began=$EPOCHREALTIME
+sum() { # url metric
+    page "$1" | sum_of "$2"
+}
+
+wait_for_sum() { # url metric: until a page has come on which the sum of all lags is the one that was seeded; prints the seconds that it took
+    local began=$EPOCHREALTIME came summed
     for _ in $(seq 1 3000); do
-        if [ "$(sum "$1" "$2")" = "$lag" ]; then
-            awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f", b - a }'
+        page "$1" >"$scratch/page"
+        came=$EPOCHREALTIME
+        summed=$(sum_of "$2" <"$scratch/page")
+        if [ "$summed" = "$lag" ]; then
+            awk -v a="$began" -v b="$came" 'BEGIN { printf "%.2f", b - a }'
             return
         fi
-        sleep 0.05
+        sleep 0.02
     done
-    echo "never: $(sum "$1" "$2") instead of $lag" >&2
+    echo "never: $summed instead of $lag" >&2
     printf 'never'
 }
 

@@ -35,7 +35,10 @@ pub use history::{
 };
 pub use measure::{Lag, measure, measure_read_committed, measure_readings, next_readable};
 pub use offsets::{LogRange, Offset};
-pub use oldest_records::{OldestRecords, RecordFound, RecordKnown, RecordNeed, RecordPlace, RecordWanted, needed_records};
+pub use oldest_records::{
+    OldestRecords, RecordFound, RecordKnown, RecordNeed, RecordPlace, RecordWanted, may_be_markers, needed_records,
+    needed_records_of,
+};
 pub use reading::{Reading, UnknownReason};
 pub use record_age::{Arrival, Stamp};
 pub use recorded::{RecordedWindow, facts_of};

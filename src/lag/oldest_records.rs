@@ -27,6 +27,9 @@ const MOST_KEPT: usize = 65_536;
 /// at, and those before it where there is no record.
 const MARKERS_MOST: u64 = 64;
 
+/// Records that are learnt of beyond half of those that are kept before the places where nobody waits any more are forgotten.
+const LEARNT_MOST: usize = 1_024;
+
 /// A right that is missing now will be missing in a moment; it is asked for again after this time.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
@@ -98,17 +101,35 @@ pub struct OldestRecords {
     touched: BTreeSet<TopicSlot>,
     /// Whether there was nothing left to ask after the last collection.
     is_settled: bool,
+    /// Records that were looked at since the last time that places were forgotten.
+    learnt: usize,
     records_read: u64,
     bytes_read: u64,
+}
+
+/// Whether a lag is so small that it may be transaction markers alone.
+pub const fn may_be_markers(unread: u64) -> bool {
+    unread <= MARKERS_MOST
 }
 
 /// Finds what our history will not tell to within `tolerance` once the collection is added, each place once, sorted.
 /// `standstill` is how long a committed offset stands still before the little that is left may be markers.
 pub fn needed_records(ahead: &Ahead<'_>, tolerance: Duration, standstill: Duration) -> Vec<RecordNeed> {
+    needed_records_of(ahead, tolerance, standstill, |_| true)
+}
+
+/// The same for the groups of the collection, by index, that `asks` is true of.
+pub fn needed_records_of(
+    ahead: &Ahead<'_>,
+    tolerance: Duration,
+    standstill: Duration,
+    asks: impl Fn(usize) -> bool,
+) -> Vec<RecordNeed> {
     let snapshot = ahead.snapshot;
     let mut needs = Vec::new();
+    let groups = snapshot.groups.iter().enumerate().filter(|(index, _)| asks(*index)).map(|(_, group)| group);
     // What a share group has not read does not begin at its offset.
-    let ordered = snapshot.groups.iter().filter(|group| group.kind != GroupKind::Share);
+    let ordered = groups.filter(|group| group.kind != GroupKind::Share);
     for (group, committed) in ordered.filter_map(|group| Some((group, group.committed.as_ref().known()?))) {
         for &CommittedOffset { topic, partition, offset: committed } in committed.iter() {
             let Reading::Known(range) = snapshot.range(topic, partition) else { continue };
@@ -116,15 +137,13 @@ pub fn needed_records(ahead: &Ahead<'_>, tolerance: Duration, standstill: Durati
             let Some(slot) = ahead.slot(topic) else { continue };
             let (at, offset) = ((slot, partition), next_readable(committed, range));
             let told = ahead.arrival(at, offset, range).is_known_within(tolerance);
-            if !told || (unread <= MARKERS_MOST && ahead.unchanged_for(group, at, committed) >= standstill) {
+            if !told || (may_be_markers(unread) && ahead.unchanged_for(group, at, committed) >= standstill) {
                 let place = RecordPlace { slot, partition, offset };
                 add(&mut needs, RecordNeed { place, end: range.end, topic, only_markers: told });
             }
         }
     }
     name_once(&mut needs);
-    // They are kept while nothing changes.
-    needs.shrink_to_fit();
     needs
 }
 
@@ -156,6 +175,7 @@ impl OldestRecords {
             is_over_budget: false,
             touched: BTreeSet::new(),
             is_settled: false,
+            learnt: 0,
             records_read: 0,
             bytes_read: 0,
         }
@@ -174,11 +194,9 @@ impl OldestRecords {
 
     /// A new collection begins: forgets all places at which no group waits any more.
     pub fn begin(&mut self, needs: &[RecordNeed], ahead: &Ahead<'_>) {
+        self.begin_beside(ahead);
         self.is_over_budget = false;
-        self.is_settled = false;
-        self.touched.clear();
-        self.now = ahead.moment.ends;
-        self.now_ms = ahead.time().timestamp_millis();
+        self.learnt = 0;
         let is_needed = |place: &RecordPlace| needs.binary_search_by_key(place, |need| need.place).is_ok();
         self.found.keep_needed(needs);
         self.empty.retain(|place, _| is_needed(place));
@@ -211,12 +229,17 @@ impl OldestRecords {
         wanted
     }
 
-    /// A collection with the same needs as the last one begins. Gives whether there is anything to ask.
-    pub fn begin_again(&mut self, ahead: &Ahead<'_>) -> bool {
+    /// A new collection begins, beside all that is known: where groups wait that stand as they stood, nothing is asked anew.
+    pub fn begin_beside(&mut self, ahead: &Ahead<'_>) {
+        self.is_settled = false;
         self.touched.clear();
         self.now = ahead.moment.ends;
         self.now_ms = ahead.time().timestamp_millis();
-        !self.is_settled
+    }
+
+    /// Whether the next collection may begin beside what is known: nothing is left to ask, and little to forget.
+    pub fn may_stand(&self) -> bool {
+        self.is_settled && self.learnt <= self.found.len() / 2 + LEARNT_MOST
     }
 
     /// Whether this collection has learnt something about records of the topic.
@@ -238,6 +261,7 @@ impl OldestRecords {
     pub fn take(&mut self, wanted: RecordWanted, answer: Result<RecordFound, UnknownReason>) {
         let place = wanted.need.place;
         self.records_read += 1;
+        self.learnt += 1;
         self.touched.insert(place.slot);
         match answer {
             Ok(RecordFound::Record { offset, stamp }) => {

@@ -3,7 +3,7 @@
 
 use super::{
     Arrival, GroupKind, Lag, LogRange, Offset, OldestRecords, OldestUnread, PartitionTrack, Reading, RecordKnown,
-    RecordPlace, Tick, TopicSlot, UnknownReason, measure_read_committed, next_readable, oldest_unread,
+    RecordPlace, Tick, TopicSlot, UnknownReason, may_be_markers, measure_read_committed, next_readable, oldest_unread,
 };
 use chrono::{DateTime, Utc};
 
@@ -24,11 +24,13 @@ pub struct Unread {
     pub oldest: OldestUnread,
     /// What the offsets leave was looked at: it holds no record.
     pub markers_only: bool,
+    /// A record that is looked at may yet tell more: how old the oldest one is, or whether there is any.
+    pub is_open: bool,
 }
 
 /// Looks at a pair at a tick of the history, which is the time of day beside it.
 pub fn unread(pair: &PairRead<'_>, records: &OldestRecords, (tick, now): (Tick, DateTime<Utc>)) -> Unread {
-    let with = |oldest| Unread { lag: pair.lag, oldest, markers_only: false };
+    let with = |oldest| Unread { lag: pair.lag, oldest, markers_only: false, is_open: false };
     let (unread, committed, range, log) = match (pair.lag.and_then(Lag::unread), pair.committed, pair.range, pair.log) {
         (Reading::Unknown(reason), ..) => return with(OldestUnread::Unknown(reason)),
         (Reading::Known(0), ..) => return with(OldestUnread::None),
@@ -47,16 +49,22 @@ pub fn unread(pair: &PairRead<'_>, records: &OldestRecords, (tick, now): (Tick, 
     };
     let place = RecordPlace { slot, partition, offset };
     if records.is_empty_from(place, range.end) {
-        return Unread { lag: pair.lag.map(Lag::without_unread), oldest: OldestUnread::None, markers_only: true };
+        return Unread {
+            lag: pair.lag.map(Lag::without_unread),
+            oldest: OldestUnread::None,
+            markers_only: true,
+            is_open: false,
+        };
     }
     if arrival.is_known_within(records.tolerance()) {
-        return with(arrival.by_history(UnknownReason::HistoryTooShort));
+        let known = with(arrival.by_history(UnknownReason::HistoryTooShort));
+        return Unread { is_open: may_be_markers(unread), ..known };
     }
-    with(match records.at(place, range.end) {
-        RecordKnown::At(stamp) => arrival.by_record(stamp, now, records.tolerance()),
-        RecordKnown::NotRead(reason) => arrival.by_history(reason),
-        RecordKnown::Nothing => OldestUnread::None,
-    })
+    match records.at(place, range.end) {
+        RecordKnown::At(stamp) => with(arrival.by_record(stamp, now, records.tolerance())),
+        RecordKnown::NotRead(reason) => Unread { is_open: true, ..with(arrival.by_history(reason)) },
+        RecordKnown::Nothing => with(OldestUnread::None),
+    }
 }
 
 /// The record at a share group's start offset may have been acknowledged: only that its oldest unread one is as old as the

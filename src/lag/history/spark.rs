@@ -7,11 +7,18 @@ use std::{sync::Arc, time::Duration};
 pub const SPARK_POINTS: usize = 48;
 
 /// Takes the same memory however long it runs. A bucket in which nothing was known is empty.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Spark {
-    /// Number of the bucket that was written last.
-    current: u32,
+    /// Up to when it was written.
+    at: Tick,
+    bucket_ms: u32,
     line: Line,
+}
+
+impl Default for Spark {
+    fn default() -> Self {
+        Self { at: Tick::FIRST, bucket_ms: 1, line: Line::Empty }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -27,6 +34,20 @@ enum Line {
 }
 
 impl Spark {
+    /// Number of the bucket that was written last.
+    fn current(&self) -> u32 {
+        bucket_number(self.at, self.bucket())
+    }
+
+    fn bucket(&self) -> Duration {
+        Duration::from_millis(self.bucket_ms.into())
+    }
+
+    fn is_written(&mut self, at: Tick, bucket: Duration) {
+        self.at = self.at.max(at);
+        self.bucket_ms = u32::try_from(bucket.as_millis()).unwrap_or(u32::MAX);
+    }
+
     /// Notes `value` at `at`; the last value of a bucket stays. `None` leaves the bucket as it is.
     pub fn record(&mut self, at: Tick, bucket: Duration, value: Option<f64>) {
         let number = bucket_number(at, bucket);
@@ -34,20 +55,21 @@ impl Spark {
         match (&self.line, known) {
             (Line::Empty, None) => return,
             (Line::Empty, Some(value)) => {
-                *self = Self { current: number, line: Line::Flat { from: number, value } };
+                self.line = Line::Flat { from: number, value };
+                self.is_written(at, bucket);
                 return;
             }
-            (Line::Flat { .. }, None) if number <= self.current => return,
-            (Line::Flat { value, .. }, Some(known)) if is_same(*value, known) && number <= self.current + 1 => {
-                self.current = self.current.max(number);
+            (Line::Flat { .. }, None) if number <= self.current() => return,
+            (Line::Flat { value, .. }, Some(known)) if is_same(*value, known) && number <= self.current() + 1 => {
+                self.is_written(at, bucket);
                 return;
             }
             (Line::Flat { .. } | Line::Drawn(_), _) => {}
         }
         // A gap longer than the line empties all of it once.
-        let skipped = (self.current + 1..=number).rev().take(SPARK_POINTS).map(|skipped| (skipped, f32::NAN));
+        let skipped = (self.current() + 1..=number).rev().take(SPARK_POINTS).map(|skipped| (skipped, f32::NAN));
         self.draw(skipped.chain(known.map(|known| (number, known))));
-        self.current = self.current.max(number);
+        self.is_written(at, bucket);
     }
 
     /// Notes that it was `value` all the time up to `at`.
@@ -57,17 +79,17 @@ impl Spark {
             Line::Empty => return,
             Line::Flat { value, .. } if is_same(*value, held) => {}
             Line::Flat { .. } | Line::Drawn(_) => {
-                self.draw((self.current + 1..=number).rev().take(SPARK_POINTS).map(|bucket| (bucket, held)));
+                self.draw((self.current() + 1..=number).rev().take(SPARK_POINTS).map(|bucket| (bucket, held)));
             }
         }
-        self.current = self.current.max(number);
+        self.is_written(at, bucket);
     }
 
     /// Writes values into buckets.
     fn draw(&mut self, written: impl Iterator<Item = (u32, f32)>) {
         if let Line::Flat { from, value } = self.line {
             let mut values = [f32::NAN; SPARK_POINTS];
-            for bucket in (from..=self.current).rev().take(SPARK_POINTS) {
+            for bucket in (from..=self.current()).rev().take(SPARK_POINTS) {
                 values[bucket as usize % SPARK_POINTS] = value;
             }
             self.line = Line::Drawn(Arc::new(values));
@@ -88,22 +110,30 @@ impl Spark {
         for (value, point) in values.iter_mut().rev().zip(points.iter().rev()) {
             *value = point.map_or(f32::NAN, |point| point as f32);
         }
-        Self { current: SPARK_POINTS as u32 - 1, line: Line::Drawn(Arc::new(values)) }
+        let bucket = Duration::from_secs(60);
+        let at = Tick::after_begin(bucket * (SPARK_POINTS as u32 - 1));
+        Self { at, bucket_ms: bucket.as_millis() as u32, line: Line::Drawn(Arc::new(values)) }
     }
 
     /// The points of the line, oldest first.
     pub fn points(&self) -> Vec<Option<f64>> {
+        self.points_held_for(Duration::ZERO)
+    }
+
+    /// The points of the line as they are `later`, if its value stood still all the time.
+    pub fn points_held_for(&self, later: Duration) -> Vec<Option<f64>> {
+        // Buckets are counted one line ahead, so that none lies before the first.
+        let written = self.current() as usize + SPARK_POINTS;
         let at = |bucket: usize| match &self.line {
             Line::Empty => f32::NAN,
-            // Buckets are counted one line ahead, so that none lies before the first.
             Line::Flat { from, value } if bucket >= *from as usize + SPARK_POINTS => *value,
             Line::Flat { .. } => f32::NAN,
-            Line::Drawn(values) => values[bucket % SPARK_POINTS],
+            Line::Drawn(values) => values[bucket.min(written) % SPARK_POINTS],
         };
         if matches!(self.line, Line::Empty) {
             return Vec::new();
         }
-        let oldest = self.current as usize + 1;
+        let oldest = bucket_number(self.at.plus(later), self.bucket()) as usize + 1;
         let values = (oldest..oldest + SPARK_POINTS).map(at);
         values.map(|value| (!value.is_nan()).then_some(f64::from(value))).collect()
     }
@@ -170,6 +200,25 @@ mod tests {
                 prop_assert!(!is_flat);
                 prop_assert_eq!(spark.points(), drawn.points());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_that_nobody_wrote_meanwhile_is_as_one_that_was_held(
+            steps in prop::collection::vec((0..1_500_u64, prop::option::of(0..3_u8)), 1..40),
+            last in 0..3_u8,
+            later in 0..1_500_u64,
+        ) {
+            let (mut spark, mut seconds) = (Spark::default(), 0);
+            for (step, value) in steps {
+                seconds += step;
+                spark.record(at(seconds), BUCKET, value.map(f64::from));
+            }
+            spark.record(at(seconds), BUCKET, Some(last.into()));
+            let shown = spark.points_held_for(Duration::from_secs(later));
+            spark.hold(at(seconds + later), BUCKET, last.into());
+            prop_assert_eq!(shown, spark.points());
         }
     }
 

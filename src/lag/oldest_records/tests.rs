@@ -196,6 +196,60 @@ fn a_thousand_groups_that_wait_in_one_burst_cost_two_records() {
 }
 
 #[test]
+fn groups_that_stand_ask_nothing_while_others_go_on() {
+    let mut watch = Watch::new();
+    let committed = |step: u64| vec![1_000 + step, 3, 9_999];
+    let found = |wanted: RecordWanted| RecordFound::Record { offset: wanted.from, stamp: Stamp::Appended(ms(-5_000)) };
+    watch.collect(&snapshot(0, 10_000, &committed(0)), |wanted| Ok(found(wanted)));
+    assert!(watch.records.may_stand());
+    for step in 1..3_000_u64 {
+        let snapshot = snapshot(step.cast_signed() * 10, 10_000, &committed(step));
+        assert!(watch.records.may_stand(), "nothing was learnt, so that nothing is there to be forgotten");
+        let ahead = watch.history.look_ahead(&snapshot);
+        let needs = needed_records_of(&ahead, INTERVAL, STANDSTILL, |index| index == 0);
+        assert_eq!(needs.len(), 1, "one group has moved");
+        watch.records.begin_beside(&ahead);
+        watch.history.observe(&snapshot);
+        assert!(!watch.records.may_stand(), "what has moved has not asked yet");
+        for wanted in watch.records.next_round(&needs, usize::MAX) {
+            watch.records.take(wanted, Ok(found(wanted)));
+        }
+        assert_eq!(watch.records.next_round(&needs, usize::MAX), []);
+        for offset in committed(step) {
+            let OldestUnread::Aged(age) = watch.age(offset, 10_000) else { panic!("{offset} has no age in step {step}") };
+            assert!((age.age.as_secs_f64() - (5_000.0 + step as f64 * 10.0)).abs() <= 10.01, "{age:?} in step {step}");
+        }
+    }
+    assert_eq!(watch.records.totals().0, 2, "those between two of the same time are not read");
+}
+
+#[test]
+fn places_where_nobody_waits_any_more_are_forgotten_when_they_are_many() {
+    let mut watch = Watch::new();
+    let found =
+        |wanted: RecordWanted| RecordFound::Record { offset: wanted.from, stamp: Stamp::Appended(wanted.from.get() as i64) };
+    let (mut most, mut forgotten) = (0, 0);
+    for step in 0..4_000_u64 {
+        let snapshot = snapshot(step.cast_signed() * 10, 10_000, &[step]);
+        let stands = watch.records.may_stand();
+        let ahead = watch.history.look_ahead(&snapshot);
+        let needs = needed_records(&ahead, INTERVAL, STANDSTILL);
+        match stands {
+            true => watch.records.begin_beside(&ahead),
+            false => watch.records.begin(&needs, &ahead),
+        }
+        forgotten += usize::from(!stands);
+        watch.history.observe(&snapshot);
+        for wanted in watch.records.next_round(&needs, usize::MAX) {
+            watch.records.take(wanted, Ok(found(wanted)));
+        }
+        assert_eq!(watch.records.next_round(&needs, usize::MAX), []);
+        most = most.max(watch.records.found.len());
+    }
+    assert!(forgotten > 1 && most <= 4 * LEARNT_MOST, "{most} were kept of one group, forgotten {forgotten} times");
+}
+
+#[test]
 fn nothing_is_needed_while_the_history_tells() {
     let mut watch = Watch::new();
     watch.observe(&snapshot(0, 100, &[]));

@@ -19,6 +19,8 @@ pub(super) struct PairFacts<'a> {
     pub log: Option<&'a PartitionTrack>,
     /// There is nothing to read in what the offsets leave: markers only.
     pub markers_only: bool,
+    /// A record that is looked at may yet tell more of it.
+    pub is_open: bool,
 }
 
 pub(super) fn facts<'a>(
@@ -62,7 +64,7 @@ pub(super) fn facts<'a>(
     if facts.needs_trend(spans) {
         facts.trend = trend(pair_line(scene, row, log, history, facts.paced(spans)));
     }
-    PairFacts { facts, committed, range, log, markers_only: unread.markers_only }
+    PairFacts { facts, committed, range, log, markers_only: unread.markers_only, is_open: unread.is_open }
 }
 
 /// The line through the pair's lag, over the window or since it was last zero.

@@ -80,6 +80,7 @@ pub(super) fn look_at(
     Standing {
         until: stands_until(scene, standpoint, &judged),
         topics: topic_indices(&judged),
+        is_open: judged.iter().any(|one| one.pair.is_open),
         failures: failures(&judged),
         view: Arc::new(view),
     }
@@ -165,7 +166,7 @@ fn view(
 }
 
 /// Until when the view stands if nothing moves: while something has moved within the spans that verdicts, speeds and
-/// trends look at, time alone changes it; after that only the small trend line goes on.
+/// trends look at, time alone changes it; after that only what the history forgets.
 fn stands_until(scene: &Scene<'_>, standpoint: Standpoint<'_>, judged: &[Judged<'_>]) -> Tick {
     let Standpoint { history, track, .. } = standpoint;
     let Scene { settings, now, .. } = *scene;
@@ -173,7 +174,7 @@ fn stands_until(scene: &Scene<'_>, standpoint: Standpoint<'_>, judged: &[Judged<
     let longest = settings.spans.stalled_after.max(settings.spans.window).max(settings.rate_span()) + margin;
     let usual_wait = judged.iter().filter_map(|one| one.row.pair).map(|pair| pair.usual_wait()).max().unwrap_or_default();
     let is_recent = |at: Tick| now.since(at) <= longest.max(usual_wait * 4 + margin);
-    let mut until = now.plus(settings.spark_bucket());
+    let mut until = now.plus(settings.spans.window);
     let lag = track.and_then(|track| track.lag.as_ref());
     // It has changed, or is not known any more: the trend changes as long as samples of before are in the window.
     let is_unsteady = |lag: &Runs| {

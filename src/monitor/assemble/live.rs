@@ -8,7 +8,7 @@ use super::{
 use crate::{
     lag::{
         Change, ClusterSnapshot, GroupSnapshot, History, HistoryLimits, OldestRecords, RecordNeed, TopicSlot,
-        held_partitions, needed_records,
+        held_partitions, needed_records, needed_records_of,
     },
     monitor::{
         memory::Memory,
@@ -37,8 +37,6 @@ pub(in crate::monitor) struct Live {
     next: Option<Next>,
     /// By index of its topics: whether it moved.
     pub(super) moved: Vec<bool>,
-    /// The records that groups wait at, in the collection that was looked at last.
-    needs: Arc<Vec<RecordNeed>>,
     pub(super) index: Index,
     /// The time for which the last view was made.
     pub(super) now: DateTime<Utc>,
@@ -51,7 +49,7 @@ const MOST_HELD: usize = 500;
 
 /// What a collection showed to be worth a closer look.
 pub(in crate::monitor) struct CloserLook {
-    pub needs: Arc<Vec<RecordNeed>>,
+    pub needs: Vec<RecordNeed>,
     /// Topics of the snapshot, and partitions, that a transaction holds back.
     pub held: Vec<(u32, i32)>,
 }
@@ -82,6 +80,8 @@ pub(in crate::monitor) struct Standing {
     pub until: crate::lag::Tick,
     /// The topics that it looked at, as indices into the snapshot.
     pub topics: Box<[u32]>,
+    /// Records of these topics that are looked at may yet tell more of it.
+    pub is_open: bool,
     /// Partitions whose committed offsets could not be read, by reason.
     pub failures: Vec<(&'static str, u64)>,
 }
@@ -105,7 +105,6 @@ impl Live {
             snapshot: None,
             next: None,
             moved: Vec::new(),
-            needs: Arc::default(),
             index: Index::default(),
             now: DateTime::UNIX_EPOCH,
             groups: Vec::new(),
@@ -127,19 +126,16 @@ impl Live {
         let before = self.snapshot.as_deref();
         let topics = moved::Topics::between(before, &snapshot, &self.moved);
         let looks = moved::looks(before, &snapshot, &topics, &self.groups, self.history.tick(now));
-        let same_groups = before.is_some_and(|before| before.groups.len() == snapshot.groups.len());
-        let all_stand = topics.same && same_groups && looks.iter().all(|(look, _)| *look == Look::Stands);
         let ahead = self.history.look_ahead(&snapshot);
-        let is_open = if all_stand {
-            records.begin_again(&ahead)
+        let (tolerance, markers_after) = (records.tolerance(), settings.markers_after());
+        let needs = if topics.same && records.may_stand() {
+            records.begin_beside(&ahead);
+            needed_records_of(&ahead, tolerance, markers_after, |index| looks[index].0 != Look::Stands)
         } else {
-            self.needs = Arc::default();
-            let needs = needed_records(&ahead, records.tolerance(), settings.markers_after());
+            let needs = needed_records(&ahead, tolerance, markers_after);
             records.begin(&needs, &ahead);
-            self.needs = Arc::new(needs);
-            true
+            needs
         };
-        let needs = if is_open { Arc::clone(&self.needs) } else { Arc::default() };
         let held = held_partitions(&ahead, MOST_HELD);
         self.next = Some(Next { snapshot, topics, looks });
         CloserLook { needs, held }

@@ -94,7 +94,8 @@ pub(super) fn assemble(
     for (group, look) in listed.chain(unlisted.iter().map(|group| (group, None))) {
         let former = look.and_then(|(_, place)| standing.get_mut(place?)?.take());
         let stands = |former: &Standing| {
-            look.is_some_and(|(look, _)| look == Look::Stands) && !budget_changed && !scene.has_learnt(&former.topics)
+            let has_learnt = former.is_open && scene.has_learnt(&former.topics);
+            look.is_some_and(|(look, _)| look == Look::Stands) && !budget_changed && !has_learnt
         };
         let next = match former {
             Some(former) if stands(&former) => former,

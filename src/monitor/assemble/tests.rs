@@ -6,7 +6,8 @@ mod random;
 
 use super::*;
 use crate::lag::{
-    CommittedOffset, GroupState, LogRange, Offset, Spans, Status, TimeLag, TimeLagSource, TopicPartition,
+    CommittedOffset, GroupState, LogRange, Offset, RecordFound, RecordWanted, Spans, Stamp, Status, TimeLag, TimeLagSource,
+    TopicPartition,
     testing::{at, cluster, known_log},
 };
 use crate::monitor::{
@@ -48,9 +49,28 @@ impl Watch {
     }
 
     fn see(&mut self, snapshot: &ClusterSnapshot) -> &mut Self {
+        self.see_asking(snapshot, |_| None)
+    }
+
+    /// The same where records are looked at: `answer` gives what is found, and `None` where nobody is asked.
+    fn see_asking(
+        &mut self,
+        snapshot: &ClusterSnapshot,
+        answer: impl Fn(RecordWanted) -> Option<Result<RecordFound, UnknownReason>>,
+    ) -> &mut Self {
         let (cluster, now) = ("local".into(), snapshot.ends_at);
         let mut live = self.live.write().unwrap();
-        live.look_ahead(Arc::new(snapshot.clone()), &mut self.records, &self.settings, now);
+        let look = live.look_ahead(Arc::new(snapshot.clone()), &mut self.records, &self.settings, now);
+        loop {
+            let wanted = self.records.next_round(&look.needs, usize::MAX).into_iter();
+            let answers: Vec<_> = wanted.filter_map(|wanted| Some((wanted, answer(wanted)?))).collect();
+            if answers.is_empty() {
+                break;
+            }
+            for (wanted, answer) in answers {
+                self.records.take(wanted, answer);
+            }
+        }
         let topics = self.last.as_ref().map_or(&[][..], |last| &last.topics);
         let watched = Watched {
             cluster: &cluster,

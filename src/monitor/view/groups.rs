@@ -149,6 +149,14 @@ impl GroupView {
         (now - self.as_of).to_std().unwrap_or_default()
     }
 
+    /// The small trend line as it is at `now`: while a group is not looked at, its lag stands.
+    pub fn spark_at(&self, now: DateTime<Utc>) -> Vec<Option<f64>> {
+        match self.lag {
+            Reading::Known(_) => self.spark.points_held_for(self.age(now)),
+            Reading::Unknown(_) => self.spark.points(),
+        }
+    }
+
     /// An age of this view as it is at `now`.
     pub fn grown(&self, time_lag: TimeLag, now: DateTime<Utc>) -> TimeLag {
         match time_lag.source {

@@ -126,7 +126,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit) -> Overview
         attention_left_out: all.len().saturating_sub(ATTENTION),
         groups,
         keep_count: keeping.len(),
-        keep: keeping.iter().take(KEEPING_UP).map(|group| keep_chip(&f, group)).collect(),
+        keep: keeping.iter().take(KEEPING_UP).map(|group| keep_chip(&f, view, group)).collect(),
         happened: view.timeline.iter().take(HAPPENED).map(|entry| happened(&f, view, entry)).collect(),
         watches: Watch::of(view, groups > 0),
         filters: filters(dashboard, Kind::Groups),
@@ -204,7 +204,7 @@ fn oldest_tile(f: &Frame, view: &View) -> Tile {
             let tone = verdict::time_lag_tone(group, view.at);
             let note =
                 if lag.age.is_zero() { "everything is read".to_owned() } else { words::shown(&group.id).into_owned() };
-            (verdict::group_time_lag_cell(group, view.at, false), note, tone, svg::spark(&group.spark.points(), tone))
+            (verdict::group_time_lag_cell(group, view.at, false), note, tone, svg::spark(&spark(view, group), tone))
         }
         None => (
             Cell::Unknown("Unknown: no group's oldest unread record is known".into()),
@@ -227,8 +227,8 @@ fn unread_tile(f: &Frame, view: &View, groups: usize) -> Tile {
     let known: Vec<u64> = verdict::groups(view).filter_map(|(_, group)| group.lag.known()).collect();
     let left_out = groups - known.len();
     let mut sum = [None; SPARK_POINTS];
-    for (_, group) in verdict::groups(view) {
-        for (total, value) in sum.iter_mut().zip(group.spark.points()) {
+    for (cluster, group) in verdict::groups(view) {
+        for (total, value) in sum.iter_mut().zip(group.spark_at(cluster.collected_at.unwrap_or(view.at))) {
             *total = match (*total, value) {
                 (Some(total), Some(value)) => Some(total + value),
                 (total, value) => total.or(value),
@@ -317,6 +317,12 @@ fn stuck_tile(f: &Frame, view: &View, duplicates: &duplicates::Totals) -> Tile {
     }
 }
 
+/// Up to the last collection of its cluster.
+fn spark(view: &View, group: &GroupView) -> Vec<Option<f64>> {
+    let cluster = view.clusters.iter().find(|cluster| cluster.name == group.cluster);
+    group.spark_at(cluster.and_then(|cluster| cluster.collected_at).unwrap_or(group.as_of))
+}
+
 fn attention_row(f: &Frame, view: &View, group: &GroupView) -> AttentionRow {
     let tone = verdict::status_tone(group.status);
     AttentionRow {
@@ -329,17 +335,17 @@ fn attention_row(f: &Frame, view: &View, group: &GroupView) -> AttentionRow {
         lag: Cell::of(&group.lag, |&lag| words::compact_count(lag)),
         oldest: verdict::group_time_lag_cell(group, view.at, true),
         drain: verdict::drain_cell(group.drain, true),
-        spark: svg::spark(&group.spark.points(), tone),
+        spark: svg::spark(&spark(view, group), tone),
     }
 }
 
-fn keep_chip(f: &Frame, group: &GroupView) -> KeepChip {
+fn keep_chip(f: &Frame, view: &View, group: &GroupView) -> KeepChip {
     KeepChip {
         id: element_id("k", &[&group.cluster, &group.id]),
         href: f.links.group(&group.cluster, &group.id),
         name: words::shown(&group.id).into_owned(),
         sentence: words::shown(&group.words().sentence).into_owned(),
-        spark: svg::spark(&group.spark.points(), verdict::status_tone(group.status)),
+        spark: svg::spark(&spark(view, group), verdict::status_tone(group.status)),
     }
 }
 

@@ -27,6 +27,47 @@ fn ages_risk_and_runway_of_a_group_that_is_not_looked_at_go_on() {
 }
 
 #[test]
+fn what_one_group_learns_of_a_record_makes_nobody_look_at_the_others_that_know_theirs() {
+    let mut watch = Watch::new();
+    let seen = |seconds: i64, mover| {
+        let snapshot = cluster(seconds).topic("orders", 1, &[(0, 10_000)]);
+        snapshot
+            .group("first", &[("orders", 0, 10)])
+            .group("last", &[("orders", 0, 9_000)])
+            .group("mover", &[("orders", 0, mover)])
+    };
+    // One record a second, so that none tells of another.
+    let found = |wanted: RecordWanted| {
+        let stamp = Stamp::Appended(at(wanted.from.get().cast_signed() - 100_000).timestamp_millis());
+        Some(Ok(RecordFound::Record { offset: wanted.from, stamp }))
+    };
+    let mut answered = false;
+    let view = |watch: &Watch, id: &str| {
+        let last = watch.last.as_ref().unwrap();
+        last.groups.iter().find(|group| *group.id == *id).unwrap().clone()
+    };
+    for seconds in (0..=2_000).step_by(10) {
+        watch.see_asking(
+            &seen(seconds, 500),
+            |wanted| if answered { found(wanted) } else { Some(Err(UnknownReason::Timeout)) },
+        );
+        assert_eq!(view(&watch, "last").time_lag.is_known(), answered, "at {seconds} s");
+        answered = seconds >= 1_000;
+    }
+    let before = [view(&watch, "first"), view(&watch, "last")];
+    for step in 1..=5_i64 {
+        let (seconds, mover) = (2_000 + step * 10, 500 + step.unsigned_abs() * 700);
+        watch.see_asking(&seen(seconds, mover), found);
+        let age = view(&watch, "mover").time_lag.known().unwrap().age.as_secs_f64();
+        let truth = (seconds + 100_000 - mover.cast_signed()) as f64;
+        assert!((age - truth).abs() < 0.1, "{age} s, not {truth} s");
+    }
+    assert!(watch.records.totals().0 >= 5, "its records were looked at");
+    let after = [view(&watch, "first"), view(&watch, "last")];
+    assert!(before.iter().zip(&after).all(|(before, after)| Arc::ptr_eq(before, after)));
+}
+
+#[test]
 fn an_age_that_cannot_be_read_makes_that_of_the_group_a_bound_and_never_that_of_the_rest() {
     let mut watch = Watch::new();
     let seen = |seconds| cluster(seconds).topic("orders", 1, &[(0, 100), (0, if seconds < 20 { 50 } else { 60 })]);

@@ -82,7 +82,7 @@ pub fn group_row(links: &Links, cluster: &ClusterView, group: &GroupView, severa
             n => words::plural(n, "conflict", "conflicts"),
         },
         suppressed,
-        spark: svg::spark(&group.spark.points(), tone),
+        spark: svg::spark(&group.spark_at(now), tone),
     };
     Row { html: Markup::rendered(&template), id: template.id }
 }
