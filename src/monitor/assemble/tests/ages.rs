@@ -92,3 +92,17 @@ fn an_age_that_cannot_be_read_makes_that_of_the_group_a_bound_and_never_that_of_
     assert_eq!((group.retention_risk, group.runway), (Reading::Unknown(hidden), Reading::Unknown(hidden)));
     assert_eq!(group.topics[0].risk.map(crate::monitor::view::Risk::get), Some(0.0), "what is certain");
 }
+
+#[test]
+fn a_record_that_waits_for_longer_than_the_history_lasts_is_never_told_to_be_younger() {
+    let mut watch = Watch::new();
+    for seconds in (0..8 * 3_600_i64).step_by(120) {
+        let end = if seconds < 3_600 { 100 } else { 100 + seconds.unsigned_abs() };
+        let snapshot = cluster(seconds).topic("orders", 1, &[(0, end), (0, 50)]);
+        watch.see(&snapshot.group("g", &[("orders", 0, 100), ("orders", 1, 50)]));
+    }
+    let bound = watch.group("g").time_lag_at_least.unwrap().as_secs();
+    assert_eq!(bound, 7 * 3_600 - 120, "it came within the two minutes before");
+    assert_eq!(watch.group("g").time_lag.known(), None);
+    assert!(watch.group("g").retention_risk.known().unwrap() > 6.9, "of one hour");
+}
