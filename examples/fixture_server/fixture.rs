@@ -5,8 +5,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tidemark::lag::{
-    Broker, Coordinated, GroupKind, GroupState, Levels, LogRange, Offset, OpenTransaction, ReadFailure, Reading, Retention,
-    Status, Thresholds, TimeLag, TimeLagSource, TopicPartition, UnknownReason,
+    Broker, CleanupPolicy, Coordinated, GroupKind, GroupState, Levels, LogRange, Offset, OpenTransaction, ReadFailure,
+    Reading, Retention, Status, Thresholds, TimeLag, TimeLagSource, TopicPartition, UnknownReason,
 };
 use tidemark::monitor::{Charts, Gone, view::*};
 
@@ -337,6 +337,11 @@ fn topic(name: &str, partitions: usize, tick: u64, groups: Arc<[Arc<str>]>) -> T
             "payments" => Retention::Time(Duration::from_secs(14 * 86_400)),
             _ => Retention::Time(Duration::from_secs(604_800)),
         }),
+        cleanup: match name {
+            "refunds" => Reading::Unknown(UnknownReason::NotAuthorized),
+            "deliveries" => Reading::Known(CleanupPolicy::CompactAndDelete),
+            _ => Reading::Known(CleanupPolicy::Delete),
+        },
         transactions: if partitions > 2 {
             vec![TransactionView {
                 partition: 2,

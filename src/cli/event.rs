@@ -1,12 +1,13 @@
 //! `tidemark event`: the passport of one event over all consumer groups, as `/events/{id}` shows it, and its order's saga.
 
-use super::{Failure, dlt::printable, ledger::open_store, out};
+mod ledgers;
+
+use super::{Failure, dlt::printable, out};
 use crate::{
-    config::{ClusterConfig, ConfigError, FileConfig, args::ConnectionArgs, defaults},
-    kafka::Connection,
+    config::{ConfigError, FileConfig, args::ConnectionArgs},
     lag::words,
     monitor::{
-        Deadlines, Dossier, LedgerLookUp, LedgerToAsk, RecentRepeats, WatchedLedger,
+        Deadlines, Dossier, LedgerLookUp, RecentRepeats,
         lookup::{Answer, ConsumerPassport, EntryState, EventPassport, EventQuery, OrderTimeline},
         saga_sentence,
         view::{DuplicateCause, DuplicateEntry, DuplicateOutcome},
@@ -16,7 +17,7 @@ use crate::{
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
 use clap::{Args, ValueEnum};
-use std::{fmt::Write as _, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, process::ExitCode, time::Duration};
 
 /// How long the ledger may take, and Kafka for one record.
 const DEADLINES: Deadlines = Deadlines { ledger: Duration::from_secs(10), record: Duration::from_secs(10) };
@@ -35,6 +36,8 @@ Examples:
       an order: its events, its saga, what it waits for
   tidemark event EVENT-ID --redis redis://localhost:6379 --kafka localhost:9092
       the order of an event as well, which its record names
+  tidemark event EVENT-ID --config tidemark.toml
+      in the ledgers of all its clusters, with the order that the event's record names
   tidemark event evt-1 --source /mail --key customer-7 --redis redis://localhost:6379 --namespace mail -o json
       an event of a producer of one's own
 
@@ -70,16 +73,14 @@ pub async fn run(args: EventArgs) -> Result<ExitCode, Failure> {
         return Err(ConfigError::invalid("id", "", "must be the id of an event or of an order").into());
     }
     let file = FileConfig::of(&args.connection)?;
-    let (store, namespace) = open_store(&args.connection, &file)?;
-    let address = store.address();
-    let watched = WatchedLedger { store, namespace: namespace.clone() };
-    let (cluster, kafka) = kafka(&args.connection, &file)?;
-    let to_ask = LedgerToAsk { cluster, ledger: watched, kafka };
-    let look_up = LedgerLookUp::new(vec![to_ask], RecentRepeats::Store { most: REPEATS_READ });
+    let ledgers = ledgers::to_ask(&args.connection, &file)?;
+    let asked = joined(ledgers.iter().map(|to_ask| to_ask.ledger.store.address()));
+    let namespaces = joined(ledgers.iter().map(|to_ask| to_ask.ledger.namespace.to_string()));
+    let look_up = LedgerLookUp::new(ledgers, RecentRepeats::Store { most: REPEATS_READ });
     let query = EventQuery { cluster: None, id: args.id, source: args.source, key: args.key };
     let dossier = Dossier::gather(&look_up, query, DEADLINES).await;
     if let Some(why) = unanswered(&dossier) {
-        return Err(anyhow!("{why} (asked: {address})").into());
+        return Err(anyhow!("{why} (asked: {asked})").into());
     }
     let text = match args.output {
         Output::Json => serde_json::to_string_pretty(&dossier.to_json()).context("the passport as JSON")? + "\n",
@@ -89,7 +90,7 @@ pub async fn run(args: EventArgs) -> Result<ExitCode, Failure> {
     out::print(format_args!("{text}"));
     if dossier.is_absent() {
         eprintln!(
-            "nobody knows {}: no consumer group has brought it to the ledger of namespace {namespace} within its window, and no order has this id",
+            "nobody knows {}: no consumer group has brought it to the ledger of namespace {namespaces} within its window, and no order has this id",
             shown(&dossier.id)
         );
         eprintln!("asked for under {}; an event of another producer is found with --source", shown(&sources(&dossier)));
@@ -105,21 +106,8 @@ fn sources(dossier: &Dossier) -> String {
     }
 }
 
-/// The cluster's name, and the way to its records: Kafka is optional here.
-fn kafka(args: &ConnectionArgs, file: &FileConfig) -> Result<(String, Result<Connection, String>), Failure> {
-    if args.kafka.is_none() && file.kafka.is_none() {
-        let name =
-            args.cluster_name.clone().or(file.cluster_name.clone()).unwrap_or_else(|| defaults::CLUSTER_NAME.to_owned());
-        return Ok((
-            name,
-            Err("give --kafka, so that the event's record can be read, or the order's id with --key".to_owned()),
-        ));
-    }
-    let cluster = args.clusters()?.into_iter().next();
-    let ClusterConfig { name, bootstrap, properties, .. } =
-        cluster.ok_or_else(|| ConfigError::missing("kafka", "is needed: HOST:PORT"))?;
-    let connection = Connection::new(bootstrap, properties).map_err(anyhow::Error::from)?;
-    Ok((name, Ok(connection)))
+fn joined(words: impl Iterator<Item = String>) -> String {
+    words.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// Why nothing can be said at all.

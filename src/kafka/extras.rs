@@ -11,7 +11,7 @@ use super::{
         reason_of,
     },
 };
-use crate::lag::{Reading, Retention, UnknownReason};
+use crate::lag::{CleanupPolicy, Reading, Retention, UnknownReason};
 use futures_util::future::join_all;
 use kafka_protocol::{
     messages::{DescribeConfigsRequest, DescribeLogDirsRequest, describe_configs_request::DescribeConfigsResource},
@@ -24,6 +24,13 @@ const TOPICS_PER_REQUEST: usize = 500;
 /// Kafka's number for a topic among the resources that have a configuration.
 const TOPIC_RESOURCE: i8 = 2;
 
+/// What a topic's configuration says of how long it keeps records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kept {
+    retention: Retention,
+    cleanup: CleanupPolicy,
+}
+
 /// Bytes on disk by topic.
 type Sizes = HashMap<Arc<str>, Reading<u64>>;
 
@@ -33,7 +40,7 @@ pub struct Extras {
     sizes: Sizes,
     sizes_read: Option<Instant>,
     sizes_failures: Failures,
-    retention: HashMap<Arc<str>, (Reading<Retention>, Instant)>,
+    retention: HashMap<Arc<str>, (Reading<Kept>, Instant)>,
 }
 
 /// How old values may be before they are read again. What could not be read is tried again at the pace of the sizes.
@@ -49,6 +56,14 @@ impl Extras {
     }
 
     pub fn retention_of(&self, topic: &str) -> Reading<Retention> {
+        self.kept_of(topic).map(|kept| kept.retention)
+    }
+
+    pub fn cleanup_of(&self, topic: &str) -> Reading<CleanupPolicy> {
+        self.kept_of(topic).map(|kept| kept.cleanup)
+    }
+
+    fn kept_of(&self, topic: &str) -> Reading<Kept> {
         self.retention.get(topic).map_or(Reading::Unknown(UnknownReason::NotReadYet), |(reading, _)| *reading)
     }
 
@@ -99,7 +114,7 @@ pub struct Due {
 pub struct Extra {
     begun: Instant,
     sizes: Option<(Sizes, Failures)>,
-    retention: HashMap<Arc<str>, Reading<Retention>>,
+    retention: HashMap<Arc<str>, Reading<Kept>>,
 }
 
 /// Reads what is due. Retention comes first: sizes can take long, and nothing is judged by them.
@@ -175,7 +190,7 @@ async fn sizes_on(link: &mut Link, topology: &Topology) -> Result<Vec<u64>, (Unk
 }
 
 /// Asks one broker, for every broker knows every topic's configuration; and others where it does not answer.
-async fn read_retention(links: &mut Links, topics: &[Arc<str>]) -> HashMap<Arc<str>, Reading<Retention>> {
+async fn read_retention(links: &mut Links, topics: &[Arc<str>]) -> HashMap<Arc<str>, Reading<Kept>> {
     let (order, patience) = preferred(links.values_mut());
     let asking = order.into_iter().map(|link| retention_at(link, topics)).collect();
     first_answer(asking, 1, patience).await.unwrap_or_else(|errors| {
@@ -184,14 +199,14 @@ async fn read_retention(links: &mut Links, topics: &[Arc<str>]) -> HashMap<Arc<s
     })
 }
 
-async fn retention_at(link: &mut Link, topics: &[Arc<str>]) -> Result<HashMap<Arc<str>, Reading<Retention>>, WireError> {
+async fn retention_at(link: &mut Link, topics: &[Arc<str>]) -> Result<HashMap<Arc<str>, Reading<Kept>>, WireError> {
     let mut read = HashMap::new();
     link.ask(
         |_| topics.chunks(TOPICS_PER_REQUEST).map(configs_of).collect(),
         |version, _, cursor| {
             describe_configs(cursor, version, |code, topic, entries| {
                 let reading = match code {
-                    0 => retention(&entries),
+                    0 => kept(&entries),
                     code => Reading::Unknown(reason_of(code)),
                 };
                 read.insert(String::from_utf8_lossy(topic).into(), reading);
@@ -213,19 +228,21 @@ fn configs_of(topics: &[Arc<str>]) -> DescribeConfigsRequest {
     DescribeConfigsRequest::default().with_resources(topics.iter().map(resource).collect())
 }
 
-fn retention(entries: &[(&[u8], Cow<'_, str>)]) -> Reading<Retention> {
+fn kept(entries: &[(&[u8], Cow<'_, str>)]) -> Reading<Kept> {
     let value = |key: &str| entries.iter().find(|entry| entry.0 == key.as_bytes()).map(|entry| entry.1.as_ref());
     let (Some(policy), Some(ms)) = (value("cleanup.policy"), value("retention.ms")) else {
         return Reading::Unknown(UnknownReason::BadResponse);
     };
-    let deletes = policy.split(',').any(|policy| policy.trim() == "delete");
-    match ms.parse::<i64>() {
-        Ok(_) if !deletes => Reading::Known(Retention::Compacted),
-        Ok(ms) => {
-            Reading::Known(u64::try_from(ms).map_or(Retention::Forever, |ms| Retention::Time(Duration::from_millis(ms))))
-        }
-        Err(_) => Reading::Unknown(UnknownReason::BadResponse),
-    }
+    let Ok(ms) = ms.parse::<i64>() else { return Reading::Unknown(UnknownReason::BadResponse) };
+    let does = |what: &str| policy.split(',').any(|policy| policy.trim() == what);
+    let by_time = u64::try_from(ms).map_or(Retention::Forever, |ms| Retention::Time(Duration::from_millis(ms)));
+    let (cleanup, retention) = match (does("compact"), does("delete")) {
+        (false, true) => (CleanupPolicy::Delete, by_time),
+        (true, true) => (CleanupPolicy::CompactAndDelete, by_time),
+        (true, false) => (CleanupPolicy::Compact, Retention::Compacted),
+        (false, false) => (CleanupPolicy::Nothing, Retention::Forever),
+    };
+    Reading::Known(Kept { retention, cleanup })
 }
 
 #[cfg(test)]
@@ -233,7 +250,19 @@ mod tests {
     use super::*;
 
     fn of(policy: &'static str, ms: &'static str) -> Reading<Retention> {
-        retention(&[(b"cleanup.policy", policy.into()), (b"retention.ms", ms.into())])
+        both(policy, ms).map(|kept| kept.retention)
+    }
+
+    fn both(policy: &'static str, ms: &'static str) -> Reading<Kept> {
+        kept(&[(b"cleanup.policy", policy.into()), (b"retention.ms", ms.into())])
+    }
+
+    #[test]
+    fn the_policy_is_told_as_kafka_writes_it_whatever_its_order() {
+        let label = |policy| both(policy, "1000").known().unwrap().cleanup.label();
+        let labels = ["delete", "compact", "compact,delete", "delete, compact", ""].map(label);
+        assert_eq!(labels, ["delete", "compact", "compact,delete", "compact,delete", ""]);
+        assert_eq!(of("", "1000"), Reading::Known(Retention::Forever), "nothing is taken away");
     }
 
     #[test]
@@ -249,6 +278,6 @@ mod tests {
     #[test]
     fn a_setting_that_is_missing_or_garbled_is_unknown() {
         assert_eq!(of("delete", "soon"), Reading::Unknown(UnknownReason::BadResponse));
-        assert_eq!(retention(&[]), Reading::Unknown(UnknownReason::BadResponse));
+        assert_eq!(kept(&[]), Reading::Unknown(UnknownReason::BadResponse));
     }
 }

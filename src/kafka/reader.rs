@@ -298,6 +298,7 @@ impl ClusterReader {
             partitions,
             bytes: self.beside.extras.size_of(&topic.name),
             retention: self.beside.extras.retention_of(&topic.name),
+            cleanup: self.beside.extras.cleanup_of(&topic.name),
         };
         topology.topics.iter().zip(ends).map(topic).collect()
     }

@@ -47,8 +47,8 @@ pub use rule::Rule;
 pub use runs::{Rise, Run, Runs, Tick};
 pub use sentence::{GroupEvidence, TopicNames, WorstPartition, advice, sentence};
 pub use snapshot::{
-    Broker, ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, Member, PartitionSnapshot, ReadFailure,
-    Replication, Retention, ShareLag, TopicPartition, TopicSnapshot,
+    Broker, CleanupPolicy, ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, Member,
+    PartitionSnapshot, ReadFailure, Replication, Retention, ShareLag, TopicPartition, TopicSnapshot,
 };
 pub use status::{CommittedState, PartitionFacts, Presence, Rewind, Spans, Status, Verdict, judge, judge_by_rule, worst};
 pub use thresholds::{Levels, Thresholds};

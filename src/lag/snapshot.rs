@@ -85,6 +85,7 @@ pub struct TopicSnapshot {
     pub bytes: Reading<u64>,
     /// Topic configuration that decides when records are deleted (DescribeConfigs).
     pub retention: Reading<Retention>,
+    pub cleanup: Reading<CleanupPolicy>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,28 @@ impl PartitionSnapshot {
         match self.leader {
             Some(_) => self.range,
             None => Reading::Unknown(self.range.reason().unwrap_or(UnknownReason::NoLeader)),
+        }
+    }
+}
+
+/// What the log cleaner does with old records (`cleanup.policy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CleanupPolicy {
+    Delete,
+    Compact,
+    CompactAndDelete,
+    /// An empty list: nothing is taken away.
+    Nothing,
+}
+
+impl CleanupPolicy {
+    /// As Kafka writes it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Compact => "compact",
+            Self::CompactAndDelete => "compact,delete",
+            Self::Nothing => "",
         }
     }
 }

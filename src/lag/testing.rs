@@ -1,8 +1,8 @@
 //! Snapshots for tests, in few words.
 
 use super::{
-    ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, LogRange, Member, Offset, PartitionSnapshot,
-    Reading, Retention, TopicPartition, TopicSnapshot, UnknownReason,
+    CleanupPolicy, ClusterSnapshot, CommittedOffset, GroupKind, GroupSnapshot, GroupState, LogRange, Member, Offset,
+    PartitionSnapshot, Reading, Retention, TopicPartition, TopicSnapshot, UnknownReason,
 };
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, time::Duration};
@@ -50,6 +50,7 @@ impl ClusterSnapshot {
             partitions: logs.iter().map(partition).collect(),
             bytes: Reading::Known(1),
             retention: Reading::Known(Retention::Time(Duration::from_secs(3_600))),
+            cleanup: Reading::Known(CleanupPolicy::Delete),
         });
         self
     }

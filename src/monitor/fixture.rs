@@ -2,8 +2,8 @@
 
 use super::{Gone, view::*};
 use crate::lag::{
-    Broker, GroupKind, GroupState, Levels, LogRange, Offset, Reading, Replication, Retention, Status, Thresholds, TimeLag,
-    TimeLagSource, TopicPartition, UnknownReason,
+    Broker, CleanupPolicy, GroupKind, GroupState, Levels, LogRange, Offset, Reading, Replication, Retention, Status,
+    Thresholds, TimeLag, TimeLagSource, TopicPartition, UnknownReason,
 };
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -88,7 +88,11 @@ pub fn cluster(name: &str, now: DateTime<Utc>, groups: Vec<GroupView>) -> Cluste
         }],
         topics: vec![
             Arc::new(topic("orders", 2)),
-            Arc::new(TopicView { retention: Reading::Known(Retention::Compacted), ..topic("compact", 1) }),
+            Arc::new(TopicView {
+                retention: Reading::Known(Retention::Compacted),
+                cleanup: Reading::Known(CleanupPolicy::Compact),
+                ..topic("compact", 1)
+            }),
         ],
         groups: groups.into_iter().map(|group| Arc::new(GroupView { cluster: Arc::from(name), ..group })).collect(),
         ledger: Some(Arc::new(ledger(now, vec![ledger_group("payment-service")]))),
@@ -109,6 +113,7 @@ pub fn topic(name: &str, partitions: usize) -> TopicView {
         partitions: vec![partition; partitions],
         bytes: Reading::Known(524_288),
         retention: Reading::Known(Retention::Time(Duration::from_secs(604_800))),
+        cleanup: Reading::Known(CleanupPolicy::Delete),
         retained_messages: Reading::Known(100 * partitions as u64),
         produced_total: 200,
         produced_per_second: Reading::Known(1.5),

@@ -25,7 +25,7 @@ pub use series::{GroupSeries, HeatRow, SeriesPoint};
 pub use sums::GroupSums;
 
 use super::Gone;
-use crate::lag::{Broker, LogRange, OpenTransaction, ReadFailure, Reading, Replication, Retention};
+use crate::lag::{Broker, CleanupPolicy, LogRange, OpenTransaction, ReadFailure, Reading, Replication, Retention};
 pub use crate::lag::{Drain, SPARK_POINTS, Spark, TimeLag};
 pub use crate::store::{DuplicateCause, DuplicateOutcome, ServerFact};
 use chrono::{DateTime, Utc};
@@ -129,6 +129,7 @@ pub struct TopicView {
     pub partitions: Vec<TopicPartitionView>,
     pub bytes: Reading<u64>,
     pub retention: Reading<Retention>,
+    pub cleanup: Reading<CleanupPolicy>,
     /// Log end minus log start, summed; unknown when one partition is.
     pub retained_messages: Reading<u64>,
     /// Forward progress of the log ends since the monitor started.

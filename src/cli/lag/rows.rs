@@ -165,8 +165,8 @@ mod tests {
     use super::super::{LIMITS, text};
     use super::*;
     use crate::lag::{
-        CommittedOffset, GroupState, Member, PartitionSnapshot, RecordFound, Retention, Stamp, TopicPartition,
-        TopicSnapshot, needed_records,
+        CleanupPolicy, CommittedOffset, GroupState, Member, PartitionSnapshot, RecordFound, Retention, Stamp,
+        TopicPartition, TopicSnapshot, needed_records,
     };
     use chrono::{DateTime, Utc};
     use std::time::Duration;
@@ -199,6 +199,7 @@ mod tests {
                 partitions: vec![partition; 2],
                 bytes: Reading::Unknown(UnknownReason::NotReadYet),
                 retention: Reading::Known(Retention::Forever),
+                cleanup: Reading::Known(CleanupPolicy::Delete),
             }],
             groups: vec![GroupSnapshot {
                 id: "g".into(),

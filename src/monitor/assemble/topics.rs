@@ -62,6 +62,7 @@ fn topic_view(
         partitions: (0..).zip(&topic.partitions).map(view).collect(),
         bytes: topic.bytes,
         retention: topic.retention,
+        cleanup: topic.cleanup,
         retained_messages: retained(topic),
         produced_total: track.map_or(0, |track| track.produced_total()),
         produced_per_second: partition::speed(track.and_then(|track| track.produced_per_second(scene.rates_from))),

@@ -9,7 +9,7 @@ use super::super::{
     verdict, words,
 };
 use super::topics;
-use crate::lag::{Coordinated, Reading, UnknownReason};
+use crate::lag::{CleanupPolicy, Coordinated, Reading, UnknownReason};
 use crate::monitor::view::{ClusterView, GroupView, Tone, TopicView, TransactionView, View};
 use askama::Template;
 use axum::{
@@ -139,6 +139,14 @@ fn partition_rows(topic: &TopicView) -> Vec<PartitionRow> {
     topic.partitions.iter().take(MAX_PARTITIONS).enumerate().map(row).collect()
 }
 
+fn cleanup_cell(topic: &TopicView) -> Cell {
+    Cell::of(&topic.cleanup, |policy| match policy {
+        CleanupPolicy::CompactAndDelete => "compact, delete".to_owned(),
+        CleanupPolicy::Nothing => "none".to_owned(),
+        CleanupPolicy::Delete | CleanupPolicy::Compact => policy.label().to_owned(),
+    })
+}
+
 pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&ClusterView, &TopicView)) -> TopicPage {
     let (cluster, topic) = found;
     let live = query(&[("cluster", &cluster.name), ("topic", &topic.name)]);
@@ -150,6 +158,7 @@ pub fn build(dashboard: &DashboardState, view: &View, visit: &Visit, found: (&Cl
         ("Size", Cell::of(&topic.bytes, |bytes| words::bytes(*bytes)), "all replicas".into()),
         ("Produced", Cell::of(&topic.produced_per_second, |rate| words::rate(*rate)), "per second".into()),
         ("Retention", topics::retention_cell(topic), "by time".into()),
+        ("Clean-up", cleanup_cell(topic), "cleanup.policy".into()),
         ("Read by", Cell::Text(words::count(topic.groups.len() as u64)), "consumer groups".into()),
     ];
     let mut readers: Vec<&GroupView> =

@@ -13,7 +13,7 @@ use super::super::{
 };
 use super::table::{Column, Head, ListQuery, Pager, Row, compare, heads};
 use super::watch::{Kind, Watch};
-use crate::lag::Retention;
+use crate::lag::{CleanupPolicy, Retention};
 use crate::monitor::view::{ClusterView, Tone, TopicView, View};
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -172,7 +172,7 @@ pub fn topic_json(links: &Links, cluster: &ClusterView, topic: &TopicView) -> se
         "cluster": &*cluster.name, "topic": &*topic.name, "id": topic.id, "internal": topic.internal,
         "partitions": topic.partitions.len(), "messages": topic.retained_messages.known(), "bytes": topic.bytes.known(),
         "produced_total": topic.produced_total, "produced_per_second": topic.produced_per_second.known(),
-        "retention_seconds": retention, "groups": topic.groups.iter().map(|group| &**group).collect::<Vec<_>>(),
+        "retention_seconds": retention, "cleanup_policy": topic.cleanup.known().map(CleanupPolicy::label), "groups": topic.groups.iter().map(|group| &**group).collect::<Vec<_>>(),
         "url": links.topic(&cluster.name, &topic.name),
     })
 }

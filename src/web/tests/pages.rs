@@ -333,6 +333,25 @@ async fn the_window_is_held_against_what_each_topic_keeps_on_every_page_that_spe
 }
 
 #[tokio::test]
+async fn a_topic_tells_what_the_cleaner_does_with_its_records_and_a_dash_where_that_is_not_known() {
+    let dashboard = dashboard(Scenario::Normal);
+    let fact = |body: &str| {
+        let (_, fact) = body.split_once("<dt>Clean-up</dt>").unwrap();
+        fact[..fact.find("</dd>").unwrap()].to_owned()
+    };
+    for (topic, words, policy) in [
+        ("orders", "delete", "delete".into()),
+        ("deliveries", "compact, delete", "compact,delete".into()),
+        ("refunds", "—", serde_json::Value::Null),
+    ] {
+        let body = dashboard.get(&format!("/topics/local/{topic}")).await.body;
+        assert!(fact(&body).contains(words), "{topic}: {}", fact(&body));
+        let json = dashboard.get(&format!("/topics/local/{topic}?format=json")).await.json();
+        assert_eq!(json["cleanup_policy"], policy, "{topic}");
+    }
+}
+
+#[tokio::test]
 async fn what_fires_comes_first_and_is_never_nothing_to_do() {
     let dashboard = dashboard(Scenario::Calm);
     let mut calm = crate::monitor::view::View::clone(&dashboard.published.latest());

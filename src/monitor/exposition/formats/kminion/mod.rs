@@ -6,7 +6,7 @@ pub(super) use names::FAMILIES;
 
 use super::scene::{Scene, Shown, offset_sum};
 use crate::{
-    lag::{GroupKind, GroupState, LogRange, Reading},
+    lag::{CleanupPolicy, GroupKind, GroupState, LogRange, Reading},
     metrics::{Labels, TextWriter},
     monitor::{
         exposition::Level,
@@ -28,7 +28,7 @@ pub(super) fn write(out: &mut TextWriter, scene: &Scene<'_>) {
         let labels = labels
             .with("partition_count", &topic.partitions.len().to_string())
             .with("replication_factor", replicas.as_deref().unwrap_or(not_told[0]))
-            .with("cleanup_policy", not_told[1]);
+            .with("cleanup_policy", topic.cleanup.known().map_or(not_told[1], CleanupPolicy::label));
         out.integer(&labels, 1);
     });
 }
