@@ -184,6 +184,8 @@ impl<S: Store> Loop<S> {
 
     async fn run(&mut self, mut events: mpsc::Receiver<ConsumerEvent>, stop: &Stop) -> Result<Ending, KafkaFailure> {
         self.open(Duration::ZERO);
+        // What was said of the client before, whose keys were refused, stands until a broker answers this one.
+        self.probe();
         let mut commit_tick = tokio::time::interval(self.setup.timing.commit_interval);
         commit_tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

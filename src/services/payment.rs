@@ -4,8 +4,11 @@
 //!  absent --created--> captured --order completed--> settled
 //!    |        \            \--delivery failed, order cancelled--> refunded
 //!    |         \--> declined
-//!    '--delivery failed, order cancelled--> barred --created--> declined
+//!    '--order cancelled--> barred --created--> declined
 //! ```
+//!
+//! What was not paid for is not delivered. So a delivery that fails where no payment is known says that the state was lost and
+//! that the order's beginning has yet to come again: the event is refused until it has, and not decided about.
 
 use super::{DECLINE_PAYMENT_SKU, Decision, Progress};
 use crate::events::{Event, EventData, Item, Money, OrderCreated, PaymentCompleted, PaymentFailed, PaymentRefunded};
@@ -34,6 +37,11 @@ pub enum PaymentState {
     Barred,
 }
 
+/// A delivery has failed of which no payment is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the delivery of an order has failed of which no payment is known (any more): ORDER_CREATED has to come first")]
+pub struct PaymentMissing;
+
 /// What the bank says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChargeResult {
@@ -52,7 +60,17 @@ pub fn charge(idempotency_key: Uuid, items: &[Item]) -> ChargeResult {
 }
 
 /// Decides about one event.
-pub fn decide(state: Option<&PaymentState>, event: &Event) -> Decision<PaymentState> {
+///
+/// # Errors
+/// The event follows from a payment that is not known.
+pub fn decide(state: Option<&PaymentState>, event: &Event) -> Result<Decision<PaymentState>, PaymentMissing> {
+    if state.is_none() && matches!(event.data, EventData::DeliveryFailed(_)) {
+        return Err(PaymentMissing);
+    }
+    Ok(decided(state, event))
+}
+
+fn decided(state: Option<&PaymentState>, event: &Event) -> Decision<PaymentState> {
     match &event.data {
         EventData::OrderCreated(order) => match state {
             None => pay(order, charge(event.id, &order.items)),

@@ -44,7 +44,12 @@ impl Shop {
 
     fn hand_over(&self, service: Service, event: &Event) -> Self {
         let slot = service as usize;
-        let verdict = service.decide(self.states[slot].as_deref(), event, START.unwrap()).unwrap();
+        let verdict = match service.decide(self.states[slot].as_deref(), event, START.unwrap()) {
+            Ok(verdict) => verdict,
+            // It comes again; until then nothing has happened.
+            Err(StateError::PaymentMissing(_)) => return self.clone(),
+            Err(error) => panic!("{error}"),
+        };
         let mut next = self.clone();
         next.states[slot] = verdict.state.or_else(|| next.states[slot].take());
         next.published.extend(verdict.events.into_iter().map(|event| (event.id, event)));
@@ -191,13 +196,22 @@ fn permutations(length: usize) -> Vec<Vec<usize>> {
     })
 }
 
-fn run(service: Service, start: Option<String>, events: impl Iterator<Item = Event>) -> (Option<String>, Vec<Event>) {
-    let mut published = Vec::new();
-    let state = events.fold(start, |state, event| {
-        let verdict = service.decide(state.as_deref(), &event, START.unwrap()).unwrap();
-        published.extend(verdict.events);
-        verdict.state.or(state)
-    });
+/// Hands over events, as long as it takes: what is refused comes again behind what follows it.
+fn run(service: Service, start: Option<String>, events: impl IntoIterator<Item = Event>) -> (Option<String>, Vec<Event>) {
+    let (mut state, mut published, mut refused) = (start, Vec::new(), Vec::new());
+    for event in events {
+        let due: Vec<Event> = refused.drain(..).chain([event]).rev().collect();
+        for event in due {
+            match service.decide(state.as_deref(), &event, START.unwrap()) {
+                Ok(verdict) => {
+                    published.extend(verdict.events);
+                    state = verdict.state.or(state);
+                }
+                Err(StateError::PaymentMissing(_)) => refused.push(event),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
     (state, published)
 }
 
@@ -242,7 +256,7 @@ fn a_payment_that_succeeds_after_the_order_was_cancelled_is_refunded_or_never_ta
         order.items = vec![Item { sku: "TEA".to_owned(), quantity: 1, unit_price: 700 }];
     }
     let types = |order: Vec<Event>| {
-        let (_, published) = run(Service::Payment, None, order.into_iter());
+        let (_, published) = run(Service::Payment, None, order);
         published.iter().map(Event::event_type).collect::<Vec<_>>()
     };
     assert_eq!(
@@ -343,7 +357,7 @@ fn a_repeat_changes_nothing() {
         let start = if service == Service::Order { Shop::open(&["TEA"]).states[0].clone() } else { None };
         for event in &events {
             let (once, first) = run(service, start.clone(), std::iter::once(event.clone()));
-            let (twice, both) = run(service, start.clone(), [event.clone(), event.clone()].into_iter());
+            let (twice, both) = run(service, start.clone(), [event.clone(), event.clone()]);
             assert_eq!((once, first), (twice, both), "{service} {}", event.event_type());
         }
     }
@@ -394,4 +408,22 @@ proptest! {
         prop_assert!(shop.count(EventType::PaymentCompleted) + shop.count(EventType::PaymentFailed) <= 1);
         prop_assert!(shop.count(EventType::DeliveryCompleted) + shop.count(EventType::DeliveryFailed) <= 1);
     }
+}
+
+#[test]
+fn a_failed_delivery_without_its_payment_waits_for_it_and_then_gives_the_money_back() {
+    let events = every_event();
+    let of = |wanted: EventType| events.iter().find(|event| event.event_type() == wanted).unwrap();
+    let (created, failed) = (of(EventType::OrderCreated), of(EventType::DeliveryFailed));
+    let refused = Service::Payment.decide(None, failed, START.unwrap()).unwrap_err();
+    assert!(matches!(refused, StateError::PaymentMissing(_)), "{refused}");
+    assert!(refused.to_string().contains("ORDER_CREATED has to come first"), "{refused}");
+    let (state, published) = run(Service::Payment, None, [created.clone(), failed.clone()]);
+    let kinds: Vec<EventType> = published.iter().map(Event::event_type).collect();
+    assert_eq!(kinds, [EventType::PaymentCompleted, EventType::PaymentRefunded]);
+    assert!(state.unwrap().contains("refunded"));
+    // A cancellation is in one partition with the beginning: what comes before it was never charged.
+    let cancelled = of(EventType::OrderCancelled);
+    let (_, published) = run(Service::Payment, None, [cancelled.clone(), created.clone(), failed.clone()]);
+    assert_eq!(published.iter().map(Event::event_type).collect::<Vec<_>>(), [EventType::PaymentFailed]);
 }

@@ -1,6 +1,6 @@
 //! The three services behind one name each: what a service reads, and its decision with states as text.
 
-use super::{Decision, OrderState, Progress, delivery, order, payment};
+use super::{Decision, OrderState, PaymentMissing, Progress, delivery, order, payment};
 use crate::events::{Event, EventData, EventType, Topic, derived_id, traceparent};
 use chrono::{DateTime, Utc};
 use serde::{Serialize, de::DeserializeOwned};
@@ -61,6 +61,9 @@ impl Service {
     }
 
     /// Decides about `event` with the state as it is stored.
+    ///
+    /// # Errors
+    /// There is no decision, for now: another attempt may fare better.
     pub fn decide(self, state: Option<&str>, event: &Event, now: DateTime<Utc>) -> Result<Verdict, StateError> {
         match self {
             Self::Order => {
@@ -68,7 +71,7 @@ impl Service {
                 note_own_events(&mut decision, now);
                 self.verdict(decision, event, now)
             }
-            Self::Payment => self.verdict(payment::decide(read(state)?.as_ref(), event), event, now),
+            Self::Payment => self.verdict(payment::decide(read(state)?.as_ref(), event)?, event, now),
             Self::Delivery => self.verdict(delivery::decide(read(state)?.as_ref(), event), event, now),
         }
     }
@@ -79,7 +82,7 @@ impl Service {
         parent: &Event,
         now: DateTime<Utc>,
     ) -> Result<Verdict, StateError> {
-        let state = decision.state.as_ref().map(serde_json::to_string).transpose().map_err(StateError)?;
+        let state = decision.state.as_ref().map(serde_json::to_string).transpose()?;
         let events = decision.events.into_iter().map(|data| follow(self, parent, data, now)).collect();
         Ok(Verdict { state, events, progress: decision.progress })
     }
@@ -107,13 +110,18 @@ impl Verdict {
     }
 }
 
-/// The stored state of an order cannot be read: somebody else wrote there, or a newer version did.
+/// Why a stored state gives no decision.
 #[derive(Debug, thiserror::Error)]
-#[error("the stored state cannot be read: {0}")]
-pub struct StateError(serde_json::Error);
+pub enum StateError {
+    /// Somebody else wrote there, or a newer version did.
+    #[error("the stored state cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("{0}")]
+    PaymentMissing(#[from] PaymentMissing),
+}
 
 fn read<S: DeserializeOwned>(state: Option<&str>) -> Result<Option<S>, StateError> {
-    state.map(serde_json::from_str).transpose().map_err(StateError)
+    Ok(state.map(serde_json::from_str).transpose()?)
 }
 
 /// Makes the event that follows from `parent`. Its id follows from the order and the type, each of which an order has once:

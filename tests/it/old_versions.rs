@@ -1,10 +1,11 @@
-//! Kafka 2.1 to 3.9 as far as their requests go: a real broker that offers no more than each release did. It holds that every
+//! Kafka 2.1 to 4.2 as far as their requests go: a real broker that offers no more than each release did. It holds that every
 //! request is asked in the version of that release, and that what is read is the same.
 
+use crate::share_groups::share_consumer;
 use crate::support::{Member, Offers, OldBroker, PATIENCE, Protocol, Record, eventually, run};
 use serde_json::Value;
 use tidemark::kafka::{ClientProperties, ClusterReader, ReaderConfig};
-use tidemark::lag::{ClusterSnapshot, GroupKind, GroupState, LogRange, Offset, Reading, Retention};
+use tidemark::lag::{ClusterSnapshot, GroupKind, GroupState, Lag, LogRange, Offset, Reading, Retention, UnknownReason};
 
 /// A release, and the highest version of each request that its message definitions have.
 struct Release {
@@ -13,8 +14,9 @@ struct Release {
 }
 
 // Fetch 1, ListOffsets 2, Metadata 3, OffsetFetch 9, FindCoordinator 10, DescribeGroups 15, ListGroups 16, ApiVersions 18,
-// DescribeConfigs 32, DescribeLogDirs 35, DescribeProducers 61, ListTransactions 66, ConsumerGroupDescribe 69.
-const RELEASES: [Release; 5] = [
+// DescribeConfigs 32, DescribeLogDirs 35, DescribeProducers 61, ListTransactions 66, ConsumerGroupDescribe 69,
+// ShareGroupDescribe 77, StreamsGroupDescribe 89, DescribeShareGroupOffsets 90.
+const RELEASES: [Release; 8] = [
     Release {
         name: "2.1",
         offers: &[(1, 10), (2, 4), (3, 7), (9, 5), (10, 2), (15, 2), (16, 2), (18, 2), (32, 2), (35, 1)],
@@ -49,6 +51,50 @@ const RELEASES: [Release; 5] = [
             (69, 0),
         ],
     },
+    Release { name: "4.0", offers: &KAFKA_4_0 },
+    Release { name: "4.1", offers: &KAFKA_4_1 },
+    Release { name: "4.2", offers: &KAFKA_4_2 },
+];
+
+const KAFKA_4_0: [(i16, i16); 13] =
+    [(1, 17), (2, 10), (3, 13), (9, 9), (10, 6), (15, 6), (16, 5), (18, 4), (32, 4), (35, 4), (61, 0), (66, 1), (69, 1)];
+
+const KAFKA_4_1: [(i16, i16); 16] = [
+    (1, 18),
+    (2, 10),
+    (3, 13),
+    (9, 10),
+    (10, 6),
+    (15, 6),
+    (16, 5),
+    (18, 4),
+    (32, 4),
+    (35, 4),
+    (61, 0),
+    (66, 2),
+    (69, 1),
+    (77, 1),
+    (89, 0),
+    (90, 0),
+];
+
+const KAFKA_4_2: [(i16, i16); 16] = [
+    (1, 18),
+    (2, 11),
+    (3, 13),
+    (9, 10),
+    (10, 6),
+    (15, 6),
+    (16, 5),
+    (18, 4),
+    (32, 4),
+    (35, 4),
+    (61, 0),
+    (66, 2),
+    (69, 1),
+    (77, 1),
+    (89, 0),
+    (90, 1),
 ];
 
 fn reader(broker: &OldBroker, named: Option<&[&str]>) -> ClusterReader {
@@ -124,9 +170,68 @@ async fn every_release_is_read_the_same_with_the_requests_that_it_knows() {
         let spoken = |key: i16| broker.asked(key);
         for key in [1, 2, 3, 9, 10, 15, 16, 32, 35] {
             let cap = offers.iter().find(|(known, _)| *known == key).map(|(_, cap)| *cap);
-            // Of 13 and above topics are named by id alone, which is not spoken.
-            let cap = if key == 1 { cap.map(|cap| cap.min(12)) } else { cap };
+            // From 13 of the one and 10 of the other on topics are named by id alone, which is not spoken. ListOffsets has
+            // nothing that is needed above 10.
+            let cap = match key {
+                1 => cap.map(|cap| cap.min(12)),
+                2 => cap.map(|cap| cap.min(10)),
+                9 => cap.map(|cap| cap.min(9)),
+                _ => cap,
+            };
             assert_eq!(spoken(key), cap, "{name}: request {key} is asked in the release's highest version");
         }
+    }
+}
+
+/// What is read of the share group's only partition.
+fn share(snapshot: &ClusterSnapshot) -> Result<Reading<Lag>, String> {
+    let group = snapshot.groups.iter().find(|group| &*group.id == "shared").ok_or("not there")?;
+    assert_eq!(group.kind, GroupKind::Share);
+    let topic = snapshot.topics.iter().position(|topic| &*topic.name == "queue").ok_or("no topic")?;
+    let topic = u32::try_from(topic).expect("few topics");
+    let committed = group.committed.as_ref().known().ok_or(format!("{:?}", group.committed))?;
+    let start = committed.first().map(|one| one.offset).ok_or("nothing was acknowledged")?;
+    Ok(group.lag(topic, 0, Reading::Known(start), snapshot.range(topic, 0)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_of_a_share_group_is_known_from_4_2_on_and_not_made_up_before() {
+    let broker = OldBroker::start().await;
+    let kafka = &broker.kafka;
+    kafka.create_topic("queue", 1, &[]).await;
+    let record = Record { partition: Some(0), ..Record::of("x") };
+    kafka.produce("queue", &vec![record.clone(); 20]).await;
+    let earliest = ["--alter", "--entity-type", "groups", "--entity-name", "shared"];
+    kafka.tool("configs", &[&earliest[..], &["--add-config", "share.auto.offset.reset=earliest"]].concat()).await;
+    // Until now the broker offers what it does: a share consumer has to be able to join.
+    let consumer = share_consumer(kafka, "shared", "queue");
+    let current = tokio::sync::Mutex::new(reader(&broker, None));
+    let until_lag = async |reader: &tokio::sync::Mutex<ClusterReader>, release: &str, wanted: Reading<Lag>| {
+        eventually(PATIENCE, &format!("{release}: the lag is {wanted:?}"), || async {
+            let snapshot = reader.lock().await.collect().await.map_err(|error| error.to_string())?;
+            let lag = share(&snapshot)?;
+            let is_right = lag == wanted && snapshot.failures.is_empty();
+            if is_right { Ok(()) } else { Err(format!("{lag:?} {:?}", snapshot.failures)) }
+        })
+        .await;
+    };
+    let behind = |unread| Reading::Known(Lag::Behind { unread, expired: 0 });
+    until_lag(&current, "the broker's own", behind(0)).await;
+    drop(consumer);
+    kafka.produce("queue", &vec![record; 30]).await;
+    until_lag(&current, "the broker's own", behind(30)).await;
+
+    for (name, offers, version, wanted) in
+        [("4.2", &KAFKA_4_2, 1, behind(30)), ("4.1", &KAFKA_4_1, 0, Reading::Unknown(UnknownReason::NotReported))]
+    {
+        broker.become_release(Offers::from_iter(offers.iter().copied()));
+        let reader = tokio::sync::Mutex::new(reader(&broker, None));
+        until_lag(&reader, name, wanted).await;
+        assert_eq!(broker.asked(90), Some(version), "{name}");
+        // Records that lie behind the start are no lag of theirs: the command prints none either.
+        let rows = lag_rows(&broker.address()).await;
+        let row = rows.iter().find(|row| row["group"] == "shared").unwrap_or_else(|| panic!("{name}: {rows:?}"));
+        let shown = if version == 1 { Value::from(30) } else { Value::Null };
+        assert_eq!(row["lag"], shown, "{name}: {row}");
     }
 }

@@ -1,13 +1,13 @@
 //! Share groups (KIP-932) on a real broker: what their coordinator reports is shown, and where it reports nothing there is no
 //! number.
 
-use crate::support::{Guarded, Metrics, PATIENCE, Record, Tidemark, eventually, kafka, root, scratch, unique};
+use crate::support::{Guarded, Kafka, Metrics, PATIENCE, Record, Tidemark, eventually, kafka, root, scratch, unique};
 use std::collections::BTreeMap;
 
 /// Kafka's own share consumer, which acknowledges everything that it gets.
-fn share_consumer(group: &str, topic: &str) -> Guarded {
+pub fn share_consumer(kafka: &Kafka, group: &str, topic: &str) -> Guarded {
     let script = root().join("scripts/kafka.sh").display().to_string();
-    let bootstrap = kafka().bootstrap();
+    let bootstrap = kafka.bootstrap();
     let arguments = ["tool", "console-share-consumer", "--bootstrap-server", &bootstrap, "--topic", topic, "--group", group];
     let mut command = vec![script];
     command.extend(arguments.map(str::to_string));
@@ -38,7 +38,7 @@ async fn the_lag_of_a_share_group_is_the_one_that_kafkas_own_tool_prints() {
     let arguments = ["--kafka", &kafka().bootstrap(), "--groups-include", &group, "--topics-include", &topic];
     let monitor = Tidemark::start("monitor", &[&arguments[..], &["--interval", "300ms"]].concat()).await;
 
-    let consumer = share_consumer(&group, &topic);
+    let consumer = share_consumer(kafka(), &group, &topic);
     let of_group = [("group", group.as_str())];
     let of = |partition: &'static str| [("group", group.as_str()), ("partition", partition)];
     eventually(PATIENCE, "the member has read everything", || async {

@@ -88,6 +88,12 @@ impl Kafka {
         Kafka::launch(true, ports, &properties(ports[0], ports[1]))
     }
 
+    /// As [`Kafka::start`], with further lines of configuration, made for its port and its controller's.
+    pub fn start_own_with(properties: impl FnOnce(u16, u16) -> String) -> Kafka {
+        let ports = free_ports();
+        Kafka::launch(false, ports, &properties(ports[0], ports[1]))
+    }
+
     /// Starts brokers 1 to `count` as one cluster. The first is also the only controller: it is not to be stopped.
     pub fn start_cluster(count: i32) -> Vec<Kafka> {
         let first: [u16; 2] = free_ports();

@@ -33,7 +33,7 @@ pub use redis_cluster::RedisCluster;
 pub use redis_sentinels::RedisSentinels;
 pub use scene::Scene;
 pub use secured::{Door, PLAIN_PASSWORD, PLAIN_USER, Secured, TokenEndpoint};
-pub use shop::{Duplicates, GROUPS, Log, Placed, Shop, TOPICS};
+pub use shop::{Duplicates, Fate, GROUPS, Log, Placed, Shop, TOPICS};
 pub use wait::eventually;
 
 use std::sync::OnceLock;

@@ -8,8 +8,8 @@ use base64::{
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -58,19 +58,37 @@ pub struct Secured {
 }
 
 impl Secured {
+    /// Lives as long as the test process.
     pub fn start() -> Secured {
+        Secured::start_by(|settings| Kafka::start_shared_with(settings))
+    }
+
+    /// One of a test's own, that can be stopped and started again.
+    pub fn start_own() -> Secured {
+        Secured::start_by(|settings| Kafka::start_own_with(settings))
+    }
+
+    fn start_by(start: impl FnOnce(&dyn Fn(u16, u16) -> String) -> Kafka) -> Secured {
         let dir = scratch("secured");
         let issuer = authority(&dir.join("ca.pem"));
         authority(&dir.join("stranger.pem"));
-        let good = issue(&issuer, "127.0.0.1", |_| {});
         let expired = issue(&issuer, "127.0.0.1", |params| params.not_after = date_time_ymd(2020, 1, 1));
         let named = issue(&issuer, "kafka.example", |_| {});
-        for (name, (certificate, key)) in [("good", good), ("expired", expired), ("named", named)] {
-            write(&dir.join(format!("{name}.pem")), &(key + &certificate));
+        for (name, identity) in [("good", issue_good(&issuer)), ("expired", expired), ("named", named)] {
+            write_identity(&dir, name, identity);
         }
         let ports = free_ports();
-        let kafka = Kafka::start_shared_with(|port, controller| settings(&dir, port, controller, &ports));
+        let kafka = start(&|port, controller| settings(&dir, port, controller, &ports));
         Secured { kafka, ports, dir, issuer }
+    }
+
+    /// The broker starts again with a certificate of another authority, and takes only clients that this one has signed:
+    /// `ca.pem` and [`Secured::client_identity`] are of the new one.
+    pub fn change_authority(&mut self) {
+        self.kafka.stop();
+        self.issuer = authority(&self.dir.join("ca.pem"));
+        write_identity(&self.dir, "good", issue_good(&self.issuer));
+        self.kafka.start_again();
     }
 
     pub fn address(&self, door: Door) -> String {
@@ -103,6 +121,14 @@ impl Secured {
             self.kafka.tool("configs", &arguments).await;
         }
     }
+}
+
+fn issue_good(by: &Issuer<'static, KeyPair>) -> (String, String) {
+    issue(by, "127.0.0.1", |_| {})
+}
+
+fn write_identity(dir: &Path, name: &str, (certificate, key): (String, String)) {
+    write(&dir.join(format!("{name}.pem")), &(key + &certificate));
 }
 
 fn write(path: &Path, text: &str) {
@@ -198,6 +224,7 @@ fn sasl_settings(door: Door, prefix: &str) -> Vec<String> {
 pub struct TokenEndpoint {
     pub url: String,
     given: Arc<AtomicUsize>,
+    secret: Arc<Mutex<String>>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -210,7 +237,8 @@ impl TokenEndpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port of loopback");
         let url = format!("http://{}/token", listener.local_addr().expect("an address"));
         let given = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&given);
+        let secret = Arc::new(Mutex::new(Self::SECRET.to_owned()));
+        let (count, known) = (Arc::clone(&given), Arc::clone(&secret));
         let serving = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = Vec::new();
@@ -220,7 +248,8 @@ impl TokenEndpoint {
                         Ok(_) => {}
                     }
                 }
-                let pair = STANDARD.encode(format!("{}:{}", Self::CLIENT, Self::SECRET));
+                let secret = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let pair = STANDARD.encode(format!("{}:{secret}", Self::CLIENT));
                 let known = String::from_utf8_lossy(&request).contains(&format!("Basic {pair}"));
                 let (status, body) = if known {
                     count.fetch_add(1, Ordering::SeqCst);
@@ -232,7 +261,12 @@ impl TokenEndpoint {
                 let _ = stream.write_all((head + &body).as_bytes()).await;
             }
         });
-        TokenEndpoint { url, given, serving }
+        TokenEndpoint { url, given, secret, serving }
+    }
+
+    /// From now on the client has another secret.
+    pub fn change_secret(&self, secret: &str) {
+        secret.clone_into(&mut self.secret.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Tokens given so far.
