@@ -78,7 +78,9 @@ impl Letter {
             Dialect::Tidemark | Dialect::Spring => {
                 let partition = header("kafka_dlt-original-partition").and_then(big_endian);
                 let offset = header("kafka_dlt-original-offset").and_then(big_endian);
-                let reason = text("tidemark_dlt-reason").or_else(|| spring("exception-fqcn"));
+                // Spring wraps what a listener throws.
+                let exception = || spring("exception-cause-fqcn").or_else(|| spring("exception-fqcn"));
+                let reason = text("tidemark_dlt-reason").or_else(exception);
                 (
                     (spring("original-topic"), partition, offset),
                     (spring("original-consumer-group"), reason, spring("exception-message")),

@@ -239,7 +239,8 @@ impl OldestRecords {
 
     /// Whether the next collection may begin beside what is known: nothing is left to ask, and little to forget.
     pub fn may_stand(&self) -> bool {
-        self.is_settled && self.learnt <= self.found.len() / 2 + LEARNT_MOST
+        let kept = self.found.len() + self.empty.len();
+        self.is_settled && self.learnt <= kept / 2 + LEARNT_MOST && kept <= MOST_KEPT / 4 * 3
     }
 
     /// Whether this collection has learnt something about records of the topic.

@@ -17,7 +17,7 @@ use std::{
 
 /// Clocks are set by small steps all the time, and views are published a little after the time that they are made for: only
 /// what is more than this is taken for a clock that was set.
-const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(10);
+pub(super) const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(10);
 
 /// Entries of the timeline that are kept.
 const TIMELINE_MAX: usize = 500;

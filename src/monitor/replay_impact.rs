@@ -7,7 +7,7 @@
 
 use super::view::{ClusterView, GroupView, PartitionView};
 use super::window_audit::{Coverage, audit};
-use crate::lag::{GroupKind, Offset, Reading, UnknownReason};
+use crate::lag::{CleanupPolicy, GroupKind, Offset, Reading, UnknownReason};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How long ago a group must have committed what its ledger has forgotten for certain, in windows.
@@ -146,7 +146,11 @@ pub fn impact<'p>(
     let past: BTreeMap<_, _> = past.iter().map(|past| ((&*past.topic, past.partition), past.offset)).collect();
     let books = cluster.ledger.as_ref().and_then(|ledger| ledger.groups.iter().find(|books| books.group == group.id));
     let audits = books.and_then(|books| audit(cluster, books)).unwrap_or_default();
-    let coverage = |topic: &str| audits.iter().find(|audit| &*audit.topic == topic).map(|audit| audit.coverage);
+    let coverage = |topic: &str| match cluster.topic(topic).map(|topic| topic.cleanup) {
+        // By time as well: what is left of it is told by offsets no more for that.
+        Some(Reading::Known(CleanupPolicy::CompactAndDelete)) => Some(Coverage::Compacted),
+        _ => audits.iter().find(|audit| &*audit.topic == topic).map(|audit| audit.coverage),
+    };
     let mut sums = Sums::default();
     let row = |(topic, part): (&Arc<str>, &PartitionView)| {
         let (come_again, start) = come_again(part);
@@ -324,6 +328,19 @@ mod tests {
         for (why, impact, read, never_read) in cases {
             assert_eq!(rows(&impact), [Some(read[0]), Some(read[1]), never_read, None], "{why}");
         }
+    }
+
+    #[test]
+    fn what_is_compacted_and_deleted_by_time_is_compacted() {
+        let mut view = cluster("c", at(0), vec![reading(group("g"), vec![("t", vec![pair(0, Some(1_000), 1_000)])])]);
+        let kept = Reading::Known(Retention::Time(Duration::from_secs(600)));
+        let cleanup = Reading::Known(CleanupPolicy::CompactAndDelete);
+        view.topics = vec![Arc::new(TopicView { retention: kept, cleanup, ..topic("t", 1) })];
+        let books = LedgerGroupView { window: WINDOW, remembered_ids: 400, ..ledger_group("g") };
+        view.ledger = Some(Arc::new(ledger(at(0), vec![books])));
+        let (group, parts) = (&view.groups[0], view.groups[0].partitions());
+        let impact = impact(&view, group, parts.iter().map(|(topic, part)| (&topic.topic, part)), &[]);
+        assert_eq!(rows(&impact), [Some((0, 400, "compacted"))]);
     }
 
     #[test]

@@ -203,7 +203,7 @@ async fn what_is_older_than_the_ledgers_window_is_held_until_it_is_asked_for() {
 
 /// So many letters wait in the tests of redrives that end before their time, and so many are sent a second.
 const WAITING: usize = 40;
-const RATE: usize = 20;
+const RATE: usize = 8;
 
 /// Letters of `group` about events of `topic`, in a dead-letter topic of their own.
 async fn forty_letters(topic: &str, group: &str) -> String {

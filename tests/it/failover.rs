@@ -120,7 +120,9 @@ async fn what_no_replica_has_confirmed_is_neither_committed_nor_accepted_nor_los
     let pair = Pair::start().await;
     let effects = scratch("effects").join("effects.jsonl");
     let path = effects.display().to_string();
-    let mut shop = Shop::start_on(Redis::start(false), &pair.url(), &["--effects-log", &path]).await;
+    // Until what a failover took back has come again, what follows from it is refused.
+    let options = ["--effects-log", &path, "--max-failures", "9"];
+    let mut shop = Shop::start_on(Redis::start(false), &pair.url(), &options).await;
     let mut orders = shop.place(0..60).await;
     until_kafka_has(&shop, "payments", 20).await;
     pair.replication.hold();

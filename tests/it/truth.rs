@@ -126,6 +126,8 @@ async fn partitions_that_nobody_owns_are_counted_until_members_come_who_read_som
     scene.until_value(unassigned, &of_work, Some(2.0)).await;
     scene.until_value(LAG, &[of[0], ("topic", &work), ("partition", "1")], Some(9.0)).await;
     let _member = Member::join(scene.kafka, &left, &other, Protocol::Classic).await;
+    // While the group rebalances, nothing is told of either.
+    scene.until_value(unassigned, &[of[0], ("topic", &other)], Some(0.0)).await;
     let metrics = scene.until_value(unassigned, &of_work, None).await;
     assert_eq!(metrics.value("tidemark_group_members", &of), Some(1.0));
     assert_eq!(metrics.value(unassigned, &[of[0], ("topic", &other)]), Some(0.0));

@@ -82,9 +82,14 @@ pub struct Counters {
     groups: HashSet<Arc<str>>,
     /// Clusters whose ledger has been read: a counter that is born there later is born at 0.
     ledgers: HashSet<Arc<str>>,
-    /// Clusters whose topics have been read: a dead-letter topic that is made there later held nothing before.
-    read: HashSet<Arc<str>>,
+    /// When the topics of each cluster were read last: a dead-letter topic that is made there later held nothing before.
+    read: HashMap<Arc<str>, DateTime<Utc>>,
+    /// Clusters and groups whose letters could not be read and were never counted: nobody knows which of them are new.
+    uncounted: HashSet<(Arc<str>, Arc<str>)>,
 }
+
+/// A gap of the readings is shorter than this, or what lies behind it is history.
+const LONGEST_GAP: Duration = Duration::from_secs(3_600);
 
 impl Counters {
     /// Reads every counter of `view` once. Counters that are gone for longer than their window are forgotten.
@@ -94,13 +99,13 @@ impl Counters {
             self.observe_letters(cluster, now);
             self.observe_ledger(cluster, now);
         }
-        // A gap of the readings is shorter than this, or what lies behind it is history.
-        self.tracks.retain(|key, track| age(track.seen_at, now) <= key.counter.window().max(Duration::from_secs(3_600)));
+        self.tracks.retain(|key, track| age(track.seen_at, now) <= key.counter.window().max(LONGEST_GAP));
         self.groups.clear();
         self.groups.extend(self.tracks.keys().filter(|key| key.counter.is_of_kafka()).map(|key| Arc::clone(&key.group)));
     }
 
     pub(super) fn clock_was_set(&mut self, by: TimeDelta) {
+        self.read.values_mut().for_each(|at| *at += by);
         for track in self.tracks.values_mut() {
             track.seen_at += by;
             // The first point has no time.
@@ -147,12 +152,23 @@ impl Counters {
         if !matches!(cluster.last_result, Some(Ok(()))) {
             return;
         }
-        let read_before = !self.read.insert(Arc::clone(&cluster.name));
+        let read_before = self.read.insert(Arc::clone(&cluster.name), now).is_some_and(|at| age(at, now) <= LONGEST_GAP);
         for (group, letters) in cluster.letters_by_group() {
-            let Reading::Known(letters) = letters else { continue };
-            let (cluster, group) = (Arc::clone(&cluster.name), Arc::from(group));
+            let (cluster, group): (_, Arc<str>) = (Arc::clone(&cluster.name), Arc::from(group));
+            let subject = (Arc::clone(&cluster), Arc::clone(&group));
             let key = Key { cluster, group, topic: None, counter: Counter::Letters };
-            self.track(key, letters, if read_before { 0 } else { letters }, now);
+            match letters {
+                Reading::Known(letters) => {
+                    let are_new = !self.uncounted.remove(&subject) && read_before;
+                    self.track(key, letters, if are_new { 0 } else { letters }, now);
+                }
+                Reading::Unknown(_) => match self.tracks.get_mut(&key) {
+                    Some(track) => track.seen_at = now,
+                    None => {
+                        self.uncounted.insert(subject);
+                    }
+                },
+            }
         }
     }
 

@@ -6,8 +6,8 @@
 //!     `------ended--------'                           `---(pending) <----' holds again
 //! ```
 //!
-//! While a part of what a condition looks at cannot be read ([`Needs`]), a firing alert goes on, and a pending one stays what it
-//! is: it neither fires nor begins anew.
+//! While a part of what a condition looks at cannot be read ([`Needs`]), a firing alert goes on, and a pending one stands still:
+//! it neither fires nor begins anew, and what it held before counts on when it holds again.
 
 use super::{
     counters::Counters,
@@ -56,6 +56,8 @@ pub struct Engine {
     instances: HashMap<InstanceKey, Instance>,
     /// Number of the evaluation.
     round: u64,
+    /// When the last evaluation was.
+    evaluated_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl Engine {
             alert.active_since += by;
             alert.resolved_at = alert.resolved_at.map(|at| at + by);
         }
+        self.evaluated_at = self.evaluated_at.map(|at| at + by);
         self.counters.clock_was_set(by);
     }
 }
@@ -110,6 +113,7 @@ pub fn evaluate(view: &View, engine: &mut Engine, now: DateTime<Utc>) -> Evaluat
     let mut evaluation = Evaluation::default();
     let begun = engine.take_in(view, now, &mut evaluation);
     engine.end_others(view, now, &mut evaluation);
+    engine.evaluated_at = Some(now);
     let mut kept = engine.kept();
     for held in begun {
         engine.begin(held, now, &mut kept, &mut evaluation);
@@ -165,10 +169,15 @@ impl Engine {
     /// something that cannot be read now stays as it is.
     fn end_others(&mut self, view: &View, now: DateTime<Utc>, evaluation: &mut Evaluation) {
         let (keep, round) = (self.settings.keep_resolved, self.round);
+        let passed = self.evaluated_at.map_or(TimeDelta::zero(), |at| now - at);
         self.instances.retain(|key, Instance { alert, held_in }| match (*held_in == round, alert.state) {
             (true, _) => true,
             (false, AlertState::Resolved) => alert.resolved_at.is_some_and(|at| since(at, now) < keep),
-            (false, AlertState::Pending | AlertState::Firing) if is_hidden(key, view) => true,
+            (false, AlertState::Firing) if is_hidden(key, view) => true,
+            (false, AlertState::Pending) if is_hidden(key, view) => {
+                alert.active_since += passed;
+                true
+            }
             (false, AlertState::Pending) => false,
             (false, AlertState::Firing) => {
                 alert.state = AlertState::Resolved;
@@ -284,7 +293,11 @@ fn is_hidden(key: &InstanceKey, view: &View) -> bool {
     let mut clusters = view.clusters.iter().filter(|cluster| cluster.name == key.cluster);
     match needs {
         Needs::Nothing => false,
-        Needs::Letters => clusters.any(|cluster| cluster.letters_of(id).is_some_and(|letters| letters.reason().is_some())),
+        // Of a cluster that was not read the last good letters are no news.
+        Needs::Letters => clusters.any(|cluster| {
+            !matches!(cluster.last_result, Some(Ok(())))
+                || cluster.letters_of(id).is_some_and(|letters| letters.reason().is_some())
+        }),
         Needs::Lag | Needs::LagAndAge => {
             let mut groups = clusters.filter_map(|cluster| cluster.group(id));
             groups.any(|group| is_lag_hidden(group, key, needs == Needs::LagAndAge))

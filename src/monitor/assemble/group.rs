@@ -174,7 +174,9 @@ fn stands_until(scene: &Scene<'_>, standpoint: Standpoint<'_>, judged: &[Judged<
     let longest = settings.spans.stalled_after.max(settings.spans.window).max(settings.rate_span()) + margin;
     let usual_wait = judged.iter().filter_map(|one| one.row.pair).map(|pair| pair.usual_wait()).max().unwrap_or_default();
     let is_recent = |at: Tick| now.since(at) <= longest.max(usual_wait * 4 + margin);
-    let mut until = now.plus(settings.spans.window);
+    // A bound of an age says nothing of how what rests on it grows.
+    let is_bounded = judged.iter().any(|one| one.pair.facts.oldest_unread.at_least().is_some());
+    let mut until = now.plus(if is_bounded { settings.spark_bucket() } else { settings.spans.window });
     let lag = track.and_then(|track| track.lag.as_ref());
     // It has changed, or is not known any more: the trend changes as long as samples of before are in the window.
     let is_unsteady = |lag: &Runs| {

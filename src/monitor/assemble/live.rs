@@ -11,12 +11,13 @@ use crate::{
         held_partitions, needed_records, needed_records_of,
     },
     monitor::{
+        board::CLOCK_SLACK,
         memory::Memory,
         settings::Settings,
         view::{GroupDetails, GroupView, GroupWords, PartitionView},
     },
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::{
     borrow::Cow,
     collections::HashMap,
@@ -123,7 +124,8 @@ impl Live {
         if self.history.is_used_up(&snapshot) {
             self.begin_anew(records);
         }
-        let before = self.snapshot.as_deref();
+        // Views say when they were made by the time of day: one that was set makes all of them anew.
+        let before = self.snapshot.as_deref().filter(|before| !was_clock_set(before, &snapshot));
         let topics = moved::Topics::between(before, &snapshot, &self.moved);
         let looks = moved::looks(before, &snapshot, &topics, &self.groups, self.history.tick(now));
         let ahead = self.history.look_ahead(&snapshot);
@@ -168,6 +170,13 @@ impl Live {
             Err(_) => self.memory.group(id).map(|(id, known)| Cow::Owned(unlisted_group(snapshot, id, known))),
         }
     }
+}
+
+/// Whether the time of day was set between two collections, by more than clocks are corrected by all the time.
+fn was_clock_set(before: &ClusterSnapshot, now: &ClusterSnapshot) -> bool {
+    let passed = now.elapsed.saturating_sub(before.elapsed);
+    let told = now.committed_at - before.committed_at;
+    (told - TimeDelta::from_std(passed).unwrap_or_default()).abs() > CLOCK_SLACK
 }
 
 impl Index {

@@ -55,9 +55,11 @@ async fn a_letter_that_spring_kafka_has_written_is_listed_shown_and_sent_again()
     let (code, text) = dlt(&list).await;
     let listed: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     assert_eq!(code, Some(0), "{text}");
-    for word in [format!("\"{group}\""), format!("{topic}/0@1"), "no tea".to_owned(), "IllegalStateException".to_owned()] {
+    for word in [format!("\"{group}\""), "no tea".to_owned(), "java.lang.IllegalStateException".to_owned()] {
         assert!(text.contains(&word), "{word} is not in {listed}");
     }
+    let from = ["topic", "partition", "offset"].map(|name| &listed[0][name]);
+    assert_eq!(from, [&serde_json::json!(topic), &serde_json::json!(0), &serde_json::json!(1)], "{listed}");
     let (code, text) = dlt(&["show", &format!("{dead}/0@1"), "--kafka", &bootstrap]).await;
     assert_eq!(code, Some(0), "{text}");
     for word in [group.as_str(), &format!("{topic}/0@1"), "no tea", "order-7", "evt-7"] {

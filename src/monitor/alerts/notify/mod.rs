@@ -93,7 +93,7 @@ impl Notifier {
                 name: receiver.name.clone(),
                 send_resolved: receiver.send_resolved,
                 external_url: external_url.clone(),
-                outbox: Outbox::new(receiver.repeat_interval),
+                outbox: Outbox::new(receiver.repeat_interval, receiver.send_resolved),
                 sender: Sender::new(receiver.url.clone(), policy)?,
                 last_trial: trial::Last::default(),
             });
@@ -161,20 +161,34 @@ async fn gone(woken: &mut mpsc::Receiver<()>) {
 }
 
 impl Desk {
-    /// Whether everything that is owed was delivered.
+    /// Whether everything that is owed was delivered, but for what the receiver refuses for what it says: a message that is
+    /// refused is told in halves, down to the alert that it is about.
     async fn tell_all(&self, metrics: &ProcessMetrics) -> bool {
+        let mut most = ALERTS_PER_MESSAGE;
         loop {
-            let batch = self.outbox.take(ALERTS_PER_MESSAGE);
+            let batch = self.outbox.take(most);
             if batch.is_empty() {
                 return true;
             }
             let alerts: Vec<&AlertView> = batch.iter().map(|(_, owed)| &owed.alert).collect();
             let sent = self.sender.send(&Message::new(&self.name, &self.external_url, &alerts)).await;
             metrics.count_notification(&self.name, sent.is_ok());
-            if let Err(error) = sent {
-                tracing::warn!(receiver = %self.name, %error, "notification not delivered; it is tried again");
-                self.outbox.put_back(batch);
-                return false;
+            match sent {
+                Ok(()) => {}
+                Err(error) if error.is_of_content() && batch.len() == 1 => {
+                    tracing::warn!(receiver = %self.name, %error, "notification refused and dropped");
+                    most = ALERTS_PER_MESSAGE;
+                }
+                Err(error) if error.is_of_content() => {
+                    tracing::warn!(receiver = %self.name, %error, alerts = batch.len(), "notification refused; told in halves");
+                    most = batch.len() / 2;
+                    self.outbox.put_back(batch);
+                }
+                Err(error) => {
+                    tracing::warn!(receiver = %self.name, %error, "notification not delivered; it is tried again");
+                    self.outbox.put_back(batch);
+                    return false;
+                }
             }
         }
     }

@@ -30,11 +30,12 @@ pub(super) struct News<'a> {
     pub now: DateTime<Utc>,
 }
 
-#[derive(Default)]
 pub(super) struct Outbox {
     kept: Mutex<Kept>,
     /// How often a firing alert is told again; `None` for once.
     repeat_interval: Option<Duration>,
+    /// Whether the receiver hears of ends. One that does not is not told of what is over by the time that it can be told.
+    tells_ends: bool,
 }
 
 #[derive(Default)]
@@ -58,15 +59,15 @@ impl Owed {
 }
 
 impl Outbox {
-    pub fn new(repeat_interval: Option<Duration>) -> Self {
-        Self { repeat_interval, ..Self::default() }
+    pub fn new(repeat_interval: Option<Duration>, tells_ends: bool) -> Self {
+        Self { kept: Mutex::default(), repeat_interval, tells_ends }
     }
 
     /// Takes in what a view says; gives how many alerts found no room.
     pub fn take_in(&self, news: &News<'_>) -> usize {
         let mut kept = self.kept();
         if !kept.owed.is_empty() || !kept.told_at.is_empty() {
-            kept.refresh(news, self.repeat_interval);
+            kept.refresh(news, self.repeat_interval, self.tells_ends);
         }
         let mut dropped = 0;
         for alert in news.told {
@@ -108,7 +109,7 @@ impl Outbox {
 impl Kept {
     /// Brings what is owed up to the view: what fires still is told as it is now, what is silenced waits, what has been over
     /// for long is forgotten. Adds what is due to be told again.
-    fn refresh(&mut self, news: &News<'_>, repeat_interval: Option<Duration>) {
+    fn refresh(&mut self, news: &News<'_>, repeat_interval: Option<Duration>, tells_ends: bool) {
         let is_silenced = |alert: &AlertView| news.silences.iter().any(|silence| silence.covers(alert, news.now));
         let firing = news.alerts.iter().filter(|alert| alert.state == AlertState::Firing);
         let firing: HashMap<AlertKey, &AlertView> = firing.map(|alert| (AlertKey::of(alert), alert)).collect();
@@ -117,6 +118,7 @@ impl Kept {
                 *owed = Owed { is_silenced: is_silenced(now), ..Owed::new(now, news.now) };
                 true
             }
+            (AlertState::Firing | AlertState::Pending, None) if !tells_ends => false,
             (_, _) => age(owed.seen, news.now) < PAST_KEPT,
         });
         self.told_at.retain(|key, _| firing.contains_key(key));
@@ -177,13 +179,13 @@ mod tests {
 
     #[test]
     fn what_failed_is_told_as_it_is_by_then_and_what_is_over_is_told_to_be_over() {
-        let outbox = Outbox::default();
+        let outbox = Outbox::new(None, true);
         let (a, b, c) = (alert("a", FIRING, 1.0), alert("b", FIRING, 1.0), alert("c", FIRING, 1.0));
         let all = [a.clone(), b.clone(), c.clone()];
         hear(&outbox, 0, &all, &all, &[]);
         let batch = outbox.take(9);
         assert_eq!(batch.len(), 3);
-        // While it is on its way b ends; then it fails. The end of c is told to those who want to hear of ends alone.
+        // While it is on its way b ends; then it fails. The end of c is told nobody yet.
         hear(&outbox, 1, &[a.clone(), c], &[alert("b", RESOLVED, 1.0)], &[]);
         outbox.put_back(batch);
         hear(&outbox, 2, &[alert("a", FIRING, 7.0)], &[], &[]);
@@ -196,8 +198,18 @@ mod tests {
     }
 
     #[test]
+    fn who_hears_of_no_ends_is_not_told_of_what_is_over() {
+        let outbox = Outbox::new(None, false);
+        let all = [alert("a", FIRING, 1.0), alert("b", FIRING, 1.0)];
+        hear(&outbox, 0, &all, &all, &[]);
+        outbox.put_back(outbox.take(9));
+        hear(&outbox, 1, &all[..1], &[], &[]);
+        assert_eq!(shown(&outbox.take(9)), [("a", FIRING, 1.0)]);
+    }
+
+    #[test]
     fn what_is_silenced_while_it_is_owed_waits_for_the_end_of_the_silence() {
-        let (outbox, silences) = (Outbox::default(), Silences::default());
+        let (outbox, silences) = (Outbox::new(None, true), Silences::default());
         let a = [alert("a", FIRING, 1.0)];
         hear(&outbox, 0, &a, &a, &[]);
         silences.begin("KafkaConsumerStalled", Subject::default(), (at(60), at(600))).unwrap();
@@ -210,7 +222,7 @@ mod tests {
     #[test]
     fn a_firing_alert_is_told_again_after_the_interval_where_there_is_one() {
         let told = |repeat_interval, silenced: bool| {
-            let (outbox, silences) = (Outbox::new(repeat_interval), Silences::default());
+            let (outbox, silences) = (Outbox::new(repeat_interval, true), Silences::default());
             let a = [alert("a", FIRING, 1.0)];
             if silenced {
                 silences.begin("KafkaConsumerStalled", Subject::default(), (at(60), at(6_000))).unwrap();
@@ -230,7 +242,7 @@ mod tests {
 
     #[test]
     fn what_one_receiver_is_owed_is_bounded() {
-        let outbox = Outbox::default();
+        let outbox = Outbox::new(None, true);
         let many: Vec<AlertView> = (0..OWED_MAX + 10).map(|n| alert(&format!("g{n}"), FIRING, 1.0)).collect();
         assert_eq!(hear(&outbox, 0, &many, &many, &[]), 10);
         assert_eq!(hear(&outbox, 1, &many, &many[..5], &[]), 0, "the same alerts take no further room");

@@ -15,7 +15,7 @@ pub struct RetryPolicy {
     pub first_delay: Duration,
     pub longest_delay: Duration,
     pub retries: usize,
-    /// Before what was given up is told again; doubled each time, up to [`LONGEST_PAUSE`].
+    /// Before what was given up is told again; doubled each time, up to five minutes.
     pub first_pause: Duration,
 }
 
@@ -46,6 +46,16 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// Whether the receiver refuses what the message holds, so that another one may fare better.
+    pub const fn is_of_content(&self) -> bool {
+        match self {
+            Self::Client(_) | Self::NoAnswer(_) => false,
+            Self::Refused(status) => {
+                matches!(*status, StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY)
+            }
+        }
+    }
+
     /// Whether another attempt may end differently.
     fn is_transient(&self) -> bool {
         match self {

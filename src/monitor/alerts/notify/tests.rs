@@ -122,12 +122,36 @@ async fn a_receiver_that_wants_no_resolved_alerts_gets_none() {
     let notifier = Notifier::start(&[config(url, false)], None, &metrics, &tasks, &stop).unwrap();
     let mut engine = at_once();
     notifier.notify(&evaluation_of(&mut engine, 0, Status::Stalled), at(0));
+    assert_eq!(received.recv().await.unwrap()["status"], "firing");
     notifier.notify(&evaluation_of(&mut engine, 1, Status::Ok), at(60));
     drop(notifier);
     tasks.close();
     tasks.wait().await;
-    assert_eq!(received.recv().await.unwrap()["status"], "firing");
     assert_eq!(counted(&metrics), (1.0, 0.0));
+}
+
+#[tokio::test]
+async fn what_a_receiver_refuses_for_what_it_says_holds_up_nothing_else() {
+    let (url, mut received) = receiver(&[413, 400, 200]).await;
+    let (metrics, tasks, stop) = (ProcessMetrics::new().unwrap(), TaskTracker::new(), CancellationToken::new());
+    let notifier = Notifier::start(&[config(url, true)], None, &metrics, &tasks, &stop).unwrap();
+    let stalled = |id: &str| GroupView {
+        status: Status::Stalled,
+        topics: Box::new([group_topic("orders", vec![pair(0, Some(1), 9)])]),
+        ..group(id)
+    };
+    let mut cluster = fixture::cluster("c", at(0), vec![stalled("g"), stalled("h")]);
+    cluster.ledger = None;
+    let view = View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(0)) };
+    notifier.notify(&evaluate(&view, &mut at_once(), view.at), at(0));
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(received.recv().await.unwrap()["alerts"].as_array().unwrap().len());
+    }
+    drop(notifier);
+    tasks.close();
+    tasks.wait().await;
+    assert_eq!((told, counted(&metrics)), (vec![2, 1, 1], (3.0, 2.0)));
 }
 
 #[tokio::test]

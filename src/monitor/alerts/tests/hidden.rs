@@ -36,10 +36,12 @@ fn a_pending_alert_stays_pending_while_its_lag_cannot_be_read() {
     let (late, over) = (|| pair(0, Some(0), 5_000), || pair(0, Some(5_000), 5_000));
     let pending = vec![("KafkaConsumerLagHigh", AlertState::Pending)];
     assert_eq!(seen(&mut engine, 0, late()), pending);
+    assert_eq!(seen(&mut engine, 230, late()), pending);
     assert_eq!(seen(&mut engine, 240, fixture::unknown_pair(0)), pending);
     assert_eq!(seen(&mut engine, 290, late()), pending, "five minutes are not over");
-    assert_eq!(seen(&mut engine, 300, fixture::unknown_pair(0)), pending, "it does not fire on what is not known");
-    assert_eq!(seen(&mut engine, 310, late()), [("KafkaConsumerLagHigh", AlertState::Firing)], "nor does it begin anew");
+    assert_eq!(seen(&mut engine, 9_000, fixture::unknown_pair(0)), pending, "it does not fire on what is not known");
+    assert_eq!(seen(&mut engine, 9_010, late()), pending, "nor is what was not known time in which it held");
+    assert_eq!(seen(&mut engine, 9_020, late()), [("KafkaConsumerLagHigh", AlertState::Firing)], "nor does it begin anew");
     let mut engine = Engine::new(EngineSettings::default());
     assert_eq!(seen(&mut engine, 0, late()), pending);
     assert_eq!(seen(&mut engine, 10, fixture::unknown_pair(0)), pending);
@@ -63,6 +65,56 @@ fn letters_that_cannot_be_counted_end_nothing() {
     assert_eq!(states(1, Reading::Known(9)), is(AlertState::Firing));
     assert_eq!(states(20, Reading::Unknown(UnknownReason::NoLeader)), is(AlertState::Firing));
     assert_eq!(states(21, Reading::Known(9)), is(AlertState::Resolved));
+}
+
+/// The cluster with a dead-letter topic that holds so many letters; `fails`: it could not be read, and the last good letters stand.
+fn with_letters(minute: i64, letters: Reading<u64>, fails: bool) -> View {
+    let mut cluster = fixture::cluster("c", at(60 * minute), vec![group("g")]);
+    cluster.topics.push(Arc::new(TopicView { retained_messages: letters, ..fixture::topic("orders.g.dlt", 1) }));
+    cluster.topics.sort_by(|a, b| a.name.cmp(&b.name));
+    cluster.ledger = None;
+    if fails {
+        let message = "it is silent".to_owned();
+        cluster.last_result = Some(Err(CollectionFailure { reason: "timeout", message, since: at(60 * minute) }));
+    }
+    View { clusters: vec![Arc::new(cluster)], ..fixture::empty_view(at(60 * minute)) }
+}
+
+fn of_letters(engine: &mut Engine, view: &View) -> Vec<(AlertState, f64)> {
+    let alerts = evaluate(view, engine, view.at).alerts;
+    alerts.iter().filter(|alert| alert.name == "DeadLetters").map(|alert| (alert.state, alert.value)).collect()
+}
+
+#[test]
+fn a_collection_that_fails_ends_no_alert_about_letters() {
+    let mut engine = Engine::new(EngineSettings::default());
+    let mut states = |minute, letters, fails| of_letters(&mut engine, &with_letters(minute, Reading::Known(letters), fails));
+    assert_eq!(states(0, 0, false), []);
+    assert_eq!(states(1, 2, false), [(AlertState::Firing, 2.0)]);
+    assert_eq!(states(2, 2, true), [(AlertState::Firing, 2.0)]);
+    assert_eq!(states(3, 2, false), [(AlertState::Firing, 2.0)]);
+}
+
+#[test]
+fn letters_that_could_not_be_read_before_are_no_new_ones() {
+    let unknown = Reading::Unknown(UnknownReason::NoLeader);
+    let mut engine = Engine::new(EngineSettings::default());
+    let mut states = |minute, letters| of_letters(&mut engine, &with_letters(minute, letters, false));
+    assert_eq!(states(0, unknown), []);
+    assert_eq!(states(1, Reading::Known(7)), [], "nobody knows that they are new");
+    assert_eq!(states(2, Reading::Known(8)), [(AlertState::Firing, 1.0)]);
+    // Away for longer than anything is remembered.
+    for minute in 3..90 {
+        states(minute, unknown);
+    }
+    assert_eq!(states(90, Reading::Known(9)), [(AlertState::Firing, 1.0)]);
+    let mut engine = Engine::new(EngineSettings::default());
+    let mut states = |minute, letters, fails| of_letters(&mut engine, &with_letters(minute, Reading::Known(letters), fails));
+    assert_eq!(states(0, 5, false), []);
+    for minute in 1..90 {
+        states(minute, 5, true);
+    }
+    assert_eq!(states(90, 8, false), [], "a cluster that was away for so long begins anew");
 }
 
 /// Whatever fires about a group's lag goes on when the lag cannot be read, whichever rule it is.

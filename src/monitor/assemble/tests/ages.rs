@@ -27,6 +27,27 @@ fn ages_risk_and_runway_of_a_group_that_is_not_looked_at_go_on() {
 }
 
 #[test]
+fn a_time_of_day_that_is_set_ages_nothing() {
+    let mut watch = Watch::new();
+    let seen = |seconds: i64| {
+        let end = if seconds < 20 { 50 } else { 100 };
+        cluster(seconds).topic("orders", 1, &[(0, end)]).group("g", &[("orders", 0, 50)])
+    };
+    for seconds in (0..=2_010).step_by(10) {
+        watch.see(&seen(seconds));
+    }
+    assert!(watch.group("g").as_of < at(2_010), "it stands");
+    let age = |watch: &Watch, now| watch.group("g").time_lag_at(at(now)).known().unwrap().age.as_secs_f64();
+    let before = age(&watch, 2_010);
+    for set_to in [2_320, 1_120] {
+        let passed = if set_to == 2_320 { 10 } else { 20 };
+        watch.see(&ClusterSnapshot { elapsed: seen(2_010 + passed).elapsed, ..seen(set_to) });
+        let age = age(&watch, set_to);
+        assert!((age - before - passed as f64).abs() < 0.1, "{age} s, {before} s before {passed} s passed");
+    }
+}
+
+#[test]
 fn what_one_group_learns_of_a_record_makes_nobody_look_at_the_others_that_know_theirs() {
     let mut watch = Watch::new();
     let seen = |seconds: i64, mover| {
