@@ -1,6 +1,6 @@
 //! A small view with every kind of value, for tests.
 
-use super::{Gone, view::*};
+use super::{Charts, Gone, view::*};
 use crate::lag::{
     Broker, CleanupPolicy, GroupKind, GroupState, Levels, LogRange, Offset, Reading, Replication, Retention, Status,
     Thresholds, TimeLag, TimeLagSource, TopicPartition, UnknownReason,
@@ -332,5 +332,27 @@ pub fn ledger_group(id: &str) -> LedgerGroupView {
         ],
         late: 0,
         reported: 0,
+    }
+}
+
+/// Of a history that tells nothing.
+pub struct NoCharts;
+
+impl Charts for NoCharts {}
+
+/// `KafkaConsumerStalled` about a group of cluster `c`, since the beginning.
+pub fn alert(group: &str, state: AlertState) -> AlertView {
+    AlertView {
+        name: "KafkaConsumerStalled",
+        severity: Severity::Critical,
+        state,
+        cluster: "c".into(),
+        group: Some(group.into()),
+        labels: BTreeMap::new(),
+        value: 1.0,
+        summary: format!("{group} stands"),
+        description: String::new(),
+        active_since: at(0),
+        resolved_at: (state == AlertState::Resolved).then(|| at(0)),
     }
 }

@@ -46,10 +46,16 @@ const NOTES_MAX: usize = 100;
 
 /// History that a chart is drawn from, in memory.
 pub trait Charts: Send + Sync {
-    fn group_series(&self, cluster: &str, group: &str) -> Option<GroupSeries>;
-    fn heat(&self, cluster: &str, group: &str, buckets: usize) -> Vec<HeatRow>;
+    fn group_series(&self, _cluster: &str, _group: &str) -> Option<GroupSeries> {
+        None
+    }
+    fn heat(&self, _cluster: &str, _group: &str, _buckets: usize) -> Vec<HeatRow> {
+        Vec::new()
+    }
     /// Time that all buckets of a heat row cover together, up to now.
-    fn heat_span(&self) -> Duration;
+    fn heat_span(&self) -> Duration {
+        Duration::ZERO
+    }
     /// The offsets of the group below which nothing was delivered for `span`, where the history reaches back so far.
     fn undelivered_for(&self, _cluster: &str, _group: &str, _span: Duration) -> Vec<PastOffset> {
         Vec::new()
@@ -176,25 +182,9 @@ mod tests {
     use super::*;
     use crate::monitor::fixture;
 
-    struct NoCharts;
-
-    impl Charts for NoCharts {
-        fn group_series(&self, _: &str, _: &str) -> Option<GroupSeries> {
-            None
-        }
-
-        fn heat(&self, _: &str, _: &str, _: usize) -> Vec<HeatRow> {
-            Vec::new()
-        }
-
-        fn heat_span(&self) -> Duration {
-            Duration::ZERO
-        }
-    }
-
     #[test]
     fn nothing_is_taken_in_while_a_page_is_written() {
-        let published = Published::new(fixture::empty_view(fixture::at(0)), Box::new(NoCharts));
+        let published = Published::new(fixture::empty_view(fixture::at(0)), Box::new(fixture::NoCharts));
         let (one, other) = (published.held(), published.held());
         assert!(published.changing.try_write().is_err(), "who changes has to wait for both");
         drop(one);
@@ -205,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_that_has_to_wait_for_a_change_leaves_the_thread_to_others() {
-        let published = Published::new(fixture::empty_view(fixture::at(0)), Box::new(NoCharts));
+        let published = Published::new(fixture::empty_view(fixture::at(0)), Box::new(fixture::NoCharts));
         let (begun, begins) = tokio::sync::oneshot::channel();
         let (end, ends) = std::sync::mpsc::channel::<()>();
         let changing = {

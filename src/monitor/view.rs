@@ -94,6 +94,11 @@ pub struct ClusterView {
 }
 
 impl ClusterView {
+    /// Whether the last collection could be read; not before the first.
+    pub const fn is_read(&self) -> bool {
+        matches!(self.last_result, Some(Ok(())))
+    }
+
     pub fn topic(&self, name: &str) -> Option<&TopicView> {
         self.topics.binary_search_by(|topic| (*topic.name).cmp(name)).ok().map(|at| self.topics[at].as_ref())
     }

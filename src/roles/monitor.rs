@@ -182,27 +182,10 @@ mod tests {
         assert_eq!(allowed_hosts(&web(&["a"], Some("https://ops.example")), false), only(&["a", "ops.example"]));
     }
 
-    /// Nothing is drawn here.
-    struct NoCharts;
-
-    impl crate::monitor::Charts for NoCharts {
-        fn group_series(&self, _: &str, _: &str) -> Option<crate::monitor::view::GroupSeries> {
-            None
-        }
-
-        fn heat(&self, _: &str, _: &str, _: usize) -> Vec<crate::monitor::view::HeatRow> {
-            Vec::new()
-        }
-
-        fn heat_span(&self) -> Duration {
-            Duration::ZERO
-        }
-    }
-
     #[test]
     fn without_a_ledger_there_is_nowhere_to_look() {
         use crate::{clock::Clock, monitor::fixture, store::MemoryStore, store::Namespace};
-        let published = Published::new(fixture::empty_view(fixture::at(0)), Box::new(NoCharts));
+        let published = Published::new(fixture::empty_view(fixture::at(0)), Box::new(fixture::NoCharts));
         assert!(look_up::<MemoryStore>(Vec::new(), &published).is_none());
         let ledger = WatchedLedger { store: MemoryStore::new(Clock::System), namespace: Namespace::new("shop").unwrap() };
         let kafka = Err("not there".to_owned());

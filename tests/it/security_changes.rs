@@ -205,16 +205,8 @@ async fn a_service_goes_on_with_the_new_password_after_the_old_one_is_refused() 
 async fn a_service_takes_part_with_tokens() {
     let (kafka, endpoint) = (secured(), TokenEndpoint::start(std::time::Duration::from_secs(4)).await);
     let (address, url, namespace) = (kafka.address(Door::Token), redis().url(), redis().namespace());
-    let more = [
-        flag("security.protocol", "sasl_ssl"),
-        flag("ssl.ca.location", &kafka.file("ca.pem")),
-        flag("sasl.mechanism", "OAUTHBEARER"),
-        flag("sasl.oauthbearer.method", "oidc"),
-        flag("sasl.oauthbearer.token.endpoint.url", &endpoint.url),
-        flag("sasl.oauthbearer.client.id", TokenEndpoint::CLIENT),
-        flag("sasl.oauthbearer.client.secret", TokenEndpoint::SECRET),
-    ]
-    .concat();
+    let secret = flag("sasl.oauthbearer.client.secret", TokenEndpoint::SECRET);
+    let more = with_tokens(kafka, &endpoint, secret);
     let mut arguments = vec!["--kafka", &address, "--redis", &url, "--namespace", &namespace];
     arguments.extend(more.iter().map(String::as_str));
     let delivery = Tidemark::start("delivery", &arguments).await;
@@ -274,6 +266,12 @@ async fn a_service_goes_on_and_publishes_when_its_authority_and_its_certificate_
 
 /// The flags of a client whose secret is in a file.
 fn with_secret_in(kafka: &Secured, endpoint: &TokenEndpoint, secret: &str) -> Vec<String> {
+    let secret = ["--x-file".to_string(), format!("sasl.oauthbearer.client.secret={secret}")];
+    with_tokens(kafka, endpoint, secret)
+}
+
+/// The flags of a client that takes its tokens from the endpoint; `secret` is that of its secret.
+fn with_tokens(kafka: &Secured, endpoint: &TokenEndpoint, secret: [String; 2]) -> Vec<String> {
     let flags = [
         flag("security.protocol", "sasl_ssl"),
         flag("ssl.ca.location", &kafka.file("ca.pem")),
@@ -281,7 +279,7 @@ fn with_secret_in(kafka: &Secured, endpoint: &TokenEndpoint, secret: &str) -> Ve
         flag("sasl.oauthbearer.method", "oidc"),
         flag("sasl.oauthbearer.token.endpoint.url", &endpoint.url),
         flag("sasl.oauthbearer.client.id", TokenEndpoint::CLIENT),
-        ["--x-file".to_string(), format!("sasl.oauthbearer.client.secret={secret}")],
+        secret,
     ];
     flags.concat()
 }

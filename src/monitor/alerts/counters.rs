@@ -149,7 +149,7 @@ impl Counters {
     }
 
     fn observe_letters(&mut self, cluster: &ClusterView, now: DateTime<Utc>) {
-        if !matches!(cluster.last_result, Some(Ok(()))) {
+        if !cluster.is_read() {
             return;
         }
         let read_before = self.read.insert(Arc::clone(&cluster.name), now).is_some_and(|at| age(at, now) <= LONGEST_GAP);

@@ -294,10 +294,8 @@ fn is_hidden(key: &InstanceKey, view: &View) -> bool {
     match needs {
         Needs::Nothing => false,
         // Of a cluster that was not read the last good letters are no news.
-        Needs::Letters => clusters.any(|cluster| {
-            !matches!(cluster.last_result, Some(Ok(())))
-                || cluster.letters_of(id).is_some_and(|letters| letters.reason().is_some())
-        }),
+        Needs::Letters => clusters
+            .any(|cluster| !cluster.is_read() || cluster.letters_of(id).is_some_and(|letters| letters.reason().is_some())),
         Needs::Lag | Needs::LagAndAge => {
             let mut groups = clusters.filter_map(|cluster| cluster.group(id));
             groups.any(|group| is_lag_hidden(group, key, needs == Needs::LagAndAge))

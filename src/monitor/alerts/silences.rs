@@ -141,24 +141,7 @@ pub fn silenced_until(lasting: &[Silence], alert: &AlertView, now: DateTime<Utc>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::monitor::{fixture::at, view::Severity};
-    use std::collections::BTreeMap;
-
-    fn alert(group: &str, state: AlertState) -> AlertView {
-        AlertView {
-            name: "KafkaConsumerStalled",
-            severity: Severity::Critical,
-            state,
-            cluster: "c".into(),
-            group: Some(group.into()),
-            labels: BTreeMap::new(),
-            value: 1.0,
-            summary: format!("{group} stands"),
-            description: String::new(),
-            active_since: at(0),
-            resolved_at: None,
-        }
-    }
+    use crate::monitor::fixture::{alert, at};
 
     fn told(silences: &Silences, alerts: &[AlertView], changed: &[AlertView], minute: i64) -> Vec<String> {
         let told = silences.to_tell(alerts, changed, at(60 * minute));

@@ -71,33 +71,14 @@ mod tests {
     use super::*;
     use crate::{
         config::Granularity,
-        monitor::{
-            Charts, fixture,
-            view::{GroupSeries, HeatRow, View},
-        },
+        monitor::{fixture, view::View},
     };
     use std::time::Duration;
-
-    struct NoCharts;
-
-    impl Charts for NoCharts {
-        fn heat_span(&self) -> std::time::Duration {
-            std::time::Duration::ZERO
-        }
-
-        fn group_series(&self, _: &str, _: &str) -> Option<GroupSeries> {
-            None
-        }
-
-        fn heat(&self, _: &str, _: &str, _: usize) -> Vec<HeatRow> {
-            Vec::new()
-        }
-    }
 
     #[tokio::test]
     async fn views_become_pages_while_somebody_fetches_them() {
         let first = fixture::empty_view(fixture::at(0));
-        let published = Published::new(first.clone(), Box::new(NoCharts));
+        let published = Published::new(first.clone(), Box::new(fixture::NoCharts));
         let settings = ExpositionSettings { granularity: Granularity::Partition, max_series: 1_000 };
         let exporter = Exporter::new(settings, ProcessMetrics::new().unwrap(), Arc::clone(&published));
         assert_eq!(exporter.page().await.tick, first.tick);

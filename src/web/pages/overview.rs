@@ -145,7 +145,7 @@ fn some_topic(view: &View) -> String {
 
 /// Whether data are too old or too few to say that nothing is to be done.
 fn unsure(view: &View) -> &'static str {
-    let is_read = |cluster: &Arc<ClusterView>| matches!(cluster.last_result, Some(Ok(())));
+    let is_read = |cluster: &Arc<ClusterView>| cluster.is_read();
     match view.clusters.iter().all(is_read) {
         true if verdict::groups(view).all(|(_, group)| group.status != Status::Unknown) => "",
         true => "Some groups cannot be judged.",
@@ -154,7 +154,7 @@ fn unsure(view: &View) -> &'static str {
 }
 
 fn headline(attention: usize, groups: usize, view: &View, duplicates: &duplicates::Totals) -> (Tone, String) {
-    let unread = view.clusters.iter().any(|cluster| !matches!(cluster.last_result, Some(Ok(()))));
+    let unread = view.clusters.iter().any(|cluster| !cluster.is_read());
     let unknown = verdict::groups(view).filter(|(_, group)| group.status == Status::Unknown).count();
     // Who has no ledger has chosen so; one that cannot be read hides what it was configured for.
     let is_doubtful = !duplicates.known.is_whole() && duplicates.known.nothing() != Some(NoBooks::NotConfigured);

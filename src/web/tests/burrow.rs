@@ -3,10 +3,7 @@
 use super::*;
 use crate::{
     lag::{CommitSample, PairWindow},
-    monitor::{
-        Charts, fixture as small,
-        view::{GroupSeries, HeatRow, View},
-    },
+    monitor::{Charts, fixture as small, view::View},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -15,18 +12,6 @@ use std::time::Duration;
 struct Standing;
 
 impl Charts for Standing {
-    fn group_series(&self, _: &str, _: &str) -> Option<GroupSeries> {
-        None
-    }
-
-    fn heat(&self, _: &str, _: &str, _: usize) -> Vec<HeatRow> {
-        Vec::new()
-    }
-
-    fn heat_span(&self) -> Duration {
-        Duration::ZERO
-    }
-
     fn commit_windows(&self, _: &str, _: &str, commits_on: bool) -> Vec<PairWindow> {
         assert!(commits_on, "the group has a member");
         let commit = |timestamp_ms, lag| CommitSample { offset: 90, timestamp_ms, lag: Some(lag) };

@@ -5,7 +5,7 @@ use crate::lag::{GroupKind, Offset};
 use crate::monitor::{
     Charts, fixture as small,
     replay_impact::PastOffset,
-    view::{GroupSeries, GroupView, HeatRow, LedgerGroupView, PartitionView, View},
+    view::{GroupView, LedgerGroupView, PartitionView, View},
 };
 use std::time::Duration;
 
@@ -16,18 +16,6 @@ const ADDRESS: &str = "/groups/local/g";
 struct TwoWindows;
 
 impl Charts for TwoWindows {
-    fn group_series(&self, _: &str, _: &str) -> Option<GroupSeries> {
-        None
-    }
-
-    fn heat(&self, _: &str, _: &str, _: usize) -> Vec<HeatRow> {
-        Vec::new()
-    }
-
-    fn heat_span(&self) -> Duration {
-        Duration::ZERO
-    }
-
     fn undelivered_for(&self, cluster: &str, group: &str, span: Duration) -> Vec<PastOffset> {
         assert_eq!((cluster, group, span), ("local", "g", 2 * WINDOW));
         vec![PastOffset { topic: "orders".into(), partition: 1, offset: Offset::new(40) }]

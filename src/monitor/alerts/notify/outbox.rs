@@ -143,25 +143,11 @@ mod tests {
     use super::*;
     use crate::monitor::{
         alerts::silences::{Silences, Subject},
-        fixture::at,
-        view::Severity,
+        fixture::{self, at},
     };
-    use std::collections::BTreeMap;
 
     fn alert(group: &str, state: AlertState, value: f64) -> AlertView {
-        AlertView {
-            name: "KafkaConsumerStalled",
-            severity: Severity::Critical,
-            state,
-            cluster: "c".into(),
-            group: Some(group.into()),
-            labels: BTreeMap::new(),
-            value,
-            summary: String::new(),
-            description: String::new(),
-            active_since: at(0),
-            resolved_at: (state == AlertState::Resolved).then(|| at(0)),
-        }
+        AlertView { value, ..fixture::alert(group, state) }
     }
 
     const FIRING: AlertState = AlertState::Firing;

@@ -146,7 +146,7 @@ pub fn offsets_rewound(scene: &Scene<'_>, found: &mut Found<'_>) {
 pub fn transaction_hung(scene: &Scene<'_>, found: &mut Found<'_>) {
     for cluster in &scene.view.clusters {
         // Of a cluster that cannot be read the gauge is absent as well.
-        let topics = cluster.topics.iter().filter(|_| matches!(cluster.last_result, Some(Ok(()))));
+        let topics = cluster.topics.iter().filter(|_| cluster.is_read());
         let hung = topics.flat_map(|topic| &topic.transactions).filter(|one| one.hung).count();
         if hung > 0 {
             found(Finding::of_cluster(&cluster.name, hung as f64));

@@ -208,7 +208,7 @@ pub fn saga_needs_human(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 pub fn dead_letters(scene: &Scene<'_>, found: &mut Found<'_>) {
     // Of a cluster that cannot be read the gauge is absent as well.
-    for cluster in scene.view.clusters.iter().filter(|cluster| matches!(cluster.last_result, Some(Ok(())))) {
+    for cluster in scene.view.clusters.iter().filter(|cluster| cluster.is_read()) {
         for (group, _) in cluster.letters_by_group().into_iter().filter(|(_, letters)| letters.is_known()) {
             let group = Arc::from(group);
             let grown = scene.growth(&cluster.name, &group, None, Counter::Letters);

@@ -39,7 +39,7 @@ impl<'v> Scene<'v> {
         let several = view.clusters.len() > 1 && order.cluster.is_none();
         let show = |cluster: &'v ClusterView| Shown {
             labels: if several { Labels::new(&[("cluster_name", &cluster.name)]) } else { Labels::default() },
-            current: matches!(cluster.last_result, Some(Ok(()))),
+            current: cluster.is_read(),
             groups: cluster.groups.iter().map(|group| group.detailed()).collect(),
             view: cluster,
         };

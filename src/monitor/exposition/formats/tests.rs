@@ -3,7 +3,7 @@ use crate::{
     config::Granularity,
     lag::{LogRange, Offset, Reading, UnknownReason},
     monitor::{
-        Charts, Published,
+        Published,
         exposition::parse::{Parsed, parse},
         fixture,
         view::*,
@@ -15,7 +15,6 @@ use std::{
     io::Write as _,
     process::{Command, Stdio},
     sync::Arc,
-    time::Duration,
 };
 
 const WIDE: ExpositionSettings = ExpositionSettings { granularity: Granularity::Partition, max_series: 200_000 };
@@ -267,26 +266,10 @@ fn promtool_has_nothing_to_say_about_the_text_itself() {
     }
 }
 
-struct NoCharts;
-
-impl Charts for NoCharts {
-    fn heat_span(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn group_series(&self, _: &str, _: &str) -> Option<GroupSeries> {
-        None
-    }
-
-    fn heat(&self, _: &str, _: &str, _: usize) -> Vec<HeatRow> {
-        Vec::new()
-    }
-}
-
 #[tokio::test]
 async fn a_page_is_written_once_for_each_view() {
     let first = fixture::view(fixture::at(0));
-    let published = Published::new(first.clone(), Box::new(NoCharts));
+    let published = Published::new(first.clone(), Box::new(fixture::NoCharts));
     let pages = FormatPages::new(WIDE, Arc::clone(&published));
     let ask = || async { pages.page(Format::Kminion, false, None).await.unwrap() };
     let one = ask().await;
